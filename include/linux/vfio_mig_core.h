@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vfio-mig-core: the VFIO migration protocols, owned by a library
+ *
+ * A vendor driver describes its device (struct vfio_mig_desc), hands over its
+ * paged state (struct vfio_mig_pages) and forwards region accesses. The library
+ * speaks the v1 migration region and the v2 file-descriptor protocol with it.
+ * Documentation/driver-api/vfio-mig-core.rst tells the concepts.
+ */
+#ifndef _LINUX_VFIO_MIG_CORE_H
+#define _LINUX_VFIO_MIG_CORE_H
+
+#include <linux/atomic.h>
+#include <linux/mm_types.h>
+#include <linux/rwsem.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+#include <linux/xarray.h>
+
+struct mem_cgroup;
+struct vfio_mig;
+
+/**
+ * struct vfio_mig_budget - memory that several paged states share
+ * @used: pages allocated now, staged and copied ones included
+ * @limit: upper bound of @used; set once, before the first page is asked for
+ */
+struct vfio_mig_budget {
+	atomic_long_t used;
+	unsigned long limit;
+};
+
+#define VFIO_MIG_PAGES_LOCKS	64
+
+/**
+ * struct vfio_mig_pages - the paged part of a device's state
+ * @nr: size, in pages of VFIO_MIG_STREAM_PAGE_SIZE
+ * @budget: what its pages are charged to
+ *
+ * A sparse array of pages. One that was never written, or was discarded, takes
+ * no memory and reads as zeros. The library tracks which pages changed while a
+ * save goes on. The other members are the library's own.
+ */
+struct vfio_mig_pages {
+	pgoff_t nr;
+	struct vfio_mig_budget *budget;
+	/* private: */
+	struct xarray xa;
+	atomic_long_t resident;
+	atomic_long_t dirty_count;
+	unsigned long __rcu *dirty;
+	struct mem_cgroup *memcg;
+	struct rw_semaphore locks[VFIO_MIG_PAGES_LOCKS];
+};
+
+void __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
+			   struct vfio_mig_budget *budget,
+			   struct lock_class_key *key);
+#define vfio_mig_pages_init(p, nr, budget)				\
+	do {								\
+		static struct lock_class_key __key;			\
+									\
+		__vfio_mig_pages_init((p), (nr), (budget), &__key);	\
+	} while (0)
+void vfio_mig_pages_destroy(struct vfio_mig_pages *p);
+unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p);
+
+struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index);
+void vfio_mig_page_read_end(struct vfio_mig_pages *p, pgoff_t index);
+struct page *vfio_mig_page_write_begin(struct vfio_mig_pages *p, pgoff_t index);
+void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index);
+void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr);
+
+/**
+ * struct vfio_mig_ops - what the library asks of a vendor driver
+ * @stop: Bring the device to rest. When it returns 0 there is no DMA in flight,
+ *	none starts, no interrupt is signalled and nothing inside the device
+ *	advances until @run. Registers stay accessible and keep what is written.
+ *	An error leaves the device running.
+ * @run: Let the device go on, from its present registers: work that was
+ *	submitted and not finished is taken up. Signals every interrupt whose
+ *	cause stands if @apply or @reset came since @stop.
+ * @reset: Bring everything that is not paged to its power-on values. Called
+ *	between @stop and @run.
+ * @save: Write the state that is not paged to @buf, which has room for
+ *	&vfio_mig_desc.control_max bytes. Returns the length. Only called
+ *	between @stop and @run.
+ * @prepare: Check a state that @save wrote on some other host, or that an
+ *	attacker made up, and allocate all that @apply needs. Changes nothing in
+ *	the device. Returns a vendor object, or ERR_PTR(): -EINVAL for a value
+ *	that no such device can have, after a line in the log that says which,
+ *	-ENODEV for another device.
+ * @apply: Replace the state that is not paged by what @prepare returned, and
+ *	take over (or free) the object. Cannot fail. Called between @stop and
+ *	@run.
+ * @discard: Free what @prepare returned; it will not be applied.
+ *
+ * All are called with the library's session mutex held, in a context that may
+ * sleep; none may call back into the library, except for the vfio_mig_page_*()
+ * functions and vfio_mig_control_changed().
+ */
+struct vfio_mig_ops {
+	int (*stop)(struct vfio_device *vdev);
+	void (*run)(struct vfio_device *vdev);
+	void (*reset)(struct vfio_device *vdev);
+	size_t (*save)(struct vfio_device *vdev, void *buf);
+	void *(*prepare)(struct vfio_device *vdev, const void *buf, size_t len);
+	void (*apply)(struct vfio_device *vdev, void *prepared);
+	void (*discard)(struct vfio_device *vdev, void *prepared);
+};
+
+/**
+ * struct vfio_mig_desc - a migratable device, described
+ * @type: identifies devices whose states can be exchanged: a stream loads only
+ *	where it is the same. Shorter than VFIO_MIG_STREAM_TYPE_LEN.
+ * @control_version: version of what &vfio_mig_ops.save writes
+ * @control_max: most that &vfio_mig_ops.save writes, in bytes; at most
+ *	VFIO_MIG_STREAM_CONTROL_MAX
+ * @ops: the callbacks
+ * @pages: the paged state, or NULL
+ */
+struct vfio_mig_desc {
+	const char *type;
+	u32 control_version;
+	u32 control_max;
+	const struct vfio_mig_ops *ops;
+	struct vfio_mig_pages *pages;
+};
+
+struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
+				 const struct vfio_mig_desc *desc);
+void vfio_mig_destroy(struct vfio_mig *mig);
+
+int vfio_mig_open(struct vfio_mig *mig);
+void vfio_mig_close(struct vfio_mig *mig);
+int vfio_mig_reset(struct vfio_mig *mig);
+void vfio_mig_control_changed(struct vfio_mig *mig);
+void vfio_mig_device_error(struct vfio_mig *mig);
+
+int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
+			 struct vfio_info_cap *caps);
+ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
+			     size_t count, loff_t pos);
+ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
+			      size_t count, loff_t pos);
+int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma);
+
+#endif /* _LINUX_VFIO_MIG_CORE_H */

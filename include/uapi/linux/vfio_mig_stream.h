@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The stream in which vfio-mig-core saves a device's state.
+ *
+ * Documentation/driver-api/vfio-mig-stream.rst is the specification; this
+ * header spells its structures. All fields are little-endian.
+ */
+#ifndef _UAPI_LINUX_VFIO_MIG_STREAM_H
+#define _UAPI_LINUX_VFIO_MIG_STREAM_H
+
+#include <linux/types.h>
+
+#define VFIO_MIG_STREAM_MAGIC		0x474d4656	/* "VFMG" */
+#define VFIO_MIG_STREAM_VERSION		1
+#define VFIO_MIG_STREAM_PAGE_SIZE	4096
+#define VFIO_MIG_STREAM_TYPE_LEN	64
+
+/* What every payload is padded to, with zeros, so that all stays aligned. */
+#define VFIO_MIG_STREAM_ALIGN		8
+
+/* Bounds of the format: a reader refuses more with -EBADMSG. */
+#define VFIO_MIG_STREAM_PAGES_MAX	256		/* pages in one chunk */
+#define VFIO_MIG_STREAM_RUNS_MAX	512		/* runs in one chunk */
+#define VFIO_MIG_STREAM_RUNS_BYTES_MAX	8192		/* encoded size of the runs */
+#define VFIO_MIG_STREAM_CONTROL_PIECE	32768		/* control bytes in one chunk */
+#define VFIO_MIG_STREAM_CONTROL_MAX	(1 << 20)	/* control bytes in all */
+
+/**
+ * enum vfio_mig_chunk_type - what a chunk holds
+ * @VFIO_MIG_CHUNK_HEADER: identity of the device; first, and only first
+ * @VFIO_MIG_CHUNK_PAGES: pages of the device's paged state
+ * @VFIO_MIG_CHUNK_CONTROL: a piece of the state that is not paged
+ * @VFIO_MIG_CHUNK_END: everything up to here is one complete state
+ */
+enum vfio_mig_chunk_type {
+	VFIO_MIG_CHUNK_HEADER	= 1,
+	VFIO_MIG_CHUNK_PAGES	= 2,
+	VFIO_MIG_CHUNK_CONTROL	= 3,
+	VFIO_MIG_CHUNK_END	= 4,
+};
+
+/*
+ * A chunk whose type a reader does not know is refused with -EPROTONOSUPPORT
+ * if this is set, and skipped otherwise.
+ */
+#define VFIO_MIG_CHUNK_F_MANDATORY	(1 << 0)
+/* The payload's sum is filled in and must be checked. */
+#define VFIO_MIG_CHUNK_F_SUM		(1 << 1)
+#define VFIO_MIG_CHUNK_F_KNOWN		(VFIO_MIG_CHUNK_F_MANDATORY | \
+					 VFIO_MIG_CHUNK_F_SUM)
+
+/**
+ * struct vfio_mig_chunk_hdr - starts every chunk
+ * @magic: VFIO_MIG_STREAM_MAGIC
+ * @type: enum vfio_mig_chunk_type
+ * @flags: VFIO_MIG_CHUNK_F_*
+ * @save_id: random, the same in all chunks of one save
+ * @seq: 0 in the header chunk, one more in each that follows
+ * @length: bytes of payload that follow, a multiple of VFIO_MIG_STREAM_ALIGN
+ * @sum: XXH64 of the payload, seed 0, or 0 without VFIO_MIG_CHUNK_F_SUM
+ * @reserved: 0
+ * @hdr_sum: low half of XXH64, seed 0, of this structure up to this field
+ */
+struct vfio_mig_chunk_hdr {
+	__le32 magic;
+	__le16 type;
+	__le16 flags;
+	__le64 save_id;
+	__le32 seq;
+	__le32 length;
+	__le64 sum;
+	__le32 reserved;
+	__le32 hdr_sum;
+};
+
+/**
+ * struct vfio_mig_header - payload of a header chunk
+ * @version: VFIO_MIG_STREAM_VERSION
+ * @page_size: VFIO_MIG_STREAM_PAGE_SIZE
+ * @features: mandatory parts that the stream uses; none are defined
+ * @nr_pages: size of the paged state, 0 where there is none
+ * @control_version: the vendor driver's version of the control state
+ * @control_max: upper bound of the control state, in bytes
+ * @type: the device's type, padded with NULs and ended by at least one
+ */
+struct vfio_mig_header {
+	__le32 version;
+	__le32 page_size;
+	__le64 features;
+	__le64 nr_pages;
+	__le32 control_version;
+	__le32 control_max;
+	char type[VFIO_MIG_STREAM_TYPE_LEN];
+};
+
+/**
+ * struct vfio_mig_pages_hdr - starts the payload of a pages chunk
+ * @base: page number at which the first run's gap starts to count
+ * @nr_pages: pages whose contents follow the runs
+ * @runs_bytes: size of the encoded runs, padding not counted
+ *
+ * Follows: the runs, padded with zeros to VFIO_MIG_STREAM_ALIGN, then
+ * @nr_pages pages of data.
+ *
+ * A run is two or three LEB128 numbers: the gap in pages since the previous run's
+ * end (since @base for the first), shifted left by two, with bit 0 set where a
+ * length follows (else the run is one page long) and bit 1 set for a hole:
+ * pages that read as zeros, for which no data follows.
+ */
+struct vfio_mig_pages_hdr {
+	__le64 base;
+	__le32 nr_pages;
+	__le32 runs_bytes;
+};
+
+/**
+ * struct vfio_mig_control_hdr - starts the payload of a control chunk
+ * @total: size of the whole control state
+ * @offset: where this piece belongs; pieces come in order, without a gap
+ * @length: bytes of this piece, padding not counted
+ * @reserved: 0
+ */
+struct vfio_mig_control_hdr {
+	__le32 total;
+	__le32 offset;
+	__le32 length;
+	__le32 reserved;
+};
+
+/**
+ * struct vfio_mig_end - payload of an end chunk
+ * @pages_sent: pages with data in this save so far, for the reader to compare
+ */
+struct vfio_mig_end {
+	__le64 pages_sent;
+};
+
+#endif /* _UAPI_LINUX_VFIO_MIG_STREAM_H */
