@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+# Builds vfio-mig-core and mnvme out of tree. `make help` lists the targets.
+# kbuild does not read this file: it starts at Kbuild.
+
+KDIR ?= $(shell tools/build/kdir)
+RELEASE := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)".*/\1/p' \
+	$(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+OBJ := $(CURDIR)/build/$(or $(RELEASE),unknown)
+
+# All that a demo or a test run needs besides KDIR's own build is found by these.
+VM := tools/testing/vm
+
+ifeq ($(V),)
+Q := @
+endif
+
+# BTF of a module needs the vmlinux that no headers package has.
+KBUILD = $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
+	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_DEBUG_INFO_BTF_MODULES= $(1)
+
+all: modules
+
+modules: prepare
+	@echo "  Kernel $(RELEASE): $(KDIR)"
+	$(Q)flock $(OBJ).lock $(call KBUILD,modules)
+
+modules_install: modules
+	$(Q)$(call KBUILD,modules_install)
+
+prepare:
+	@tools/build/check-kernel "$(KDIR)"
+	@mkdir -p $(OBJ)
+	@flock $(OBJ).lock tools/build/mirror $(OBJ)
+
+demo:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/migration/demo
+
+test:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/run-tests
+
+lint:
+	$(Q)$(VM)/setup
+	$(Q)tools/lint/lint
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'Build:'
+	@echo '  all              - build both modules into build/<release>/ (the default)'
+	@echo '  modules_install  - install them for the kernel they were built for'
+	@echo '  clean            - remove build/ with all that was built and logged'
+	@echo 'Run, as root (each first installs what it needs, and says what):'
+	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
+	@echo '  test             - run the kselftests and a QEMU migration in a VM'
+	@echo '  lint             - check style and documentation; silent when clean'
+	@echo 'Options:'
+	@echo '  KDIR=DIR         - kernel to build for (now: $(or $(KDIR),none found))'
+	@echo '  V=1              - show the commands'
+	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
+
+.PHONY: all modules modules_install prepare demo test lint clean help
