@@ -14,18 +14,21 @@ ifeq ($(V),)
 Q := @
 endif
 
-# BTF of a module needs the vmlinux that no headers package has.
+# No headers package has the vmlinux that a module's BTF is made from, nor the
+# key that modules are signed with.
 KBUILD = $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
-	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_DEBUG_INFO_BTF_MODULES= $(1)
+	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_DEBUG_INFO_BTF_MODULES= \
+	CONFIG_MODULE_SIG_ALL= $(1)
 
 all: modules
 
 modules: prepare
 	@echo "  Kernel $(RELEASE): $(KDIR)"
-	$(Q)flock $(OBJ).lock $(call KBUILD,modules)
+	+$(Q)flock $(OBJ).lock $(call KBUILD,modules)
 
 modules_install: modules
-	$(Q)$(call KBUILD,modules_install)
+	+$(Q)$(call KBUILD,modules_install DEPMOD=true)
+	$(Q)depmod -b "$(INSTALL_MOD_PATH)/" $(RELEASE)
 
 prepare:
 	@tools/build/check-kernel "$(KDIR)"
