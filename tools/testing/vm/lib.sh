@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Common to the scripts of this directory; sourced, not run.
+
+# Everything that is downloaded goes here and nowhere else.
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/vfio-mig
+
+say() {
+	echo "${0##*/}: $*" >&2
+}
+
+die() {
+	say "$*"
+	exit 1
+}
+
+# One process at a time fills the cache.
+lock_cache() {
+	mkdir -p "$CACHE"
+	exec 9>"$CACHE/lock"
+	if ! flock -n 9; then
+		say "waiting for another process that fills the cache"
+		flock 9
+	fi
+}
+
+# The Debian mirror that this machine's own apt uses.
+mirror() {
+	# shellcheck disable=SC2016 # apt expands it
+	apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(CODENAME)' \
+		'Created-By: Packages' |
+		awk '$2 == "Debian" && $3 !~ /security/ { print $1; exit }'
+}
+
+# private_apt SUITE COMMAND...: runs apt with the packages of one Debian suite,
+# apart from the machine's own apt: nothing can be installed by accident, and
+# the machine's lists stay as they are.
+private_apt() {
+	local suite=$1 dir=$CACHE/apt/$1
+	shift
+	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+	if [ ! -f "$dir/sources.list" ]; then
+		echo "deb $(mirror) $suite main" > "$dir/sources.list"
+	fi
+	"$1" -q -q -o Dir::Etc::sourcelist="$dir/sources.list" \
+		-o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$dir/lists" \
+		-o Dir::Cache="$dir" -o Dir::State::status=/dev/null \
+		-o APT::Sandbox::User=root -o APT::Get::List-Cleanup=false "${@:2}"
+}
+
+# fetch_debs SUITE DIR PACKAGE...: unpacks packages below DIR.
+fetch_debs() {
+	local suite=$1 dir=$2 debs
+	shift 2
+	say "downloading from $suite: $*"
+	debs=$(mktemp -d "$CACHE/debs.XXXXXX")
+	(cd "$debs" && private_apt "$suite" apt-get download "$@") || {
+		rm -rf "$debs"
+		die "cannot download $* from $suite"
+	}
+	mkdir -p "$dir"
+	for deb in "$debs"/*.deb; do
+		dpkg-deb -x "$deb" "$dir"
+	done
+	rm -rf "$debs"
+}
+
+# depends SUITE PACKAGE PATTERN: the first dependency that matches the pattern.
+depends() {
+	private_apt "$1" apt-cache depends "$2" |
+		sed -n 's/^ *Depends: //p' | grep -E -m 1 "$3"
+}

@@ -1,0 +1,307 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Boots a host VM and runs a command in it. Called by tools/testing/vm/vm.
+
+Documentation/testing.rst says what the VM has and what the statuses mean.
+"""
+
+import argparse
+import os
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import initramfs
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+TOP = os.path.realpath(os.path.join(HERE, "../../.."))
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME")
+                     or os.path.expanduser("~/.cache"), "vfio-mig")
+
+STATUS_HUNG = 124
+STATUS_KERNEL = 125     # the kernel warned or died, or the VM did not come up
+RUNS_KEPT = 20
+
+# Directories below drivers/ that a machine without hardware can use modules of.
+# depmod reads every module it is shown, and all 4000 would take it seconds.
+DRIVERS = ("acpi", "block", "char", "crypto", "dax", "dma", "iommu", "md", "nvme",
+           "nvdimm", "target", "vdpa", "vfio", "vhost", "virtio")
+
+# Lines of a kernel log that mean the kernel has something to complain about.
+TROUBLE = re.compile(r"""
+    \bWARNING:\s(?!CPU:\s\d+\sPID:\s\d+\sat\s\(null\)) | \bBUG:\s | \bOops\b
+  | Kernel\ panic | general\ protection\ fault | \bkernel\ BUG\ at\b
+  | INFO:\ task\ .*\ blocked\ for | \bdetected\ stall | \bself-detected\ stall
+  | possible\ (circular|recursive)\ locking | inconsistent\ lock\ state
+  | suspicious\ RCU\ usage | INFO:\ possible\ | DEBUG_LOCKS_WARN_ON
+  | \bUBSAN:\ | new\ suspected\ memory\ leaks | \brefcount_t:\ 
+  | watchdog:\ .*\ lockup | sysfs:\ cannot\ create\ duplicate | list_\w+\ corruption
+  | soft\ lockup | slab\ error\ in | Objects\ remaining\ in
+""", re.VERBOSE)
+FATAL = re.compile(r"Kernel panic|end Kernel panic|Attempted to kill init")
+
+# Taints that only trouble sets: D (died), W (warned), L (soft lockup), B (bad
+# page), M (machine check).
+TAINT_TROUBLE = 1 << 7 | 1 << 9 | 1 << 14 | 1 << 5 | 1 << 4
+
+
+class Interrupted(Exception):
+    """A signal asked to end."""
+
+
+def say(message):
+    """A line from the harness itself, apart from the command's output."""
+    print(f"vm: {message}", file=sys.stderr, flush=True)
+
+
+def acceleration():
+    """QEMU's options for the CPU: KVM where it really works."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        capable = re.search(r"^flags\b.*\b(vmx|svm)\b", f.read(), re.M)
+    if capable and os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+
+
+def install_modules(run, release, kernel, built):
+    """Lays out /lib/modules/RELEASE for the VM: the kernel's and this build's."""
+    root = os.path.join(run, "modules")
+    base = os.path.join(root, "lib/modules", release)
+    source = os.path.realpath(os.path.join(kernel, "modules"))
+    os.makedirs(os.path.join(base, "kernel/drivers"))
+    os.mkdir(os.path.join(base, "updates"))
+    for name in os.listdir(os.path.join(source, "kernel")):
+        if name not in ("drivers", "sound"):
+            os.symlink(os.path.join(source, "kernel", name),
+                       os.path.join(base, "kernel", name))
+    for name in DRIVERS:
+        path = os.path.join(source, "kernel/drivers", name)
+        if os.path.isdir(path):
+            os.symlink(path, os.path.join(base, "kernel/drivers", name))
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        if os.path.exists(os.path.join(source, name)):
+            shutil.copy(os.path.join(source, name), base)
+    for directory, _, names in os.walk(built):
+        for name in names:
+            if name.endswith(".ko"):
+                shutil.copy(os.path.join(directory, name),
+                            os.path.join(base, "updates"))
+    subprocess.run(["/sbin/depmod", "-b", root, release], check=True)
+
+
+def make_run_directory():
+    """build/vm/DATE-PID, with a link "last" to it; old ones go."""
+    base = os.path.join(TOP, "build/vm")
+    os.makedirs(base, exist_ok=True)
+    for old in sorted(d for d in os.listdir(base) if d != "last")[:-RUNS_KEPT]:
+        shutil.rmtree(os.path.join(base, old), ignore_errors=True)
+    name = time.strftime("%Y%m%d-%H%M%S-") + str(os.getpid())
+    run = os.path.join(base, name)
+    os.mkdir(run)
+    link = os.path.join(base, f".last-{os.getpid()}")
+    os.symlink(name, link)
+    os.replace(link, os.path.join(base, "last"))
+    return run
+
+
+def write_initramfs(run, release, kernel, command):
+    """Puts the initramfs of this run, its command included, into run."""
+    quoted = {"CHECKOUT": TOP, "CACHE": CACHE, "RUN": run, "RELEASE": release}
+    files = {"job": "".join(f"{k}={shlex.quote(v)}\n" for k, v in quoted.items()),
+             "command": "exec " + shlex.join(command) + "\n"}
+    for name in ("init", "session"):
+        with open(os.path.join(HERE, name), encoding="utf-8") as f:
+            files[name] = f.read()
+    modules = os.path.realpath(os.path.join(kernel, "modules"))
+    with open(os.path.join(run, "initrd"), "wb") as f:
+        f.write(initramfs.build(modules, files))
+
+
+def qemu_command(args, run):
+    """QEMU's command line: no network, two shares, a console and two ports."""
+    append = ("console=ttyS0 quiet panic=-1 oops=panic mitigations=off "
+              "no_timer_check random.trust_cpu=on rcupdate.rcu_cpu_stall_timeout=60 "
+              "watchdog_thresh=30 " + args.append)
+    share = "security_model=none,multidevs=remap"
+    return ["qemu-system-x86_64", *acceleration(), "-M", "q35,usb=off,sata=off",
+            "-smp", str(args.cpus), "-m", args.mem, "-nodefaults", "-no-user-config",
+            "-display", "none", "-no-reboot", "-nic", "none",
+            "-kernel", os.path.join(args.kernel_dir, "vmlinuz"),
+            "-initrd", os.path.join(run, "initrd"), "-append", append,
+            "-virtfs", f"local,path=/,mount_tag=root,readonly=on,{share}",
+            "-virtfs", f"local,path={TOP},mount_tag=checkout,{share}",
+            "-serial", f"file:{run}/console.log",
+            "-device", "virtio-serial-pci",
+            "-chardev", "stdio,id=out,signal=off",
+            "-device", "virtserialport,chardev=out,name=vm.output",
+            "-chardev", f"file,id=status,path={run}/status",
+            "-device", "virtserialport,chardev=status,name=vm.status"]
+
+
+def read_log(path):
+    """A log's lines, whatever bytes are in it; none when it is not there."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+class Vm:
+    """One run of QEMU, watched until it ends."""
+
+    def __init__(self, args, run):
+        self.args = args
+        self.run = run
+        self.qemu = None
+        self.hung = None        # why it counts as hung
+
+    def start(self):
+        """Starts QEMU so that it cannot outlive this process."""
+        with open(os.path.join(self.run, "qemu.log"), "wb") as log:
+            self.qemu = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *qemu_command(self.args, self.run)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                start_new_session=True)
+
+    def kill(self):
+        """Ends QEMU, whatever it is doing."""
+        if self.qemu and self.qemu.poll() is None:
+            self.qemu.kill()
+            self.qemu.wait()
+
+    def watch(self):
+        """Passes the output on until QEMU ends; kills it when it hangs."""
+        out = sys.stdout.buffer
+        console = os.path.join(self.run, "console.log")
+        start = heard = time.monotonic()
+        size = 0
+        fatal_since = None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.qemu.stdout, selectors.EVENT_READ)
+            while True:
+                now = time.monotonic()
+                if selector.select(timeout=1):
+                    data = os.read(self.qemu.stdout.fileno(), 65536)
+                    if not data:
+                        break
+                    out.write(data)
+                    out.flush()
+                    heard = now
+                grown = os.path.getsize(console) if os.path.exists(console) else 0
+                if grown != size:
+                    size, heard = grown, now
+                    if fatal_since is None and any(map(FATAL.search, read_log(console))):
+                        fatal_since = now
+                if fatal_since is not None and now - fatal_since > 10:
+                    self.kill()
+                elif now - start > self.args.timeout:
+                    self.hang(f"not done after {self.args.timeout} s")
+                elif now - heard > self.args.idle:
+                    self.hang(f"nothing heard for {self.args.idle} s")
+        self.qemu.wait()
+
+    def hang(self, why):
+        """Asks the VM to log who hangs where, then kills it."""
+        if self.hung:
+            return
+        self.hung = why
+        say(f"hung: {why}")
+        try:
+            self.qemu.stdin.write(b"hung\n")
+            self.qemu.stdin.flush()
+            # In small steps, so that the output that still comes is not lost.
+            time.sleep(10)
+        finally:
+            self.kill()
+
+    def status(self):
+        """What the VM reported: {"exit": ..., "taint": ..., "end": ""}."""
+        lines = read_log(os.path.join(self.run, "status"))
+        return {k: v for k, _, v in (line.partition(" ") for line in lines)}
+
+    def verdict(self):
+        """The status to exit with, after saying what there is to say."""
+        report = self.status()
+        log = (read_log(os.path.join(self.run, "boot.log"))
+               + read_log(os.path.join(self.run, "console.log")))
+        trouble = [i for i, line in enumerate(log) if TROUBLE.search(line)]
+        taint = int(report.get("taint", "0")) & TAINT_TROUBLE
+        name = os.path.relpath(os.path.join(self.run, "console.log"))
+
+        if trouble or taint:
+            say(f"the kernel complained; its log ({name} has all of it):")
+            first = trouble[0] if trouble else len(log)
+            show_log(log[max(0, first - 8):first + 70])
+            return STATUS_HUNG if self.hung else STATUS_KERNEL
+        if self.hung:
+            say(f"the end of the kernel's log ({name} has all of it):")
+            show_log(log[-100:])
+            return STATUS_HUNG
+        if "exit" not in report or "end" not in report:
+            say(f"the VM ended before the command did; see {name} and qemu.log there")
+            show_log(log[-40:])
+            show_log(read_log(os.path.join(self.run, "qemu.log")))
+            return STATUS_KERNEL
+        return int(report["exit"])
+
+
+def show_log(lines):
+    """Prints lines of a log to stderr, told apart from output."""
+    for line in lines:
+        print(f"  | {line}", file=sys.stderr)
+    sys.stderr.flush()
+
+
+def parse():
+    """The command line; tools/testing/vm/vm has the help that people read."""
+    parser = argparse.ArgumentParser(prog="vm run")
+    parser.add_argument("--kernel-dir", required=True)
+    parser.add_argument("--modules", required=True)
+    parser.add_argument("--mem", default="4G")
+    parser.add_argument("--cpus", type=int, default=os.cpu_count())
+    parser.add_argument("--timeout", type=float, default=3600)
+    parser.add_argument("--idle", type=float, default=600)
+    parser.add_argument("--append", default="")
+    parser.add_argument("command", nargs="+")
+    return parser.parse_args()
+
+
+def interrupted(signum, _frame):
+    """Handler of the signals that end a run."""
+    raise Interrupted(signum)
+
+
+def main():
+    """Runs one command in one VM."""
+    args = parse()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, interrupted)
+    with open(os.path.join(args.kernel_dir, "release"), encoding="ascii") as f:
+        release = f.read().strip()
+
+    run = make_run_directory()
+    vm = Vm(args, run)
+    try:
+        install_modules(run, release, args.kernel_dir, args.modules)
+        write_initramfs(run, release, args.kernel_dir, args.command)
+        vm.start()
+        vm.watch()
+        return vm.verdict()
+    except Interrupted as e:
+        say("interrupted")
+        return 128 + e.args[0]
+    finally:
+        vm.kill()
+        shutil.rmtree(os.path.join(run, "modules"), ignore_errors=True)
+        if os.path.exists(os.path.join(run, "initrd")):
+            os.remove(os.path.join(run, "initrd"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
