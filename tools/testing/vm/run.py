@@ -75,14 +75,13 @@ def install_modules(run, release, kernel, built):
     source = os.path.realpath(os.path.join(kernel, "modules"))
     os.makedirs(os.path.join(base, "kernel/drivers"))
     os.mkdir(os.path.join(base, "updates"))
-    for name in os.listdir(os.path.join(source, "kernel")):
-        if name not in ("drivers", "sound"):
-            os.symlink(os.path.join(source, "kernel", name),
-                       os.path.join(base, "kernel", name))
-    for name in DRIVERS:
-        path = os.path.join(source, "kernel/drivers", name)
-        if os.path.isdir(path):
-            os.symlink(path, os.path.join(base, "kernel/drivers", name))
+    parts = [n for n in os.listdir(os.path.join(source, "kernel"))
+             if n not in ("drivers", "sound")]
+    parts += [f"drivers/{n}" for n in DRIVERS
+              if os.path.isdir(os.path.join(source, "kernel/drivers", n))]
+    for part in parts:
+        os.symlink(os.path.join(source, "kernel", part),
+                   os.path.join(base, "kernel", part))
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         if os.path.exists(os.path.join(source, name)):
             shutil.copy(os.path.join(source, name), base)
@@ -92,6 +91,13 @@ def install_modules(run, release, kernel, built):
                 shutil.copy(os.path.join(directory, name),
                             os.path.join(base, "updates"))
     subprocess.run(["/sbin/depmod", "-b", root, release], check=True)
+
+    # In the VM this covers the directory that the links may lead to: there they
+    # go to where ./init mounts that one.
+    for part in parts:
+        link = os.path.join(base, "kernel", part)
+        os.remove(link)
+        os.symlink(f"/run/vm/kernel/{part}", link)
 
 
 def make_run_directory():
@@ -111,13 +117,14 @@ def make_run_directory():
 
 def write_initramfs(run, release, kernel, command):
     """Puts the initramfs of this run, its command included, into run."""
-    quoted = {"CHECKOUT": TOP, "CACHE": CACHE, "RUN": run, "RELEASE": release}
+    modules = os.path.realpath(os.path.join(kernel, "modules"))
+    quoted = {"CHECKOUT": TOP, "CACHE": CACHE, "RUN": run, "RELEASE": release,
+              "KERNEL_MODULES": os.path.join(modules, "kernel")}
     files = {"job": "".join(f"{k}={shlex.quote(v)}\n" for k, v in quoted.items()),
              "command": "exec " + shlex.join(command) + "\n"}
     for name in ("init", "session"):
         with open(os.path.join(HERE, name), encoding="utf-8") as f:
             files[name] = f.read()
-    modules = os.path.realpath(os.path.join(kernel, "modules"))
     with open(os.path.join(run, "initrd"), "wb") as f:
         f.write(initramfs.build(modules, files))
 
