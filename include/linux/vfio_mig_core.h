@@ -19,6 +19,7 @@
 
 struct mem_cgroup;
 struct vfio_mig;
+struct vfio_mig_dirty;
 
 /**
  * struct vfio_mig_budget - memory that several paged states share
@@ -45,23 +46,34 @@ struct vfio_mig_pages {
 	pgoff_t nr;
 	struct vfio_mig_budget *budget;
 	/* private: */
-	struct xarray xa;
+	struct xarray *xa;
 	atomic_long_t resident;
-	atomic_long_t dirty_count;
-	unsigned long __rcu *dirty;
+	struct vfio_mig_dirty __rcu *dirty;
 	struct mem_cgroup *memcg;
 	struct rw_semaphore locks[VFIO_MIG_PAGES_LOCKS];
 };
 
-void __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
-			   struct vfio_mig_budget *budget,
-			   struct lock_class_key *key);
+int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
+			  struct vfio_mig_budget *budget,
+			  struct lock_class_key *key);
+/**
+ * vfio_mig_pages_init - set up an empty paged state
+ * @p: the paged state
+ * @nr: its size in pages
+ * @budget: what its pages are charged to
+ *
+ * A macro, so that each kind of device has a lockdep class of its own: one
+ * driver may hold a page while it does DMA, another may take one in a fault.
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
 #define vfio_mig_pages_init(p, nr, budget)				\
-	do {								\
+	({								\
 		static struct lock_class_key __key;			\
 									\
 		__vfio_mig_pages_init((p), (nr), (budget), &__key);	\
-	} while (0)
+	})
 void vfio_mig_pages_destroy(struct vfio_mig_pages *p);
 unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p);
 

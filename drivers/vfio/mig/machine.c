@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The state machine behind both front ends
+ *
+ * A state says two things: whether the device is at rest, and whether there is a
+ * session and of which kind. An arc changes one or both. So there is one
+ * function for all arcs, and which arcs a protocol allows is that protocol's
+ * table.
+ */
+#include "load.h"
+#include "machine.h"
+#include "region.h"
+#include "save.h"
+
+/**
+ * enum session - kinds of session
+ * @SESSION_NONE: none
+ * @SESSION_SAVE: the state is being saved
+ * @SESSION_LOAD: a state is being loaded
+ */
+enum session {
+	SESSION_NONE,
+	SESSION_SAVE,
+	SESSION_LOAD,
+};
+
+static const struct {
+	bool at_rest;
+	enum session session;
+} states[VFIO_MIG_NR_STATES] = {
+	[VFIO_MIG_ERROR]	= { true, SESSION_NONE },
+	[VFIO_MIG_STOP]		= { true, SESSION_NONE },
+	[VFIO_MIG_RUNNING]	= { false, SESSION_NONE },
+	[VFIO_MIG_STOP_COPY]	= { true, SESSION_SAVE },
+	[VFIO_MIG_RESUMING]	= { true, SESSION_LOAD },
+	[VFIO_MIG_RUNNING_P2P]	= { true, SESSION_NONE },
+	[VFIO_MIG_PRE_COPY]	= { false, SESSION_SAVE },
+	[VFIO_MIG_PRE_COPY_P2P]	= { true, SESSION_SAVE },
+};
+
+static void end_session(struct vfio_mig *mig)
+{
+	if (mig->owner == VFIO_MIG_OWNER_V1)
+		vfio_mig_region_end(mig);
+	if (mig->save)
+		vfio_mig_save_end(mig);
+	if (mig->load)
+		vfio_mig_load_end(mig);
+}
+
+static int begin_session(struct vfio_mig *mig, enum session session,
+			 enum vfio_mig_owner owner)
+{
+	int ret;
+
+	if (session == SESSION_NONE)
+		return 0;
+	ret = session == SESSION_SAVE ? vfio_mig_save_begin(mig) :
+					vfio_mig_load_begin(mig);
+	if (ret)
+		return ret;
+	if (owner == VFIO_MIG_OWNER_V1)
+		ret = vfio_mig_region_begin(mig);
+	if (ret) {
+		if (mig->save)
+			vfio_mig_save_end(mig);
+		else
+			vfio_mig_load_end(mig);
+	}
+	return ret;
+}
+
+static int change_session(struct vfio_mig *mig, enum session to,
+			  enum vfio_mig_owner owner)
+{
+	enum session from = states[mig->state].session;
+	int ret;
+
+	if (from == to)
+		return 0;
+	if (from == SESSION_LOAD) {
+		ret = vfio_mig_load_apply(mig);
+		if (ret)
+			return ret;
+	}
+	end_session(mig);
+	return begin_session(mig, to, owner);
+}
+
+/**
+ * vfio_mig_enter - follow an arc
+ * @mig: the device; session mutex held, not broken
+ * @to: the new state; the front end's table allows the arc
+ * @owner: the front end
+ *
+ * Return: 0; or an error, and the state is what it was: what stopping, starting
+ * a session or leaving a load said.
+ */
+int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
+		   enum vfio_mig_owner owner)
+{
+	bool was_at_rest = states[mig->state].at_rest;
+	int ret;
+
+	if (!was_at_rest && states[to].at_rest) {
+		ret = mig->desc.ops->stop(mig->vdev);
+		if (ret)
+			return ret;
+	}
+	ret = change_session(mig, states[to].session, owner);
+	if (ret) {
+		if (!was_at_rest && states[to].at_rest)
+			mig->desc.ops->run(mig->vdev);
+		return ret;
+	}
+	if (was_at_rest && !states[to].at_rest)
+		mig->desc.ops->run(mig->vdev);
+
+	mig->state = to;
+	mig->owner = to == VFIO_MIG_RUNNING || to == VFIO_MIG_STOP ?
+		     VFIO_MIG_OWNER_NONE : owner;
+	return 0;
+}
+
+/**
+ * vfio_mig_machine_rest - end any session and bring the device to rest
+ * @mig: the device; session mutex held
+ *
+ * Return: 0, or what stopping said. The session has ended either way.
+ */
+int vfio_mig_machine_rest(struct vfio_mig *mig)
+{
+	bool at_rest = states[mig->state].at_rest;
+
+	end_session(mig);
+	mig->owner = VFIO_MIG_OWNER_NONE;
+	mig->state = at_rest ? VFIO_MIG_STOP : VFIO_MIG_RUNNING;
+	if (!at_rest) {
+		int ret = mig->desc.ops->stop(mig->vdev);
+
+		if (ret)
+			return ret;
+	}
+	mig->state = VFIO_MIG_STOP;
+	return 0;
+}
+
+/**
+ * vfio_mig_machine_start - power-on: reset the device and let it run
+ * @mig: the device; session mutex held
+ *
+ * Return: 0, or what stopping said.
+ */
+int vfio_mig_machine_start(struct vfio_mig *mig)
+{
+	int ret;
+
+	ret = vfio_mig_machine_rest(mig);
+	if (ret)
+		return ret;
+	WRITE_ONCE(mig->broken, false);
+	mig->desc.ops->reset(mig->vdev);
+	mig->desc.ops->run(mig->vdev);
+	mig->state = VFIO_MIG_RUNNING;
+	return 0;
+}
+
+/**
+ * vfio_mig_machine_fail - the device broke: show it, and only a reset helps
+ * @mig: the device; session mutex held
+ */
+void vfio_mig_machine_fail(struct vfio_mig *mig)
+{
+	if (vfio_mig_machine_rest(mig))
+		dev_err_ratelimited(mig->vdev->dev,
+				    "device is in error and does not stop\n");
+	mig->state = VFIO_MIG_ERROR;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfio-mig-core: what a vendor driver calls
+ */
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "machine.h"
+#include "mig.h"
+#include "pages.h"
+#include "save.h"
+#include "window.h"
+
+static unsigned int window_kib = 16384;
+module_param(window_kib, uint, 0644);
+MODULE_PARM_DESC(window_kib,
+		 "Size of the v1 data section in KiB, for devices created from now on (64 to 1048576, a multiple of 4)");
+
+#define WINDOW_KIB_MAX	(1U << 20)
+
+/**
+ * vfio_mig_lock - take the session mutex for a user
+ * @mig: the device
+ *
+ * What the vendor driver reported meanwhile is made to show.
+ *
+ * Return: 0, or -EINTR where the caller is being killed.
+ */
+int vfio_mig_lock(struct vfio_mig *mig)
+{
+	if (mutex_lock_killable(&mig->lock))
+		return -EINTR;
+	if (READ_ONCE(mig->broken) && mig->state != VFIO_MIG_ERROR)
+		vfio_mig_machine_fail(mig);
+	return 0;
+}
+
+static bool desc_valid(const struct vfio_mig_desc *desc)
+{
+	const struct vfio_mig_ops *ops = desc->ops;
+
+	return strlen(desc->type) < VFIO_MIG_STREAM_TYPE_LEN &&
+	       desc->control_max <= VFIO_MIG_STREAM_CONTROL_MAX &&
+	       ops->stop && ops->run && ops->reset && ops->save &&
+	       ops->prepare && ops->apply && ops->discard;
+}
+
+/**
+ * vfio_mig_create - make a device migratable
+ * @vdev: the device, initialised and not registered yet
+ * @desc: what it is. Copied; what it points to stays until vfio_mig_destroy().
+ *
+ * Adds a folder "migration" to the device's sysfs folder.
+ *
+ * Context: may sleep.
+ * Return: the library's object, or ERR_PTR(): -EINVAL for a description or a
+ * module parameter that cannot be, -ENOMEM.
+ */
+struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
+				 const struct vfio_mig_desc *desc)
+{
+	unsigned int kib = READ_ONCE(window_kib);
+	struct vfio_mig *mig;
+	int ret;
+
+	if (!desc_valid(desc))
+		return ERR_PTR(-EINVAL);
+	if (kib * 1024ULL < VFIO_MIG_CHUNK_ROOM_MIN || kib > WINDOW_KIB_MAX ||
+	    kib % (PAGE_SIZE / 1024)) {
+		dev_err(vdev->dev,
+			"vfio-mig-core: window_kib=%u is not a multiple of 4 from 64 to %u\n",
+			kib, WINDOW_KIB_MAX);
+		return ERR_PTR(-EINVAL);
+	}
+
+	mig = kzalloc(sizeof(*mig), GFP_KERNEL);
+	if (!mig)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&mig->lock);
+	ratelimit_state_init(&mig->log, DEFAULT_RATELIMIT_INTERVAL,
+			     DEFAULT_RATELIMIT_BURST);
+	mig->vdev = vdev;
+	mig->desc = *desc;
+	mig->state = VFIO_MIG_STOP;
+	mig->window = vfio_mig_window_create((size_t)kib * 1024);
+	if (IS_ERR(mig->window)) {
+		ret = PTR_ERR(mig->window);
+		kfree(mig);
+		return ERR_PTR(ret);
+	}
+
+	ret = kobject_init_and_add(&mig->kobj, &vfio_mig_ktype,
+				   &vdev->dev->kobj, "migration");
+	if (ret) {
+		vfio_mig_window_destroy(mig->window);
+		kobject_put(&mig->kobj);
+		return ERR_PTR(ret);
+	}
+	return mig;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_create);
+
+/**
+ * vfio_mig_destroy - opposite of vfio_mig_create()
+ * @mig: the library's object; the device is closed and stays so
+ *
+ * Context: may sleep.
+ */
+void vfio_mig_destroy(struct vfio_mig *mig)
+{
+	kobject_del(&mig->kobj);
+	vfio_mig_window_destroy(mig->window);
+	kobject_put(&mig->kobj);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_destroy);
+
+/**
+ * vfio_mig_open - a user opens the device
+ * @mig: the library's object
+ *
+ * Resets the device and lets it run.
+ *
+ * Context: the vendor driver's &vfio_device_ops.open_device, in the user's
+ * process: the user's memory control group pays for the paged state from now on.
+ * Return: 0, or what &vfio_mig_ops.stop returned.
+ */
+int vfio_mig_open(struct vfio_mig *mig)
+{
+	int ret;
+
+	mutex_lock(&mig->lock);
+	if (mig->desc.pages)
+		vfio_mig_pages_set_payer(mig->desc.pages, current->mm);
+	ret = vfio_mig_machine_start(mig);
+	mig->opened = !ret;
+	mutex_unlock(&mig->lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_open);
+
+/**
+ * vfio_mig_close - the last user closed the device
+ * @mig: the library's object
+ *
+ * Ends any session and brings the device to rest.
+ *
+ * Context: the vendor driver's &vfio_device_ops.close_device.
+ */
+void vfio_mig_close(struct vfio_mig *mig)
+{
+	mutex_lock(&mig->lock);
+	if (vfio_mig_machine_rest(mig))
+		dev_err(mig->vdev->dev, "device does not stop at close\n");
+	mig->opened = false;
+	mutex_unlock(&mig->lock);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_close);
+
+/**
+ * vfio_mig_reset - reset the device, whatever it is doing
+ * @mig: the library's object
+ *
+ * Ends any session; the device runs afterwards. The paged state is left alone.
+ *
+ * Context: the vendor driver's VFIO_DEVICE_RESET, and resets of its own kind,
+ * such as a function level reset. Takes the session mutex.
+ * Return: 0, or what &vfio_mig_ops.stop returned.
+ */
+int vfio_mig_reset(struct vfio_mig *mig)
+{
+	int ret;
+
+	mutex_lock(&mig->lock);
+	ret = vfio_mig_machine_start(mig);
+	mutex_unlock(&mig->lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_reset);
+
+/**
+ * vfio_mig_control_changed - say that state which is not paged has changed
+ * @mig: the library's object
+ *
+ * To be called after a change that comes while the device is stopped, a register
+ * written by the user, say. Calls at other times do no harm.
+ *
+ * Context: any.
+ */
+void vfio_mig_control_changed(struct vfio_mig *mig)
+{
+	smp_mb(); /* The change is seen by the save that clears the flag. */
+	WRITE_ONCE(mig->control_dirty, true);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_control_changed);
+
+/**
+ * vfio_mig_device_error - say that the device broke and needs a reset
+ * @mig: the library's object
+ *
+ * The device shows the error state from the next access on. Any session is lost.
+ *
+ * Context: any.
+ */
+void vfio_mig_device_error(struct vfio_mig *mig)
+{
+	WRITE_ONCE(mig->broken, true);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_device_error);
+
+MODULE_DESCRIPTION("VFIO device migration protocols, v1 and v2");
+MODULE_AUTHOR("The vfio-mig-core authors");
+MODULE_LICENSE("GPL");

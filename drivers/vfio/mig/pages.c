@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Paged state: a sparse array of pages that knows which of them changed
+ *
+ * A vendor driver brackets each access to a page with _begin() and _end(). The
+ * save side freezes a page, sends it as it then is and thaws it; a writer that
+ * comes meanwhile gets a copy to write to. So what a checksum was made of is
+ * what is sent, the device never waits for a slow reader, and data goes from
+ * the device's page to the reader's buffer without a stop in between.
+ */
+#include <linux/bitmap.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "pages.h"
+
+/**
+ * struct vfio_mig_dirty - pages that changed since they were last sent
+ * @rcu: a writer may still hold the set when the save has ended
+ * @count: bits that are set
+ * @bits: a bit a page
+ */
+struct vfio_mig_dirty {
+	struct rcu_head rcu;
+	atomic_long_t count;
+	unsigned long bits[];
+};
+
+/* What page_private() says of a page of the array. */
+enum {
+	PAGE_LIVE,	/* may be written in place */
+	PAGE_FROZEN,	/* being sent: copy before writing */
+	PAGE_DETACHED,	/* being sent, and no longer in the array */
+};
+
+static struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t index)
+{
+	return &p->locks[index % VFIO_MIG_PAGES_LOCKS];
+}
+
+static bool budget_charge(struct vfio_mig_budget *budget, bool force)
+{
+	if (atomic_long_inc_return(&budget->used) <= budget->limit || force)
+		return true;
+	atomic_long_dec(&budget->used);
+	return false;
+}
+
+/**
+ * vfio_mig_pages_alloc - allocate a page that is charged to the paged state
+ * @p: the paged state whose budget and memory control group pay
+ * @gfp: flags on top of GFP_KERNEL_ACCOUNT, such as __GFP_ZERO
+ * @force: go over the budget: the page takes another's place soon
+ *
+ * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
+ * ERR_PTR(-ENOMEM).
+ */
+struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
+				  bool force)
+{
+	struct mem_cgroup *old;
+	struct page *page;
+
+	if (!budget_charge(p->budget, force))
+		return ERR_PTR(-ENOSPC);
+
+	/* The device works in kernel threads: its user pays all the same. */
+	old = set_active_memcg(p->memcg);
+	page = alloc_page(GFP_KERNEL_ACCOUNT | gfp);
+	set_active_memcg(old);
+	if (!page) {
+		atomic_long_dec(&p->budget->used);
+		return ERR_PTR(-ENOMEM);
+	}
+	set_page_private(page, PAGE_LIVE);
+	return page;
+}
+
+/**
+ * vfio_mig_pages_free - give back a page from vfio_mig_pages_alloc()
+ * @p: the paged state
+ * @page: the page, which nothing refers to any more
+ */
+void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page)
+{
+	set_page_private(page, 0);
+	__free_page(page);
+	atomic_long_dec(&p->budget->used);
+}
+
+/**
+ * vfio_mig_pages_store - put a page at its place in an array of pages
+ * @p: the paged state that pays for the array's nodes
+ * @xa: the array
+ * @index: where
+ * @old: what is expected there
+ * @new: the page
+ *
+ * Return: what was there (@old where the store took place), or an xa_err()
+ * entry.
+ */
+struct page *vfio_mig_pages_store(struct vfio_mig_pages *p, struct xarray *xa,
+				  pgoff_t index, struct page *old,
+				  struct page *new)
+{
+	struct mem_cgroup *memcg = set_active_memcg(p->memcg);
+	struct page *cur;
+
+	cur = xa_cmpxchg(xa, index, old, new, GFP_KERNEL);
+	set_active_memcg(memcg);
+	return cur;
+}
+
+/**
+ * vfio_mig_pages_new_array - an empty array, as a paged state and a load have
+ *
+ * Return: the array or NULL. Freed by vfio_mig_pages_free_array().
+ */
+struct xarray *vfio_mig_pages_new_array(void)
+{
+	struct xarray *xa = kzalloc(sizeof(*xa), GFP_KERNEL_ACCOUNT);
+
+	if (xa)
+		xa_init_flags(xa, XA_FLAGS_ACCOUNT);
+	return xa;
+}
+
+/**
+ * vfio_mig_pages_drop - free a range of an array's pages
+ * @p: the paged state that the pages are charged to
+ * @xa: the array; nobody else uses it
+ * @first: first page
+ * @last: last page, included
+ */
+void vfio_mig_pages_drop(struct vfio_mig_pages *p, struct xarray *xa,
+			 pgoff_t first, pgoff_t last)
+{
+	struct page *page;
+	unsigned long i;
+
+	xa_for_each_range(xa, i, page, first, last) {
+		xa_erase(xa, i);
+		vfio_mig_pages_free(p, page);
+		cond_resched();
+	}
+}
+
+/**
+ * vfio_mig_pages_free_array - free an array with all its pages
+ * @p: the paged state that the pages are charged to
+ * @xa: the array or NULL; nobody else uses it
+ */
+void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa)
+{
+	if (!xa)
+		return;
+	vfio_mig_pages_drop(p, xa, 0, ULONG_MAX);
+	xa_destroy(xa);
+	kfree(xa);
+}
+
+int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
+			  struct vfio_mig_budget *budget,
+			  struct lock_class_key *key)
+{
+	int i;
+
+	/* The stream's page is the kernel's, here. */
+	BUILD_BUG_ON(PAGE_SIZE != VFIO_MIG_STREAM_PAGE_SIZE);
+
+	p->xa = vfio_mig_pages_new_array();
+	if (!p->xa)
+		return -ENOMEM;
+	p->nr = nr;
+	p->budget = budget;
+	p->memcg = NULL;
+	atomic_long_set(&p->resident, 0);
+	RCU_INIT_POINTER(p->dirty, NULL);
+	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
+		__init_rwsem(&p->locks[i], "vfio_mig_pages", key);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(__vfio_mig_pages_init);
+
+/**
+ * vfio_mig_pages_destroy - free a paged state's memory
+ * @p: the paged state; the device is closed, and its library object destroyed
+ *
+ * Context: may sleep.
+ */
+void vfio_mig_pages_destroy(struct vfio_mig_pages *p)
+{
+	vfio_mig_pages_untrack(p);
+	vfio_mig_pages_free_array(p, p->xa);
+	p->xa = NULL;
+	vfio_mig_pages_set_payer(p, NULL);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pages_destroy);
+
+/**
+ * vfio_mig_pages_set_payer - choose whose memory control group pays from now on
+ * @p: the paged state; nobody allocates from it meanwhile
+ * @mm: the device's user, or NULL for nobody
+ */
+void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm)
+{
+	struct mem_cgroup *old = p->memcg;
+
+	p->memcg = mm ? get_mem_cgroup_from_mm(mm) : NULL;
+	mem_cgroup_put(old);
+}
+
+/**
+ * vfio_mig_pages_resident - pages that take memory
+ * @p: the paged state
+ *
+ * Return: their number, which may change at once.
+ */
+unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
+{
+	return atomic_long_read(&p->resident);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pages_resident);
+
+/*
+ * A page where there is none, or a copy in place of one that is being sent.
+ * Called with the page's lock held for reading: other writers may do the same
+ * at the same time, and one of them wins.
+ */
+static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index,
+				 struct page *old)
+{
+	struct page *new, *cur;
+
+	new = vfio_mig_pages_alloc(p, old ? 0 : __GFP_ZERO, old);
+	if (IS_ERR(new))
+		return new;
+	if (old)
+		copy_page(page_address(new), page_address(old));
+
+	cur = vfio_mig_pages_store(p, p->xa, index, old, new);
+	if (cur != old) {
+		vfio_mig_pages_free(p, new);
+		return xa_is_err(cur) ? ERR_PTR(xa_err(cur)) : cur;
+	}
+	if (old)
+		set_page_private(old, PAGE_DETACHED);
+	else
+		atomic_long_inc(&p->resident);
+	return new;
+}
+
+/**
+ * vfio_mig_page_read_begin - look at a page of the paged state
+ * @p: the paged state
+ * @index: page number, below &vfio_mig_pages.nr
+ *
+ * The page stays until vfio_mig_page_read_end(), also when it is discarded
+ * meanwhile. A caller holds one page at a time.
+ *
+ * Context: may sleep. Holds a lock that a page's discard and the save side wait
+ * for, so the bracket should be short; DMA inside is fine.
+ * Return: the page, or NULL where it reads as zeros. The bracket is open either
+ * way.
+ */
+struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index)
+{
+	down_read(page_lock(p, index));
+	return xa_load(p->xa, index);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_page_read_begin);
+
+/**
+ * vfio_mig_page_read_end - end what vfio_mig_page_read_begin() began
+ * @p: the paged state
+ * @index: the same page number
+ */
+void vfio_mig_page_read_end(struct vfio_mig_pages *p, pgoff_t index)
+{
+	up_read(page_lock(p, index));
+}
+EXPORT_SYMBOL_GPL(vfio_mig_page_read_end);
+
+/**
+ * vfio_mig_page_write_begin - get a page of the paged state to write to
+ * @p: the paged state
+ * @index: page number, below &vfio_mig_pages.nr
+ *
+ * Allocates the page where it was never written. Several writers may hold the
+ * same page. A caller holds one page at a time.
+ *
+ * Context: may sleep, as for vfio_mig_page_read_begin().
+ * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
+ * ERR_PTR(-ENOMEM). With an error the bracket is not open.
+ */
+struct page *vfio_mig_page_write_begin(struct vfio_mig_pages *p, pgoff_t index)
+{
+	struct page *page;
+
+	down_read(page_lock(p, index));
+	page = xa_load(p->xa, index);
+	if (unlikely(!page || page_private(page) != PAGE_LIVE))
+		page = page_install(p, index, page);
+	if (IS_ERR(page))
+		up_read(page_lock(p, index));
+	return page;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_page_write_begin);
+
+static void page_mark(struct vfio_mig_pages *p, pgoff_t index)
+{
+	struct vfio_mig_dirty *dirty;
+
+	rcu_read_lock();
+	dirty = rcu_dereference(p->dirty);
+	if (dirty && !test_bit(index, dirty->bits) &&
+	    !test_and_set_bit(index, dirty->bits))
+		atomic_long_inc(&dirty->count);
+	rcu_read_unlock();
+}
+
+/**
+ * vfio_mig_page_write_end - end what vfio_mig_page_write_begin() began
+ * @p: the paged state
+ * @index: the same page number
+ *
+ * A save that goes on will send the page again.
+ */
+void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index)
+{
+	page_mark(p, index);
+	up_read(page_lock(p, index));
+}
+EXPORT_SYMBOL_GPL(vfio_mig_page_write_end);
+
+/**
+ * vfio_mig_pages_discard - make a range read as zeros, and free its memory
+ * @p: the paged state
+ * @index: first page
+ * @nr: number of pages
+ *
+ * Context: may sleep; waits for accesses to each page.
+ */
+void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
+{
+	struct page *page;
+	unsigned long i;
+
+	if (!nr)
+		return;
+
+	xa_for_each_range(p->xa, i, page, index, index + nr - 1) {
+		down_write(page_lock(p, i));
+		page = xa_erase(p->xa, i);
+		if (page) {
+			atomic_long_dec(&p->resident);
+			page_mark(p, i);
+			if (page_private(page) == PAGE_LIVE)
+				vfio_mig_pages_free(p, page);
+			else
+				set_page_private(page, PAGE_DETACHED);
+		}
+		up_write(page_lock(p, i));
+		cond_resched();
+	}
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pages_discard);
+
+/**
+ * vfio_mig_pages_track - start to note which pages change
+ * @p: the paged state; not tracked yet
+ *
+ * All pages that have memory count as changed at first.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_pages_track(struct vfio_mig_pages *p)
+{
+	struct vfio_mig_dirty *dirty;
+	struct page *page;
+	unsigned long i;
+
+	dirty = kvzalloc(struct_size(dirty, bits, BITS_TO_LONGS(p->nr)),
+			 GFP_KERNEL_ACCOUNT);
+	if (!dirty)
+		return -ENOMEM;
+
+	/* Published first: a page that is added during the walk marks itself. */
+	rcu_assign_pointer(p->dirty, dirty);
+	xa_for_each(p->xa, i, page) {
+		page_mark(p, i);
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * vfio_mig_pages_untrack - stop to note which pages change
+ * @p: the paged state; may be untracked already
+ */
+void vfio_mig_pages_untrack(struct vfio_mig_pages *p)
+{
+	struct vfio_mig_dirty *dirty;
+
+	dirty = rcu_replace_pointer(p->dirty, NULL, true);
+	if (dirty)
+		kvfree_rcu(dirty, rcu);
+}
+
+/* Only the save side changes the pointer, and only it calls what uses this. */
+static struct vfio_mig_dirty *dirty_set(struct vfio_mig_pages *p)
+{
+	return rcu_dereference_protected(p->dirty, true);
+}
+
+/**
+ * vfio_mig_pages_dirty - pages that changed since they were last sent
+ * @p: the paged state, tracked
+ *
+ * Return: their number, which may change at once.
+ */
+unsigned long vfio_mig_pages_dirty(struct vfio_mig_pages *p)
+{
+	return atomic_long_read(&dirty_set(p)->count);
+}
+
+/**
+ * vfio_mig_pages_next_dirty - find a changed page
+ * @p: the paged state, tracked
+ * @start: first page to look at
+ *
+ * Return: its number, or &vfio_mig_pages.nr where there is none.
+ */
+pgoff_t vfio_mig_pages_next_dirty(struct vfio_mig_pages *p, pgoff_t start)
+{
+	return find_next_bit(dirty_set(p)->bits, p->nr, start);
+}
+
+/**
+ * vfio_mig_pages_redirty - take back that a page was sent
+ * @p: the paged state, tracked
+ * @index: page number
+ */
+void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
+{
+	page_mark(p, index);
+}
+
+/**
+ * vfio_mig_page_freeze - take a page to be sent
+ * @p: the paged state, tracked
+ * @index: page number
+ *
+ * Waits for those who write to the page, and counts it as sent. It keeps its
+ * contents until vfio_mig_page_thaw().
+ *
+ * Return: the page, NULL where it reads as zeros (nothing to thaw then), or
+ * ERR_PTR(-EINTR) where the caller is being killed.
+ */
+struct page *vfio_mig_page_freeze(struct vfio_mig_pages *p, pgoff_t index)
+{
+	struct vfio_mig_dirty *dirty = dirty_set(p);
+	struct page *page;
+
+	if (down_write_killable(page_lock(p, index)))
+		return ERR_PTR(-EINTR);
+	if (test_and_clear_bit(index, dirty->bits))
+		atomic_long_dec(&dirty->count);
+	page = xa_load(p->xa, index);
+	if (page)
+		set_page_private(page, PAGE_FROZEN);
+	up_write(page_lock(p, index));
+	return page;
+}
+
+/**
+ * vfio_mig_page_thaw - give back a page that vfio_mig_page_freeze() took
+ * @p: the paged state
+ * @index: page number
+ * @page: the page
+ */
+void vfio_mig_page_thaw(struct vfio_mig_pages *p, pgoff_t index,
+			struct page *page)
+{
+	bool detached;
+
+	down_write(page_lock(p, index));
+	detached = page_private(page) == PAGE_DETACHED;
+	if (!detached)
+		set_page_private(page, PAGE_LIVE);
+	up_write(page_lock(p, index));
+	if (detached)
+		vfio_mig_pages_free(p, page);
+}
+
+/**
+ * vfio_mig_pages_replace - put other pages in place of all there are
+ * @p: the paged state; not tracked, nothing of it frozen
+ * @xa: the new pages, charged to @p; taken over
+ * @nr: how many there are
+ * @nest: the lock that lets one caller in at a time
+ *
+ * Cannot fail: it is how a load takes effect.
+ */
+void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
+			    unsigned long nr, struct mutex *nest)
+{
+	struct xarray *old;
+	int i;
+
+	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
+		down_write_nest_lock(&p->locks[i], nest);
+	old = p->xa;
+	p->xa = xa;
+	atomic_long_set(&p->resident, nr);
+	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
+		up_write(&p->locks[i]);
+	vfio_mig_pages_free_array(p, old);
+}

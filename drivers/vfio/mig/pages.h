@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Paged state: what the rest of the library uses of it */
+#ifndef VFIO_MIG_PAGES_H
+#define VFIO_MIG_PAGES_H
+
+#include <linux/vfio_mig_core.h>
+#include <uapi/linux/vfio_mig_stream.h>
+
+struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
+				  bool force);
+void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page);
+struct page *vfio_mig_pages_store(struct vfio_mig_pages *p, struct xarray *xa,
+				  pgoff_t index, struct page *old,
+				  struct page *new);
+struct xarray *vfio_mig_pages_new_array(void);
+void vfio_mig_pages_drop(struct vfio_mig_pages *p, struct xarray *xa,
+			 pgoff_t first, pgoff_t last);
+void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa);
+void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm);
+
+int vfio_mig_pages_track(struct vfio_mig_pages *p);
+void vfio_mig_pages_untrack(struct vfio_mig_pages *p);
+unsigned long vfio_mig_pages_dirty(struct vfio_mig_pages *p);
+pgoff_t vfio_mig_pages_next_dirty(struct vfio_mig_pages *p, pgoff_t start);
+void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index);
+struct page *vfio_mig_page_freeze(struct vfio_mig_pages *p, pgoff_t index);
+void vfio_mig_page_thaw(struct vfio_mig_pages *p, pgoff_t index,
+			struct page *page);
+void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
+			    unsigned long nr, struct mutex *nest);
+
+#endif /* VFIO_MIG_PAGES_H */

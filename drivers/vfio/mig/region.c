@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The v1 front end: the migration region
+ *
+ * Registers in the first page, the data section after it. While saving, the
+ * region shows one iteration after another: reading data_offset opens one,
+ * reading pending_bytes concludes it, and in between all that can be read stays
+ * the same. While resuming, writing data_size commits what was put into the data
+ * section.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include "load.h"
+#include "machine.h"
+#include "mig.h"
+#include "region.h"
+#include "save.h"
+#include "window.h"
+
+#define DATA_OFFSET	((u64)PAGE_SIZE)
+#define REG(name)	offsetof(struct vfio_device_migration_info, name)
+
+/* What device_state shows, by state. */
+static const u32 v1_value[VFIO_MIG_NR_STATES] = {
+	[VFIO_MIG_ERROR]	= VFIO_MIG_V1_ERROR,
+	[VFIO_MIG_STOP]		= VFIO_MIG_V1_STOP,
+	[VFIO_MIG_RUNNING]	= VFIO_MIG_V1_RUNNING,
+	[VFIO_MIG_STOP_COPY]	= VFIO_MIG_V1_STOP_COPY,
+	[VFIO_MIG_RESUMING]	= VFIO_MIG_V1_RESUMING,
+	[VFIO_MIG_RUNNING_P2P]	= VFIO_MIG_V1_RUNNING,
+	[VFIO_MIG_PRE_COPY]	= VFIO_MIG_V1_PRE_COPY,
+	[VFIO_MIG_PRE_COPY_P2P]	= VFIO_MIG_V1_PRE_COPY,
+};
+
+/* The states that a user can write, and those that each leads to. */
+static const struct {
+	enum vfio_mig_state state;
+	u32 leads_to;
+} v1_arcs[] = {
+	[VFIO_MIG_V1_STOP] = {
+		VFIO_MIG_STOP,
+		BIT(VFIO_MIG_V1_RUNNING) | BIT(VFIO_MIG_V1_STOP_COPY) |
+		BIT(VFIO_MIG_V1_RESUMING),
+	},
+	[VFIO_MIG_V1_RUNNING] = {
+		VFIO_MIG_RUNNING,
+		BIT(VFIO_MIG_V1_STOP) | BIT(VFIO_MIG_V1_STOP_COPY) |
+		BIT(VFIO_MIG_V1_PRE_COPY) | BIT(VFIO_MIG_V1_RESUMING),
+	},
+	[VFIO_MIG_V1_STOP_COPY] = {
+		VFIO_MIG_STOP_COPY,
+		BIT(VFIO_MIG_V1_STOP) | BIT(VFIO_MIG_V1_RUNNING),
+	},
+	[VFIO_MIG_V1_PRE_COPY] = {
+		VFIO_MIG_PRE_COPY,
+		BIT(VFIO_MIG_V1_STOP) | BIT(VFIO_MIG_V1_RUNNING) |
+		BIT(VFIO_MIG_V1_STOP_COPY),
+	},
+	[VFIO_MIG_V1_RESUMING] = {
+		VFIO_MIG_RESUMING,
+		BIT(VFIO_MIG_V1_STOP) | BIT(VFIO_MIG_V1_RUNNING),
+	},
+};
+
+/* A session that the v2 front end owns does not show in the region's data. */
+static bool region_saving(const struct vfio_mig *mig)
+{
+	return mig->save && mig->owner == VFIO_MIG_OWNER_V1;
+}
+
+static bool region_resuming(const struct vfio_mig *mig)
+{
+	return mig->load && mig->owner == VFIO_MIG_OWNER_V1;
+}
+
+static int set_device_state(struct vfio_mig *mig, u32 value)
+{
+	u32 from = v1_value[mig->state];
+
+	if (mig->state == VFIO_MIG_ERROR)
+		return -EIO;
+	if (value >= ARRAY_SIZE(v1_arcs))
+		return -EINVAL;
+	if (value == from)
+		return 0;
+	if (mig->owner == VFIO_MIG_OWNER_V2)
+		return -EBUSY;
+	if (!(v1_arcs[from].leads_to & BIT(value)))
+		return -EINVAL;
+	return vfio_mig_enter(mig, v1_arcs[value].state, VFIO_MIG_OWNER_V1);
+}
+
+/**
+ * vfio_mig_region_begin - a session begins that belongs to the region
+ * @mig: the device; session mutex held, save or load begun
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_region_begin(struct vfio_mig *mig)
+{
+	memset(&mig->iteration, 0, sizeof(mig->iteration));
+	return vfio_mig_window_open(mig->window, mig->load);
+}
+
+/**
+ * vfio_mig_region_end - the region's session ends
+ * @mig: the device; session mutex held
+ *
+ * Where the front end owns a state without a session there is nothing to end.
+ */
+void vfio_mig_region_end(struct vfio_mig *mig)
+{
+	if (!vfio_mig_window_mem(mig->window))
+		return;
+	vfio_mig_window_close(mig->window);
+	kvfree(mig->iteration.seen);
+	memset(&mig->iteration, 0, sizeof(mig->iteration));
+}
+
+static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
+{
+	u32 i;
+
+	memcpy(to, chunk->meta, chunk->meta_len);
+	to += chunk->meta_len;
+	for (i = 0; i < chunk->nr_pages; i++, to += PAGE_SIZE)
+		memcpy(to, page_address(chunk->pages[i]), PAGE_SIZE);
+}
+
+/* Reading data_offset: chunks are prepared until the window is full. */
+static int open_iteration(struct vfio_mig *mig)
+{
+	size_t room = vfio_mig_window_size(mig->window), size = 0;
+	void *mem = vfio_mig_window_mem(mig->window);
+	struct vfio_mig_iteration *it = &mig->iteration;
+	const struct vfio_mig_chunk *chunk;
+	int ret;
+
+	for (;;) {
+		ret = vfio_mig_save_next(mig, room - size, &chunk);
+		if (ret)
+			break;
+		copy_chunk(mem + size, chunk);
+		size += vfio_mig_chunk_size(chunk);
+		vfio_mig_save_put(mig);
+		cond_resched();
+	}
+	if (!size)
+		return ret == -EAGAIN ? 0 : ret;
+
+	it->open = true;
+	it->size = size;
+	it->size_read = false;
+	it->unmapped = !vfio_mig_window_mapped(mig->window);
+	vfio_mig_count(mig, VFIO_MIG_ITERATIONS, 1);
+	return 0;
+}
+
+/* Reading pending_bytes: the data counts as consumed, read or not. */
+static void conclude_iteration(struct vfio_mig *mig)
+{
+	struct vfio_mig_iteration *it = &mig->iteration;
+	bool unread;
+
+	unread = it->unmapped && !vfio_mig_window_mapped(mig->window) &&
+		 !(it->seen && bitmap_full(it->seen, it->size));
+	if (!it->size_read || unread) {
+		vfio_mig_count(mig, VFIO_MIG_BREACHES, 1);
+		if (__ratelimit(&mig->log))
+			dev_warn(mig->vdev->dev,
+				 "%zu bytes of migration data were not read before pending_bytes was: the stream will be refused\n",
+				 it->size);
+	}
+	if (it->seen)
+		bitmap_zero(it->seen, it->size);
+	it->open = false;
+	it->size = 0;
+}
+
+static u64 read_pending_bytes(struct vfio_mig *mig)
+{
+	if (!region_saving(mig))
+		return 0;
+	if (mig->iteration.open)
+		conclude_iteration(mig);
+	return vfio_mig_save_pending(mig);
+}
+
+static int read_data_offset(struct vfio_mig *mig, u64 *value)
+{
+	*value = 0;
+	if (!region_saving(mig) && !region_resuming(mig))
+		return 0;
+	*value = DATA_OFFSET;
+	if (region_saving(mig) && !mig->iteration.open)
+		return open_iteration(mig);
+	return 0;
+}
+
+static u64 read_data_size(struct vfio_mig *mig)
+{
+	mig->iteration.size_read = true;
+	return mig->iteration.size;
+}
+
+static int commit(struct vfio_mig *mig, u64 n)
+{
+	struct iov_iter from;
+	struct kvec vec;
+
+	if (!region_resuming(mig))
+		return -EINVAL;
+	if (n > vfio_mig_window_size(mig->window))
+		return -EINVAL;
+	vec.iov_base = vfio_mig_window_mem(mig->window);
+	vec.iov_len = n;
+	iov_iter_kvec(&from, WRITE, &vec, 1, n);
+	return vfio_mig_load_feed(mig, &from);
+}
+
+/* The registers and their widths; everything else in the page is a hole. */
+static bool is_register(loff_t pos, size_t count)
+{
+	switch (pos) {
+	case REG(device_state):
+	case REG(reserved):
+		return count == sizeof(u32);
+	case REG(pending_bytes):
+	case REG(data_offset):
+	case REG(data_size):
+		return count == sizeof(u64);
+	}
+	return false;
+}
+
+static int read_register(struct vfio_mig *mig, loff_t pos, u64 *value)
+{
+	*value = 0;
+	switch (pos) {
+	case REG(device_state):
+		*value = v1_value[mig->state];
+		return 0;
+	case REG(pending_bytes):
+		*value = read_pending_bytes(mig);
+		return 0;
+	case REG(data_offset):
+		return read_data_offset(mig, value);
+	case REG(data_size):
+		*value = read_data_size(mig);
+		return 0;
+	}
+	return 0;
+}
+
+static int write_register(struct vfio_mig *mig, loff_t pos, u64 value)
+{
+	switch (pos) {
+	case REG(device_state):
+		return set_device_state(mig, value);
+	case REG(reserved):
+		return 0;
+	case REG(data_size):
+		return commit(mig, value);
+	}
+	return -EINVAL;
+}
+
+/* Notes what was read by system call, to tell later whether all was. */
+static int note_seen(struct vfio_mig *mig, size_t off, size_t count)
+{
+	struct vfio_mig_iteration *it = &mig->iteration;
+
+	if (!it->seen)
+		it->seen = kvcalloc(BITS_TO_LONGS(vfio_mig_window_size(mig->window)),
+				    sizeof(long), GFP_KERNEL_ACCOUNT);
+	if (!it->seen)
+		return -ENOMEM;
+	bitmap_set(it->seen, off, count);
+	vfio_mig_count(mig, VFIO_MIG_READ_BYTES, count);
+	return 0;
+}
+
+static int read_data(struct vfio_mig *mig, char __user *buf, size_t count,
+		     size_t off)
+{
+	size_t size = region_resuming(mig) ? vfio_mig_window_size(mig->window) :
+					     mig->iteration.size;
+
+	if (off > size || count > size - off)
+		return -EINVAL;
+	if (copy_to_user(buf, vfio_mig_window_mem(mig->window) + off, count))
+		return -EFAULT;
+	return region_saving(mig) ? note_seen(mig, off, count) : 0;
+}
+
+static int write_data(struct vfio_mig *mig, const char __user *buf,
+		      size_t count, size_t off)
+{
+	size_t size = vfio_mig_window_size(mig->window);
+
+	if (!region_resuming(mig) || off > size || count > size - off)
+		return -EINVAL;
+	if (copy_from_user(vfio_mig_window_mem(mig->window) + off, buf, count))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * vfio_mig_region_read - read(2) of the migration region
+ * @mig: the device
+ * @buf: user buffer
+ * @count: bytes to read
+ * @pos: offset in the region
+ *
+ * Context: the vendor driver's &vfio_device_ops.read. Takes the session mutex.
+ * Return: @count, never less; -EINVAL for an access that the protocol does not
+ * know, -EFAULT, -ENOMEM, or -EINTR where the caller is being killed.
+ */
+ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
+			     size_t count, loff_t pos)
+{
+	u64 value;
+	int ret;
+
+	if (!count)
+		return 0;
+	if (pos < DATA_OFFSET && !is_register(pos, count))
+		return -EINVAL;
+
+	ret = vfio_mig_lock(mig);
+	if (ret)
+		return ret;
+	if (pos >= DATA_OFFSET)
+		ret = read_data(mig, buf, count, pos - DATA_OFFSET);
+	else
+		ret = read_register(mig, pos, &value);
+	mutex_unlock(&mig->lock);
+	if (ret)
+		return ret;
+
+	/* Little-endian, as all of PCI: a register's low half comes first. */
+	value = le64_to_cpu((__force __le64)value);
+	if (pos < DATA_OFFSET && copy_to_user(buf, &value, count))
+		return -EFAULT;
+	return count;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_region_read);
+
+/**
+ * vfio_mig_region_write - write(2) of the migration region
+ * @mig: the device
+ * @buf: user buffer
+ * @count: bytes to write
+ * @pos: offset in the region
+ *
+ * Context: the vendor driver's &vfio_device_ops.write. Takes the session mutex.
+ * Return: @count, never less; -EINVAL for an access or a state that the protocol
+ * does not allow, -EIO from the error state, -EBUSY in a session of the v2
+ * protocol, what vfio_mig_load_feed() returns for a commit, -EFAULT, or -EINTR
+ * where the caller is being killed.
+ */
+ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
+			      size_t count, loff_t pos)
+{
+	u64 value = 0;
+	int ret;
+
+	if (!count)
+		return 0;
+	if (pos < DATA_OFFSET) {
+		if (!is_register(pos, count))
+			return -EINVAL;
+		if (copy_from_user(&value, buf, count))
+			return -EFAULT;
+		value = le64_to_cpu((__force __le64)value);
+	}
+
+	ret = vfio_mig_lock(mig);
+	if (ret)
+		return ret;
+	if (pos >= DATA_OFFSET)
+		ret = write_data(mig, buf, count, pos - DATA_OFFSET);
+	else
+		ret = write_register(mig, pos, value);
+	mutex_unlock(&mig->lock);
+	return ret ? ret : count;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_region_write);
+
+/**
+ * vfio_mig_region_mmap - mmap(2) of the migration region
+ * @mig: the device
+ * @vma: the mapping. Of vm_pgoff only the part below the region's index, as
+ *	VFIO PCI devices lay out their file, is looked at.
+ *
+ * Context: the vendor driver's &vfio_device_ops.mmap.
+ * Return: 0, or -EINVAL for a private mapping or one that is not wholly inside
+ * the data section.
+ */
+int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma)
+{
+	pgoff_t first = vma->vm_pgoff & (BIT_ULL(40 - PAGE_SHIFT) - 1);
+
+	if (first < DATA_OFFSET >> PAGE_SHIFT)
+		return -EINVAL;
+	return vfio_mig_window_mmap(mig->window, vma,
+				    first - (DATA_OFFSET >> PAGE_SHIFT));
+}
+EXPORT_SYMBOL_GPL(vfio_mig_region_mmap);
+
+/**
+ * vfio_mig_region_info - describe the migration region
+ * @mig: the device
+ * @info: filled in, except for index and offset
+ * @caps: the capabilities are added here
+ *
+ * Context: the vendor driver's VFIO_DEVICE_GET_REGION_INFO.
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
+			 struct vfio_info_cap *caps)
+{
+	struct vfio_region_info_cap_type type = {
+		.header.id = VFIO_REGION_INFO_CAP_TYPE,
+		.header.version = 1,
+		.type = VFIO_REGION_TYPE_MIGRATION_DEPRECATED,
+		.subtype = VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED,
+	};
+	struct {
+		struct vfio_region_info_cap_sparse_mmap cap;
+		struct vfio_region_sparse_mmap_area area;
+	} sparse = {
+		.cap.header.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP,
+		.cap.header.version = 1,
+		.cap.nr_areas = 1,
+		.area.offset = DATA_OFFSET,
+		.area.size = vfio_mig_window_size(mig->window),
+	};
+	int ret;
+
+	info->size = DATA_OFFSET + vfio_mig_window_size(mig->window);
+	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
+		      VFIO_REGION_INFO_FLAG_MMAP;
+	ret = vfio_info_add_capability(caps, &type.header, sizeof(type));
+	if (ret)
+		return ret;
+	return vfio_info_add_capability(caps, &sparse.cap.header,
+					sizeof(sparse));
+}
+EXPORT_SYMBOL_GPL(vfio_mig_region_info);

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The save side: a device's state as a sequence of chunks
+ *
+ * Makes the next chunk when asked. Which front end asks, and how the chunk
+ * reaches the user, is not known here. The order: the header, then pages as long
+ * as there are changed ones; once the device is stopped the control state, and
+ * an END when nothing is left. If the stopped device changes after that (a
+ * register may be written), what changed is sent and another END follows.
+ */
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/xxhash.h>
+
+#include "machine.h"
+#include "mig.h"
+#include "pages.h"
+#include "save.h"
+
+#define RUN_BYTES_MAX	20	/* two LEB128 numbers of 64 bits */
+#define META_MAX	(sizeof(struct vfio_mig_chunk_hdr) +	\
+			 sizeof(struct vfio_mig_control_hdr) +	\
+			 VFIO_MIG_STREAM_CONTROL_PIECE)
+#define PAGES_META_MAX	(sizeof(struct vfio_mig_chunk_hdr) +	\
+			 sizeof(struct vfio_mig_pages_hdr) +	\
+			 VFIO_MIG_STREAM_RUNS_BYTES_MAX)
+
+static_assert(PAGES_META_MAX + PAGE_SIZE <= VFIO_MIG_CHUNK_ROOM_MIN);
+static_assert(META_MAX <= VFIO_MIG_CHUNK_ROOM_MIN);
+static_assert(PAGES_META_MAX <= META_MAX);
+
+/**
+ * struct vfio_mig_save - a save that goes on
+ * @id: tells this save's chunks from any other's
+ * @seq: of the next chunk
+ * @header_sent: the header chunk was made
+ * @end_sent: the last chunk made was END
+ * @pages_sent: pages with data so far
+ * @cursor: where the search for changed pages goes on
+ * @control: the control state being sent
+ * @control_len: its length, 0 where none is being sent
+ * @control_off: how much of it was sent
+ * @chunk: the chunk that the front end has
+ * @chunk_out: it does have it
+ */
+struct vfio_mig_save {
+	u64 id;
+	u32 seq;
+	bool header_sent;
+	bool end_sent;
+	bool chunk_out;
+	u64 pages_sent;
+	pgoff_t cursor;
+	void *control;
+	u32 control_len;
+	u32 control_off;
+	struct vfio_mig_chunk chunk;
+};
+
+/**
+ * vfio_mig_save_begin - start a save
+ * @mig: the device; session mutex held, no session open
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_save_begin(struct vfio_mig *mig)
+{
+	struct vfio_mig_save *save;
+
+	save = kvzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
+	if (!save)
+		return -ENOMEM;
+	save->chunk.meta = kvzalloc(META_MAX, GFP_KERNEL_ACCOUNT);
+	save->control = kvzalloc(mig->desc.control_max, GFP_KERNEL_ACCOUNT);
+	if (!save->chunk.meta || !save->control)
+		goto err;
+	if (mig->desc.pages && vfio_mig_pages_track(mig->desc.pages))
+		goto err;
+
+	save->id = get_random_u64();
+	mig->save = save;
+	WRITE_ONCE(mig->control_dirty, true);
+	vfio_mig_count(mig, VFIO_MIG_SAVES, 1);
+	return 0;
+
+err:
+	kvfree(save->control);
+	kvfree(save->chunk.meta);
+	kvfree(save);
+	return -ENOMEM;
+}
+
+/**
+ * vfio_mig_save_end - end a save, whether it is complete or not
+ * @mig: the device; session mutex held
+ */
+void vfio_mig_save_end(struct vfio_mig *mig)
+{
+	struct vfio_mig_save *save = mig->save;
+
+	vfio_mig_save_put(mig);
+	if (mig->desc.pages)
+		vfio_mig_pages_untrack(mig->desc.pages);
+	mig->save = NULL;
+	kvfree(save->control);
+	kvfree(save->chunk.meta);
+	kvfree(save);
+}
+
+/* Pages can only be told to have changed where there is a paged state. */
+static unsigned long dirty_pages(struct vfio_mig *mig)
+{
+	return mig->desc.pages ? vfio_mig_pages_dirty(mig->desc.pages) : 0;
+}
+
+/**
+ * vfio_mig_save_pending - estimate what is still to be sent
+ * @mig: the device; session mutex held, saving
+ *
+ * While the device runs only what can be sent early counts.
+ *
+ * Return: bytes; 0 if and only if vfio_mig_save_next() has nothing to give.
+ */
+u64 vfio_mig_save_pending(struct vfio_mig *mig)
+{
+	struct vfio_mig_save *save = mig->save;
+	u64 bytes = (u64)dirty_pages(mig) * PAGE_SIZE;
+
+	if (!save->header_sent)
+		bytes += sizeof(struct vfio_mig_chunk_hdr) +
+			 sizeof(struct vfio_mig_header);
+	if (!vfio_mig_stopped(mig))
+		return bytes;
+	bytes += save->control_len - save->control_off;
+	if (READ_ONCE(mig->control_dirty))
+		bytes += mig->desc.control_max;
+	if (bytes || !save->end_sent)
+		bytes += sizeof(struct vfio_mig_chunk_hdr) +
+			 sizeof(struct vfio_mig_end);
+	return bytes;
+}
+
+static void *chunk_payload(struct vfio_mig_save *save)
+{
+	return save->chunk.meta + sizeof(struct vfio_mig_chunk_hdr);
+}
+
+/* The sum of the payload: what follows the chunk's header, and its pages. */
+static u64 chunk_sum(struct vfio_mig_save *save, size_t len)
+{
+	struct vfio_mig_chunk *chunk = &save->chunk;
+	struct xxh64_state state;
+	u32 i;
+
+	if (!chunk->nr_pages)
+		return xxh64(chunk_payload(save), len, 0);
+
+	xxh64_reset(&state, 0);
+	xxh64_update(&state, chunk_payload(save), len);
+	for (i = 0; i < chunk->nr_pages; i++)
+		xxh64_update(&state, page_address(chunk->pages[i]), PAGE_SIZE);
+	return xxh64_digest(&state);
+}
+
+/* Pads the payload of @len bytes and puts a chunk header before it. */
+static void chunk_close(struct vfio_mig_save *save, u16 type, size_t len)
+{
+	struct vfio_mig_chunk_hdr *hdr = save->chunk.meta;
+	size_t padded = ALIGN(len, VFIO_MIG_STREAM_ALIGN);
+
+	memset(chunk_payload(save) + len, 0, padded - len);
+	*hdr = (struct vfio_mig_chunk_hdr) {
+		.magic = cpu_to_le32(VFIO_MIG_STREAM_MAGIC),
+		.type = cpu_to_le16(type),
+		.flags = cpu_to_le16(VFIO_MIG_CHUNK_F_KNOWN),
+		.save_id = cpu_to_le64(save->id),
+		.seq = cpu_to_le32(save->seq++),
+		.length = cpu_to_le32(padded +
+				      save->chunk.nr_pages * PAGE_SIZE),
+		.sum = cpu_to_le64(chunk_sum(save, padded)),
+	};
+	hdr->hdr_sum = cpu_to_le32(xxh64(hdr, offsetof(typeof(*hdr), hdr_sum),
+					 0));
+	save->chunk.meta_len = sizeof(*hdr) + padded;
+	save->end_sent = type == VFIO_MIG_CHUNK_END;
+}
+
+static void make_header(struct vfio_mig *mig)
+{
+	struct vfio_mig_pages *pages = mig->desc.pages;
+	struct vfio_mig_save *save = mig->save;
+	struct vfio_mig_header *h = chunk_payload(save);
+
+	*h = (struct vfio_mig_header) {
+		.version = cpu_to_le32(VFIO_MIG_STREAM_VERSION),
+		.page_size = cpu_to_le32(VFIO_MIG_STREAM_PAGE_SIZE),
+		.nr_pages = cpu_to_le64(pages ? pages->nr : 0),
+		.control_version = cpu_to_le32(mig->desc.control_version),
+		.control_max = cpu_to_le32(mig->desc.control_max),
+	};
+	strscpy(h->type, mig->desc.type, sizeof(h->type));
+	chunk_close(save, VFIO_MIG_CHUNK_HEADER, sizeof(*h));
+	save->header_sent = true;
+}
+
+/**
+ * struct run - pages in a row that are alike, as a pages chunk counts them
+ * @start: first page
+ * @len: number of pages, 0 for no run yet
+ * @hole: they read as zeros
+ */
+struct run {
+	pgoff_t start;
+	pgoff_t len;
+	bool hole;
+};
+
+static u8 *put_leb128(u8 *to, u64 value)
+{
+	while (value >= 0x80) {
+		*to++ = value | 0x80;
+		value >>= 7;
+	}
+	*to++ = value;
+	return to;
+}
+
+static u8 *put_run(u8 *to, const struct run *run, pgoff_t prev_end)
+{
+	u64 gap = (u64)(run->start - prev_end) << 2;
+
+	to = put_leb128(to, gap | (run->len > 1) | (run->hole ? 2 : 0));
+	return run->len > 1 ? put_leb128(to, run->len) : to;
+}
+
+/* A page of zeros is sent as a hole: the target needs no memory for it. */
+static struct page *freeze_data(struct vfio_mig_pages *p, pgoff_t index)
+{
+	struct page *page = vfio_mig_page_freeze(p, index);
+
+	if (IS_ERR_OR_NULL(page) ||
+	    memchr_inv(page_address(page), 0, PAGE_SIZE))
+		return page;
+	vfio_mig_page_thaw(p, index, page);
+	return NULL;
+}
+
+/* Gives the frozen pages back; the chunk was not sent if @again. */
+static void chunk_thaw(struct vfio_mig *mig, bool again)
+{
+	struct vfio_mig_chunk *chunk = &mig->save->chunk;
+	u32 i;
+
+	for (i = 0; i < chunk->nr_pages; i++) {
+		vfio_mig_page_thaw(mig->desc.pages, chunk->index[i],
+				   chunk->pages[i]);
+		if (again)
+			vfio_mig_pages_redirty(mig->desc.pages,
+					       chunk->index[i]);
+	}
+	chunk->nr_pages = 0;
+}
+
+/*
+ * Takes changed pages from @first on, until @max have data or the runs fill
+ * their room. Returns the size of the encoded runs, or an error.
+ */
+static ssize_t collect_pages(struct vfio_mig *mig, pgoff_t first, u32 max)
+{
+	struct vfio_mig_save *save = mig->save;
+	struct vfio_mig_chunk *chunk = &save->chunk;
+	u8 *start = chunk_payload(save) + sizeof(struct vfio_mig_pages_hdr);
+	u8 *limit = start + VFIO_MIG_STREAM_RUNS_BYTES_MAX - 2 * RUN_BYTES_MAX;
+	struct vfio_mig_pages *p = mig->desc.pages;
+	struct run run = { .start = first };
+	pgoff_t i, prev_end = first;
+	struct page *page;
+	u32 nr_runs = 1;
+	u8 *to = start;
+
+	for (i = first; i < p->nr && chunk->nr_pages < max;
+	     i = vfio_mig_pages_next_dirty(p, i + 1)) {
+		bool joins;
+
+		/* Keep room for the run in hand and one more. */
+		if (to > limit || nr_runs == VFIO_MIG_STREAM_RUNS_MAX)
+			break;
+		page = freeze_data(p, i);
+		if (IS_ERR(page)) {
+			chunk_thaw(mig, true);
+			return PTR_ERR(page);
+		}
+		if (page) {
+			chunk->pages[chunk->nr_pages] = page;
+			chunk->index[chunk->nr_pages++] = i;
+		}
+		joins = run.start + run.len == i && run.hole == !page;
+		if (run.len && !joins) {
+			to = put_run(to, &run, prev_end);
+			prev_end = run.start + run.len;
+			nr_runs++;
+		}
+		if (!run.len || !joins)
+			run = (struct run) { .start = i, .hole = !page };
+		run.len++;
+		cond_resched();
+	}
+	save->cursor = i;
+	return put_run(to, &run, prev_end) - start;
+}
+
+static int make_pages(struct vfio_mig *mig, size_t room)
+{
+	struct vfio_mig_pages *p = mig->desc.pages;
+	struct vfio_mig_save *save = mig->save;
+	struct vfio_mig_pages_hdr *h = chunk_payload(save);
+	pgoff_t first = vfio_mig_pages_next_dirty(p, save->cursor);
+	u32 max = min_t(size_t, (room - PAGES_META_MAX) / PAGE_SIZE,
+			VFIO_MIG_STREAM_PAGES_MAX);
+	ssize_t len;
+
+	if (first >= p->nr)
+		first = vfio_mig_pages_next_dirty(p, 0);
+	/* The count can be ahead of the set for a moment: nothing this time. */
+	if (first >= p->nr)
+		return -EAGAIN;
+
+	len = collect_pages(mig, first, max);
+	if (len < 0)
+		return len;
+	*h = (struct vfio_mig_pages_hdr) {
+		.base = cpu_to_le64(first),
+		.nr_pages = cpu_to_le32(save->chunk.nr_pages),
+		.runs_bytes = cpu_to_le32(len),
+	};
+	save->pages_sent += save->chunk.nr_pages;
+	vfio_mig_count(mig, VFIO_MIG_PAGES_SENT, save->chunk.nr_pages);
+	chunk_close(save, VFIO_MIG_CHUNK_PAGES, sizeof(*h) + len);
+	return 0;
+}
+
+/* The next piece of the control state; takes the state if none is on its way. */
+static void make_control(struct vfio_mig *mig)
+{
+	struct vfio_mig_save *save = mig->save;
+	struct vfio_mig_control_hdr *h = chunk_payload(save);
+	u32 len;
+
+	if (!save->control_len) {
+		/* Cleared first: a change from now on counts again. */
+		WRITE_ONCE(mig->control_dirty, false);
+		smp_mb(); /* pairs with vfio_mig_control_changed() */
+		save->control_len = mig->desc.ops->save(mig->vdev,
+							save->control);
+	}
+	len = min_t(u32, save->control_len - save->control_off,
+		    VFIO_MIG_STREAM_CONTROL_PIECE);
+	*h = (struct vfio_mig_control_hdr) {
+		.total = cpu_to_le32(save->control_len),
+		.offset = cpu_to_le32(save->control_off),
+		.length = cpu_to_le32(len),
+	};
+	memcpy(h + 1, save->control + save->control_off, len);
+	save->control_off += len;
+	if (save->control_off == save->control_len) {
+		save->control_len = 0;
+		save->control_off = 0;
+	}
+	chunk_close(save, VFIO_MIG_CHUNK_CONTROL, sizeof(*h) + len);
+}
+
+static void make_end(struct vfio_mig_save *save)
+{
+	struct vfio_mig_end *e = chunk_payload(save);
+
+	e->pages_sent = cpu_to_le64(save->pages_sent);
+	chunk_close(save, VFIO_MIG_CHUNK_END, sizeof(*e));
+}
+
+static int make_chunk(struct vfio_mig *mig, size_t room)
+{
+	struct vfio_mig_save *save = mig->save;
+
+	if (!save->header_sent) {
+		make_header(mig);
+		return 0;
+	}
+	if (dirty_pages(mig) && !save->control_len)
+		return make_pages(mig, room);
+	if (!vfio_mig_stopped(mig))
+		return -EAGAIN;
+	if (save->control_len || READ_ONCE(mig->control_dirty)) {
+		make_control(mig);
+		return 0;
+	}
+	if (save->end_sent)
+		return -EAGAIN;
+	make_end(save);
+	return 0;
+}
+
+/**
+ * vfio_mig_save_next - make the next chunk
+ * @mig: the device; session mutex held, saving, the last chunk put
+ * @room: the most that the chunk may take, in bytes
+ * @chunk: where to say where the chunk is
+ *
+ * Nothing is lost by an error: what could not be sent is sent the next time.
+ *
+ * Return: 0; -EAGAIN where there is nothing to send now, or not enough room
+ * (never with VFIO_MIG_CHUNK_ROOM_MIN); -EINTR where the caller is being killed.
+ */
+int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
+		       const struct vfio_mig_chunk **chunk)
+{
+	struct vfio_mig_save *save = mig->save;
+	int ret;
+
+	if (room < VFIO_MIG_CHUNK_ROOM_MIN)
+		return -EAGAIN;
+	ret = make_chunk(mig, room);
+	if (ret)
+		return ret;
+
+	vfio_mig_count(mig, vfio_mig_stopped(mig) ? VFIO_MIG_STOPCOPY_BYTES :
+						    VFIO_MIG_PRECOPY_BYTES,
+		       vfio_mig_chunk_size(&save->chunk));
+	save->chunk_out = true;
+	*chunk = &save->chunk;
+	return 0;
+}
+
+/**
+ * vfio_mig_save_put - let go of the chunk, which was copied out or is dropped
+ * @mig: the device; session mutex held, saving
+ */
+void vfio_mig_save_put(struct vfio_mig *mig)
+{
+	struct vfio_mig_save *save = mig->save;
+
+	if (!save->chunk_out)
+		return;
+	chunk_thaw(mig, false);
+	save->chunk_out = false;
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The v1 region's data section: memory that exists only during a session
+ *
+ * A mapping can be made at any time and outlives sessions, the device's being
+ * open, even the device; its pages come by faults, and only while a session goes
+ * on. To take them away again all mappings must be found, in every process and
+ * after every fork, mremap and split. The kernel does that for the mappings of a
+ * file's address space. VFIO device files of Linux 6.1 share one address space
+ * with all other anonymous files, so a window is a file of its own, to which a
+ * mapping is moved when it is made. It also keeps the window, and this module,
+ * for as long as there is a mapping.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/rwsem.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "window.h"
+
+/* Pages that one fault brings in: a fault costs more than an entry. */
+#define FAULT_AROUND	16
+
+/**
+ * struct vfio_mig_window - a data section
+ * @file: stands for the window towards mappings, and holds it
+ * @space: owns the address space that @file lends
+ * @size: size in bytes, a multiple of the page size
+ * @lock: held for reading by faults, for writing to change what follows; taken
+ *	after mmap_lock
+ * @mem: the memory, NULL outside a session
+ * @writable: mappings may be stored to
+ * @maps: mappings there are
+ */
+struct vfio_mig_window {
+	struct file *file;
+	struct file *space;
+	size_t size;
+	struct rw_semaphore lock;
+	void *mem;
+	bool writable;
+	atomic_t maps;
+};
+
+static int window_release(struct inode *inode, struct file *file)
+{
+	struct vfio_mig_window *win = file->private_data;
+
+	fput(win->space);
+	kfree(win);
+	return 0;
+}
+
+static const struct file_operations window_fops = {
+	.owner = THIS_MODULE,
+	.release = window_release,
+};
+
+/**
+ * vfio_mig_window_create - make a data section
+ * @size: its size in bytes, a multiple of the page size
+ *
+ * Return: the window, without memory, or ERR_PTR().
+ */
+struct vfio_mig_window *vfio_mig_window_create(size_t size)
+{
+	struct vfio_mig_window *win;
+	int ret;
+
+	win = kzalloc(sizeof(*win), GFP_KERNEL_ACCOUNT);
+	if (!win)
+		return ERR_PTR(-ENOMEM);
+	init_rwsem(&win->lock);
+	win->size = size;
+
+	win->space = shmem_file_setup("vfio-mig", size, VM_NORESERVE);
+	if (IS_ERR(win->space)) {
+		ret = PTR_ERR(win->space);
+		goto err_free;
+	}
+	win->file = anon_inode_getfile("[vfio-mig]", &window_fops, win, O_RDWR);
+	if (IS_ERR(win->file)) {
+		ret = PTR_ERR(win->file);
+		goto err_space;
+	}
+	win->file->f_mapping = win->space->f_mapping;
+	return win;
+
+err_space:
+	fput(win->space);
+err_free:
+	kfree(win);
+	return ERR_PTR(ret);
+}
+
+/**
+ * vfio_mig_window_destroy - let go of a data section, which may still be mapped
+ * @win: the window, closed
+ */
+void vfio_mig_window_destroy(struct vfio_mig_window *win)
+{
+	fput(win->file);
+}
+
+/**
+ * vfio_mig_window_open - give the window memory, all zeros, for a session
+ * @win: the window, closed; callers serialise
+ * @writable: whether mappings may be stored to
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_window_open(struct vfio_mig_window *win, bool writable)
+{
+	void *mem = __vmalloc(win->size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+	if (!mem)
+		return -ENOMEM;
+	down_write(&win->lock);
+	win->mem = mem;
+	win->writable = writable;
+	up_write(&win->lock);
+	return 0;
+}
+
+/**
+ * vfio_mig_window_close - take the memory away, from every mapping too
+ * @win: the window, open; callers serialise
+ *
+ * Any access to a mapping raises SIGBUS from now on.
+ */
+void vfio_mig_window_close(struct vfio_mig_window *win)
+{
+	void *mem = win->mem;
+
+	down_write(&win->lock);
+	win->mem = NULL;
+	up_write(&win->lock);
+	/* No fault adds an entry any more. */
+	unmap_mapping_range(win->file->f_mapping, 0, 0, 1);
+	vfree(mem);
+}
+
+/**
+ * vfio_mig_window_mem - the window's memory, as the kernel sees it
+ * @win: the window, open; callers serialise with open and close
+ */
+void *vfio_mig_window_mem(struct vfio_mig_window *win)
+{
+	return win->mem;
+}
+
+/**
+ * vfio_mig_window_size - the window's size in bytes
+ * @win: the window
+ */
+size_t vfio_mig_window_size(struct vfio_mig_window *win)
+{
+	return win->size;
+}
+
+/**
+ * vfio_mig_window_mapped - whether anybody has the window mapped now
+ * @win: the window
+ */
+bool vfio_mig_window_mapped(struct vfio_mig_window *win)
+{
+	return atomic_read(&win->maps);
+}
+
+static void window_vm_open(struct vm_area_struct *vma)
+{
+	struct vfio_mig_window *win = vma->vm_private_data;
+
+	atomic_inc(&win->maps);
+}
+
+static void window_vm_close(struct vm_area_struct *vma)
+{
+	struct vfio_mig_window *win = vma->vm_private_data;
+
+	atomic_dec(&win->maps);
+}
+
+/* Brings in the page that faulted, and those after it that fit. */
+static vm_fault_t window_insert(struct vfio_mig_window *win,
+				struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long nr = min3((unsigned long)FAULT_AROUND,
+				(vma->vm_end - vmf->address) >> PAGE_SHIFT,
+				(win->size >> PAGE_SHIFT) - vmf->pgoff);
+	pgprot_t prot = vma->vm_page_prot;
+	unsigned long i;
+
+	/*
+	 * vm_page_prot leaves out the right to store, because the window has
+	 * pfn_mkwrite. Given here, with the lock held, and nowhere else.
+	 */
+	if (win->writable)
+		prot = vm_get_page_prot(vma->vm_flags);
+	for (i = 0; i < nr; i++) {
+		unsigned long pfn = vmalloc_to_pfn(win->mem +
+				((vmf->pgoff + i) << PAGE_SHIFT));
+		vm_fault_t ret = vmf_insert_pfn_prot(vma, (vmf->address &
+				PAGE_MASK) + (i << PAGE_SHIFT), pfn, prot);
+
+		if (ret != VM_FAULT_NOPAGE)
+			return i ? VM_FAULT_NOPAGE : ret;
+	}
+	return VM_FAULT_NOPAGE;
+}
+
+static vm_fault_t window_fault(struct vm_fault *vmf)
+{
+	struct vfio_mig_window *win = vmf->vma->vm_private_data;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	down_read(&win->lock);
+	if (win->mem && (win->writable || !(vmf->flags & FAULT_FLAG_WRITE)))
+		ret = window_insert(win, vmf);
+	up_read(&win->lock);
+	return ret;
+}
+
+/*
+ * A store to an entry that is there and does not allow it. In a window that may
+ * be stored to it is left from before an mprotect(): the entry is taken away,
+ * and the store faults once more.
+ */
+static vm_fault_t window_mkwrite(struct vm_fault *vmf)
+{
+	struct vfio_mig_window *win = vmf->vma->vm_private_data;
+	bool writable;
+
+	down_read(&win->lock);
+	writable = win->mem && win->writable;
+	up_read(&win->lock);
+	if (!writable)
+		return VM_FAULT_SIGBUS;
+	unmap_mapping_range(win->file->f_mapping,
+			    (loff_t)vmf->pgoff << PAGE_SHIFT, PAGE_SIZE, 1);
+	return VM_FAULT_NOPAGE;
+}
+
+static const struct vm_operations_struct window_vm_ops = {
+	.open = window_vm_open,
+	.close = window_vm_close,
+	.fault = window_fault,
+	.pfn_mkwrite = window_mkwrite,
+};
+
+/**
+ * vfio_mig_window_mmap - make a mapping one of the window's
+ * @win: the window
+ * @vma: the mapping, of the device file
+ * @first: the window's page at which it starts
+ *
+ * Context: an mmap handler, with mmap_lock held.
+ * Return: 0, or -EINVAL for a private mapping or one that is not wholly inside.
+ */
+int vfio_mig_window_mmap(struct vfio_mig_window *win,
+			 struct vm_area_struct *vma, pgoff_t first)
+{
+	pgoff_t nr = win->size >> PAGE_SHIFT;
+
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (first >= nr || vma_pages(vma) > nr - first)
+		return -EINVAL;
+
+	vma_set_file(vma, win->file);
+	vma->vm_pgoff = first;
+	vma->vm_private_data = win;
+	vma->vm_ops = &window_vm_ops;
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	window_vm_open(vma);
+	return 0;
+}
