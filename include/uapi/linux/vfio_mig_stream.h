@@ -102,7 +102,7 @@ struct vfio_mig_header {
  * Follows: the runs, padded with zeros to VFIO_MIG_STREAM_ALIGN, then
  * @nr_pages pages of data.
  *
- * A run is two or three LEB128 numbers: the gap in pages since the previous run's
+ * A run is one or two LEB128 numbers: the gap in pages since the previous run's
  * end (since @base for the first), shifted left by two, with bit 0 set where a
  * length follows (else the run is one page long) and bit 1 set for a hole:
  * pages that read as zeros, for which no data follows.
