@@ -15,6 +15,7 @@
 #include <linux/rwsem.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 struct mem_cgroup;
@@ -49,6 +50,7 @@ struct vfio_mig_pages {
 	struct xarray *xa;
 	atomic_long_t resident;
 	struct vfio_mig_dirty __rcu *dirty;
+	wait_queue_head_t *wait;
 	struct mem_cgroup *memcg;
 	struct rw_semaphore locks[VFIO_MIG_PAGES_LOCKS];
 };

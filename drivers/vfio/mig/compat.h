@@ -5,6 +5,7 @@
 
 #include <linux/mm.h>
 #include <linux/version.h>
+#include <linux/vfio.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "vfio-mig-core supports Linux 6.1 and later"
@@ -16,6 +17,20 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 {
 	vma->vm_flags |= flags;
 }
+#endif
+
+/*
+ * 6.2 brought PRE_COPY to the v2 protocol, with the ioctl that is probed here. A
+ * kernel without it is not told of the states that only v1 can then reach.
+ */
+#ifdef VFIO_MIG_GET_PRECOPY_INFO
+#define VFIO_MIG_V2_FLAGS	(VFIO_MIGRATION_STOP_COPY | \
+				 VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY)
+#define vfio_mig_v2_known(state)	(state)
+#else
+#define VFIO_MIG_V2_FLAGS	(VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P)
+#define vfio_mig_v2_known(state) \
+	((state) == VFIO_MIG_PRE_COPY ? VFIO_MIG_RUNNING : (state))
 #endif
 
 #endif /* VFIO_MIG_COMPAT_H */

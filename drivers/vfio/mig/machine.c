@@ -7,6 +7,7 @@
  * function for all arcs, and which arcs a protocol allows is that protocol's
  * table.
  */
+#include "data.h"
 #include "load.h"
 #include "machine.h"
 #include "region.h"
@@ -40,8 +41,8 @@ static const struct {
 
 static void end_session(struct vfio_mig *mig)
 {
-	if (mig->owner == VFIO_MIG_OWNER_V1)
-		vfio_mig_region_end(mig);
+	vfio_mig_region_end(mig);
+	vfio_mig_data_end(mig);
 	if (mig->save)
 		vfio_mig_save_end(mig);
 	if (mig->load)
@@ -59,8 +60,8 @@ static int begin_session(struct vfio_mig *mig, enum session session,
 					vfio_mig_load_begin(mig);
 	if (ret)
 		return ret;
-	if (owner == VFIO_MIG_OWNER_V1)
-		ret = vfio_mig_region_begin(mig);
+	ret = owner == VFIO_MIG_OWNER_V1 ? vfio_mig_region_begin(mig) :
+					   vfio_mig_data_begin(mig);
 	if (ret) {
 		if (mig->save)
 			vfio_mig_save_end(mig);

@@ -10,6 +10,7 @@
 #include "mig.h"
 #include "pages.h"
 #include "save.h"
+#include "v2.h"
 #include "window.h"
 
 static unsigned int window_kib = 16384;
@@ -17,7 +18,7 @@ module_param(window_kib, uint, 0644);
 MODULE_PARM_DESC(window_kib,
 		 "Size of the v1 data section in KiB, for devices created from now on (64 to 1048576, a multiple of 4)");
 
-#define WINDOW_KIB_MAX	(1U << 20)
+#define WINDOW_KIB_MAX	1048576U
 
 /**
  * vfio_mig_lock - take the session mutex for a user
@@ -51,7 +52,8 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
  * @vdev: the device, initialised and not registered yet
  * @desc: what it is. Copied; what it points to stays until vfio_mig_destroy().
  *
- * Adds a folder "migration" to the device's sysfs folder.
+ * Adds a folder "migration" to the device's sysfs folder, and offers the v2
+ * protocol: sets &vfio_device.mig_ops and &vfio_device.migration_flags.
  *
  * Context: may sleep.
  * Return: the library's object, or ERR_PTR(): -EINVAL for a description or a
@@ -80,6 +82,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	mutex_init(&mig->lock);
 	ratelimit_state_init(&mig->log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
+	init_waitqueue_head(&mig->wait);
 	mig->vdev = vdev;
 	mig->desc = *desc;
 	mig->state = VFIO_MIG_STOP;
@@ -97,6 +100,9 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 		kobject_put(&mig->kobj);
 		return ERR_PTR(ret);
 	}
+	if (desc->pages)
+		desc->pages->wait = &mig->wait;
+	vfio_mig_v2_offer(mig);
 	return mig;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_create);
@@ -109,6 +115,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_create);
  */
 void vfio_mig_destroy(struct vfio_mig *mig)
 {
+	if (mig->desc.pages)
+		mig->desc.pages->wait = NULL;
 	kobject_del(&mig->kobj);
 	vfio_mig_window_destroy(mig->window);
 	kobject_put(&mig->kobj);

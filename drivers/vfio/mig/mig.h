@@ -7,11 +7,13 @@
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
 #include <linux/vfio_mig_core.h>
+#include <linux/wait.h>
 #include <uapi/linux/vfio_mig_region.h>
 #include <uapi/linux/vfio_mig_stream.h>
 
 #include "compat.h"
 
+struct vfio_mig_data;
 struct vfio_mig_load;
 struct vfio_mig_save;
 struct vfio_mig_window;
@@ -114,6 +116,9 @@ enum vfio_mig_counter {
  *	set without @lock
  * @save: exists while saving
  * @load: exists while resuming
+ * @data: the v2 session's data file, NULL where the user closed it
+ * @wait: woken when there is something to read again, and when a session ends
+ * @v2_ops: what the VFIO core calls; also how this is found from the device
  * @window: the v1 region's data section
  * @iteration: the v1 region's iteration
  * @counters: what sysfs shows
@@ -123,7 +128,7 @@ struct vfio_mig {
 	struct kobject kobj;
 	struct vfio_device *vdev;
 	struct vfio_mig_desc desc;
-	struct mutex lock;
+	struct mutex lock; /* the session mutex, see above */
 	enum vfio_mig_state state;
 	enum vfio_mig_owner owner;
 	bool opened;
@@ -131,6 +136,9 @@ struct vfio_mig {
 	bool control_dirty;
 	struct vfio_mig_save *save;
 	struct vfio_mig_load *load;
+	struct vfio_mig_data *data;
+	wait_queue_head_t wait;
+	struct vfio_migration_ops v2_ops;
 	struct vfio_mig_window *window;
 	struct vfio_mig_iteration iteration;
 	atomic64_t counters[VFIO_MIG_NR_COUNTERS];
@@ -141,11 +149,6 @@ static inline void vfio_mig_count(struct vfio_mig *mig,
 				  enum vfio_mig_counter counter, u64 n)
 {
 	atomic64_add(n, &mig->counters[counter]);
-}
-
-static inline bool vfio_mig_saving(const struct vfio_mig *mig)
-{
-	return mig->save;
 }
 
 /* main.c */

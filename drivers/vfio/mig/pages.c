@@ -176,6 +176,7 @@ int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
 	p->nr = nr;
 	p->budget = budget;
 	p->memcg = NULL;
+	p->wait = NULL;
 	atomic_long_set(&p->resident, 0);
 	RCU_INIT_POINTER(p->dirty, NULL);
 	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
@@ -316,8 +317,9 @@ static void page_mark(struct vfio_mig_pages *p, pgoff_t index)
 	rcu_read_lock();
 	dirty = rcu_dereference(p->dirty);
 	if (dirty && !test_bit(index, dirty->bits) &&
-	    !test_and_set_bit(index, dirty->bits))
-		atomic_long_inc(&dirty->count);
+	    !test_and_set_bit(index, dirty->bits) &&
+	    atomic_long_inc_return(&dirty->count) == 1 && p->wait)
+		wake_up_interruptible(p->wait);
 	rcu_read_unlock();
 }
 

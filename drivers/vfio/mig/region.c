@@ -109,7 +109,7 @@ int vfio_mig_region_begin(struct vfio_mig *mig)
  * vfio_mig_region_end - the region's session ends
  * @mig: the device; session mutex held
  *
- * Where the front end owns a state without a session there is nothing to end.
+ * Where there is no session, or it is not the region's, nothing is done.
  */
 void vfio_mig_region_end(struct vfio_mig *mig)
 {

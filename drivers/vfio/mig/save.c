@@ -27,6 +27,11 @@
 			 sizeof(struct vfio_mig_pages_hdr) +	\
 			 VFIO_MIG_STREAM_RUNS_BYTES_MAX)
 
+#define HEADER_BYTES	(sizeof(struct vfio_mig_chunk_hdr) +	\
+			 sizeof(struct vfio_mig_header))
+#define END_BYTES	(sizeof(struct vfio_mig_chunk_hdr) +	\
+			 sizeof(struct vfio_mig_end))
+
 static_assert(PAGES_META_MAX + PAGE_SIZE <= VFIO_MIG_CHUNK_ROOM_MIN);
 static_assert(META_MAX <= VFIO_MIG_CHUNK_ROOM_MIN);
 static_assert(PAGES_META_MAX <= META_MAX);
@@ -38,6 +43,7 @@ static_assert(PAGES_META_MAX <= META_MAX);
  * @header_sent: the header chunk was made
  * @end_sent: the last chunk made was END
  * @pages_sent: pages with data so far
+ * @first_pass: pages not reached yet of those that had memory at the start
  * @cursor: where the search for changed pages goes on
  * @control: the control state being sent
  * @control_len: its length, 0 where none is being sent
@@ -52,12 +58,19 @@ struct vfio_mig_save {
 	bool end_sent;
 	bool chunk_out;
 	u64 pages_sent;
+	unsigned long first_pass;
 	pgoff_t cursor;
 	void *control;
 	u32 control_len;
 	u32 control_off;
 	struct vfio_mig_chunk chunk;
 };
+
+/* Pages can only be told to have changed where there is a paged state. */
+static unsigned long dirty_pages(struct vfio_mig *mig)
+{
+	return mig->desc.pages ? vfio_mig_pages_dirty(mig->desc.pages) : 0;
+}
 
 /**
  * vfio_mig_save_begin - start a save
@@ -81,6 +94,7 @@ int vfio_mig_save_begin(struct vfio_mig *mig)
 
 	save->id = get_random_u64();
 	mig->save = save;
+	save->first_pass = dirty_pages(mig);
 	WRITE_ONCE(mig->control_dirty, true);
 	vfio_mig_count(mig, VFIO_MIG_SAVES, 1);
 	return 0;
@@ -109,12 +123,6 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 	kvfree(save);
 }
 
-/* Pages can only be told to have changed where there is a paged state. */
-static unsigned long dirty_pages(struct vfio_mig *mig)
-{
-	return mig->desc.pages ? vfio_mig_pages_dirty(mig->desc.pages) : 0;
-}
-
 /**
  * vfio_mig_save_pending - estimate what is still to be sent
  * @mig: the device; session mutex held, saving
@@ -129,17 +137,52 @@ u64 vfio_mig_save_pending(struct vfio_mig *mig)
 	u64 bytes = (u64)dirty_pages(mig) * PAGE_SIZE;
 
 	if (!save->header_sent)
-		bytes += sizeof(struct vfio_mig_chunk_hdr) +
-			 sizeof(struct vfio_mig_header);
+		bytes += HEADER_BYTES;
 	if (!vfio_mig_stopped(mig))
 		return bytes;
 	bytes += save->control_len - save->control_off;
 	if (READ_ONCE(mig->control_dirty))
 		bytes += mig->desc.control_max;
 	if (bytes || !save->end_sent)
-		bytes += sizeof(struct vfio_mig_chunk_hdr) +
-			 sizeof(struct vfio_mig_end);
+		bytes += END_BYTES;
 	return bytes;
+}
+
+/**
+ * vfio_mig_save_initial - estimate what of the first pass is still to be sent
+ * @mig: the device; session mutex held, saving
+ *
+ * Return: bytes, a part of vfio_mig_save_pending(): the header, and the pages that
+ * had memory when the save began and were not reached yet.
+ */
+u64 vfio_mig_save_initial(struct vfio_mig *mig)
+{
+	struct vfio_mig_save *save = mig->save;
+	u64 bytes = (u64)min(save->first_pass, dirty_pages(mig)) * PAGE_SIZE;
+
+	if (!save->header_sent)
+		bytes += HEADER_BYTES;
+	return bytes;
+}
+
+/**
+ * vfio_mig_save_stop_size - estimate what would be sent if the device stopped now
+ * @mig: the device; session mutex held, saving or not
+ *
+ * Return: bytes of stream, what the front end has in hand not counted.
+ */
+u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
+{
+	struct vfio_mig_pages *pages = mig->desc.pages;
+	u64 bytes = mig->desc.control_max + END_BYTES;
+
+	if (mig->save && vfio_mig_stopped(mig))
+		return vfio_mig_save_pending(mig);
+	if (mig->save)
+		return vfio_mig_save_pending(mig) + bytes;
+	if (pages)
+		bytes += (u64)vfio_mig_pages_resident(pages) * PAGE_SIZE;
+	return bytes + HEADER_BYTES;
 }
 
 static void *chunk_payload(struct vfio_mig_save *save)
@@ -305,6 +348,7 @@ static ssize_t collect_pages(struct vfio_mig *mig, pgoff_t first, u32 max)
 		if (!run.len || !joins)
 			run = (struct run) { .start = i, .hole = !page };
 		run.len++;
+		save->first_pass -= !!save->first_pass;
 		cond_resched();
 	}
 	save->cursor = i;
@@ -321,8 +365,10 @@ static int make_pages(struct vfio_mig *mig, size_t room)
 			VFIO_MIG_STREAM_PAGES_MAX);
 	ssize_t len;
 
-	if (first >= p->nr)
+	if (first >= p->nr) {
+		save->first_pass = 0;
 		first = vfio_mig_pages_next_dirty(p, 0);
+	}
 	/* The count can be ahead of the set for a moment: nothing this time. */
 	if (first >= p->nr)
 		return -EAGAIN;

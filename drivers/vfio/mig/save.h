@@ -37,6 +37,8 @@ static inline size_t vfio_mig_chunk_size(const struct vfio_mig_chunk *chunk)
 int vfio_mig_save_begin(struct vfio_mig *mig);
 void vfio_mig_save_end(struct vfio_mig *mig);
 u64 vfio_mig_save_pending(struct vfio_mig *mig);
+u64 vfio_mig_save_initial(struct vfio_mig *mig);
+u64 vfio_mig_save_stop_size(struct vfio_mig *mig);
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
 		       const struct vfio_mig_chunk **chunk);
 void vfio_mig_save_put(struct vfio_mig *mig);

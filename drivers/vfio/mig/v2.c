@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The v2 front end: states
+ *
+ * The VFIO core hands over VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE and _DATA_SIZE;
+ * its FSM helper says which arcs lead from one state to another. Data goes through
+ * the file descriptor of data.c.
+ */
+#include <linux/fs.h>
+#include <linux/vfio.h>
+
+#include "data.h"
+#include "machine.h"
+#include "mig.h"
+#include "save.h"
+#include "v2.h"
+
+/* The VFIO core has the device only; its pointer to our table leads back. */
+static struct vfio_mig *to_mig(struct vfio_device *vdev)
+{
+	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
+}
+
+static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
+{
+	enum vfio_device_mig_state next;
+	int ret;
+
+	while (mig->state != (enum vfio_mig_state)to) {
+		ret = vfio_mig_get_next_state(mig->vdev,
+				(enum vfio_device_mig_state)mig->state, to,
+				&next);
+		if (ret)
+			return ret;
+		ret = vfio_mig_enter(mig, (enum vfio_mig_state)next,
+				     VFIO_MIG_OWNER_V2);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static struct file *v2_set_state(struct vfio_device *vdev,
+				 enum vfio_device_mig_state to)
+{
+	struct vfio_mig *mig = to_mig(vdev);
+	struct file *file = NULL;
+	int ret;
+
+	ret = vfio_mig_lock(mig);
+	if (ret)
+		return ERR_PTR(ret);
+	/*
+	 * Before the helper is asked: it does not know every state that the
+	 * other front end can have brought about.
+	 */
+	if ((u32)to >= VFIO_MIG_NR_STATES)
+		ret = -EINVAL;
+	else if (mig->owner == VFIO_MIG_OWNER_V1)
+		ret = mig->state == (enum vfio_mig_state)to ? 0 : -EBUSY;
+	else
+		ret = v2_walk(mig, to);
+	file = vfio_mig_data_take_file(mig, ret);
+	mutex_unlock(&mig->lock);
+	return ret ? ERR_PTR(ret) : file;
+}
+
+static int v2_get_state(struct vfio_device *vdev,
+			enum vfio_device_mig_state *state)
+{
+	struct vfio_mig *mig = to_mig(vdev);
+	int ret;
+
+	ret = vfio_mig_lock(mig);
+	if (ret)
+		return ret;
+	*state = (enum vfio_device_mig_state)vfio_mig_v2_known(mig->state);
+	mutex_unlock(&mig->lock);
+	return 0;
+}
+
+#ifdef VFIO_DEVICE_FEATURE_MIG_DATA_SIZE
+static int v2_get_data_size(struct vfio_device *vdev, unsigned long *size)
+{
+	struct vfio_mig *mig = to_mig(vdev);
+	int ret;
+
+	ret = vfio_mig_lock(mig);
+	if (ret)
+		return ret;
+	*size = vfio_mig_save_stop_size(mig) + vfio_mig_data_in_hand(mig);
+	mutex_unlock(&mig->lock);
+	return 0;
+}
+#endif
+
+/**
+ * vfio_mig_v2_offer - offer the v2 protocol to the device's users
+ * @mig: the device; not registered yet
+ */
+void vfio_mig_v2_offer(struct vfio_mig *mig)
+{
+	mig->v2_ops.migration_set_state = v2_set_state;
+	mig->v2_ops.migration_get_state = v2_get_state;
+#ifdef VFIO_DEVICE_FEATURE_MIG_DATA_SIZE
+	mig->v2_ops.migration_get_data_size = v2_get_data_size;
+#endif
+	mig->vdev->mig_ops = &mig->v2_ops;
+	mig->vdev->migration_flags = VFIO_MIG_V2_FLAGS;
+}
