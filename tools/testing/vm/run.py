@@ -205,7 +205,7 @@ class Vm:
                     size, heard = grown, now
                     if fatal_since is None and any(map(FATAL.search, read_log(console))):
                         fatal_since = now
-                if fatal_since is not None and now - fatal_since > 10:
+                if fatal_since is not None and now - fatal_since > 5:
                     self.kill()
                 elif now - start > self.args.timeout:
                     self.hang(f"not done after {self.args.timeout} s")
