@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Checks on top of the harness's: they name the errno and the state. */
+#ifndef VFIO_MIG_LIB_CHECK_H
+#define VFIO_MIG_LIB_CHECK_H
+
+#include "kselftest_harness.h"
+
+#include "errname.h"
+#include "v1.h"
+
+#define __CHECK_RET(macro, want, call, fmt, ...) do {			\
+	long __want = (want), __got = (call);				\
+									\
+	macro(__want, __got)						\
+		TH_LOG("%s: expected %s, saw %s" fmt, #call,		\
+		       errname(__want), errname(__got), ##__VA_ARGS__);	\
+} while (0)
+
+/* The call returns what it should, 0 or a negative errno. */
+#define EXPECT_RET(want, call)						\
+	__CHECK_RET(EXPECT_EQ, want, call, "")
+#define ASSERT_RET(want, call)						\
+	__CHECK_RET(ASSERT_EQ, want, call, "")
+/* The same, and words on what it was about. */
+#define EXPECT_RET_FOR(want, call, fmt, ...)				\
+	__CHECK_RET(EXPECT_EQ, want, call, ": " fmt, ##__VA_ARGS__)
+#define ASSERT_RET_FOR(want, call, fmt, ...)				\
+	__CHECK_RET(ASSERT_EQ, want, call, ": " fmt, ##__VA_ARGS__)
+
+#define __CHECK_STATE(macro, want, v1) do {				\
+	long __state = v1_get_state(v1);				\
+									\
+	macro((long)(want), __state)					\
+		TH_LOG("device_state: expected %s, saw %s",		\
+		       v1_state_name(want), __state < 0 ?		\
+		       errname(__state) : v1_state_name(__state));	\
+} while (0)
+
+#define EXPECT_STATE(want, v1)	__CHECK_STATE(EXPECT_EQ, want, v1)
+#define ASSERT_STATE(want, v1)	__CHECK_STATE(ASSERT_EQ, want, v1)
+
+/* A 64-bit register reads as it should. */
+#define EXPECT_REG64(want, v1, at) do {					\
+	__u64 __value = ~0ULL;						\
+									\
+	EXPECT_RET(0, v1_read64(v1, at, &__value));			\
+	EXPECT_EQ((__u64)(want), __value)				\
+		TH_LOG("register at %d: expected %#llx, saw %#llx",	\
+		       (int)(at), (__u64)(want), __value);		\
+} while (0)
+
+#endif /* VFIO_MIG_LIB_CHECK_H */

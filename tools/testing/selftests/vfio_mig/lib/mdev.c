@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Creating and removing mediated devices. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "mdev.h"
+
+#define MDEV_DEVICES	"/sys/bus/mdev/devices"
+
+/* Starts the UUIDs of this program's devices, so that it finds them again. */
+static char prefix[9];
+
+/* To be called once, before a test's own process is forked. */
+void mdev_init(void)
+{
+	snprintf(prefix, sizeof(prefix), "76%06x", getpid() & 0xffffff);
+}
+
+static int write_file(const char *name, const char *text)
+{
+	ssize_t len = strlen(text);
+	int fd, ret = 0;
+
+	fd = open(name, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != len)
+		ret = errno ? -errno : -EIO;
+	close(fd);
+	return ret;
+}
+
+static void new_uuid(char *uuid)
+{
+	unsigned char r[12] = { 0 };
+	int i, at;
+
+	if (getrandom(r, sizeof(r), 0) != sizeof(r))
+		abort();
+	at = sprintf(uuid, "%s-%02x%02x-4%x%02x-8%x%02x-", prefix, r[0], r[1],
+		     r[2] & 0xf, r[3], r[4] & 0xf, r[5]);
+	for (i = 6; i < 12; i++)
+		at += sprintf(uuid + at, "%02x", r[i]);
+}
+
+/*
+ * Create a device of the type that @type ends the name of ("64M" finds
+ * "mnvme-64M"), of the parent driver @parent. -ENOENT if there is no such type.
+ */
+int mdev_create(struct mdev *mdev, const char *parent, const char *type)
+{
+	char name[PATH_MAX];
+	glob_t found;
+	int ret;
+
+	mdev->path[0] = '\0';
+	snprintf(name, sizeof(name),
+		 "/sys/class/mdev_bus/%s*/mdev_supported_types/*%s/create",
+		 parent, type);
+	if (glob(name, 0, NULL, &found))
+		return -ENOENT;
+
+	new_uuid(mdev->uuid);
+	ret = write_file(found.gl_pathv[0], mdev->uuid);
+	globfree(&found);
+	if (!ret)
+		snprintf(mdev->path, sizeof(mdev->path), MDEV_DEVICES "/%s",
+			 mdev->uuid);
+	return ret;
+}
+
+int mdev_remove(struct mdev *mdev)
+{
+	char name[PATH_MAX + 8];
+
+	if (!mdev->path[0])
+		return 0;
+	snprintf(name, sizeof(name), "%s/remove", mdev->path);
+	mdev->path[0] = '\0';
+	return write_file(name, "1");
+}
+
+/* Remove what tests that were killed have left behind. */
+void mdev_sweep(void)
+{
+	struct dirent *entry;
+	struct mdev mdev;
+	DIR *dir;
+
+	dir = opendir(MDEV_DEVICES);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		if (strncmp(entry->d_name, prefix, strlen(prefix)))
+			continue;
+		snprintf(mdev.path, sizeof(mdev.path), MDEV_DEVICES "/%s",
+			 entry->d_name);
+		mdev_remove(&mdev);
+	}
+	closedir(dir);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Mediated devices: found, created and removed through sysfs. */
+#ifndef VFIO_MIG_LIB_MDEV_H
+#define VFIO_MIG_LIB_MDEV_H
+
+#include <limits.h>
+
+struct mdev {
+	char uuid[37];
+	char path[PATH_MAX];	/* in sysfs; empty: does not exist */
+};
+
+void mdev_init(void);
+int mdev_create(struct mdev *mdev, const char *parent, const char *type);
+int mdev_remove(struct mdev *mdev);
+void mdev_sweep(void);
+
+#endif /* VFIO_MIG_LIB_MDEV_H */

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The source's side of a migration: iterations, collected in a buffer. */
+#include <errno.h>
+#include <string.h>
+
+#include "v1.h"
+
+/*
+ * Go through one iteration, short of what concludes it, and append its data.
+ * Returns its size, 0 where there is nothing to send.
+ */
+ssize_t v1_iteration(struct v1 *v1, struct buffer *out)
+{
+	__u64 offset, size;
+	void *to;
+	int ret;
+
+	ret = v1_data_offset(v1, &offset);
+	if (ret)
+		return ret;
+	ret = v1_data_size(v1, &size);
+	if (ret)
+		return ret;
+	if (!size)
+		return 0;
+	if (offset != v1->data || size > v1->window)
+		return -ERANGE;
+
+	to = buffer_grow(out, size);
+	if (v1->map) {
+		memcpy(to, v1->map, size);
+		return size;
+	}
+	ret = v1_read_data(v1, 0, to, size);
+	return ret ? ret : (ssize_t)size;
+}
+
+/*
+ * Take data until pending_bytes reads 0, as QEMU does. Returns the bytes taken.
+ * In pre-copy with a busy device that may never end: use v1_iteration() there.
+ */
+ssize_t v1_drain(struct v1 *v1, struct buffer *out)
+{
+	size_t before = out->len;
+	__u64 pending;
+	ssize_t ret;
+
+	for (;;) {
+		ret = v1_pending(v1, &pending);
+		if (ret)
+			return ret;
+		if (!pending)
+			return out->len - before;
+		ret = v1_iteration(v1, out);
+		if (ret < 0)
+			return ret;
+		if (!ret)
+			return out->len - before;
+	}
+}
+
+/*
+ * The blackout: the rest of a stream. The device is in 010 afterwards. -ENOMSG
+ * if pending_bytes tells of data and there is none.
+ */
+int v1_save(struct v1 *v1, struct buffer *out)
+{
+	__u64 pending;
+	ssize_t ret;
+
+	ret = v1_set_state(v1, V1_STOP_COPY);
+	if (ret)
+		return ret;
+	ret = v1_drain(v1, out);
+	if (ret < 0)
+		return ret;
+	ret = v1_pending(v1, &pending);
+	return ret ? ret : pending ? -ENOMSG : 0;
+}

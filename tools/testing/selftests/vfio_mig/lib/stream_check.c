@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Is it a complete and well-formed stream of one save? An opinion of its own, so
+ * that a driver whose writer and reader share a mistake does not pass.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "stream.h"
+
+struct checker {
+	__u64 id;
+	__u32 seq;
+	int type;		/* of the last chunk */
+	char *why;
+	size_t room;
+};
+
+static int refuse(struct checker *k, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	n = snprintf(k->why, k->room, "chunk %u: ", k->seq);
+	va_start(args, fmt);
+	vsnprintf(k->why + n, k->room - n, fmt, args);
+	va_end(args);
+	return -EBADMSG;
+}
+
+static int check_chunk(struct checker *k, struct chunk *c)
+{
+	if (!chunk_header_sound(c))
+		return refuse(k, "the header's sum is wrong");
+	if (!chunk_payload_sound(c))
+		return refuse(k, "the payload's sum is wrong");
+	if (le32toh(c->hdr->seq) != k->seq)
+		return refuse(k, "numbered %u", le32toh(c->hdr->seq));
+	if (!k->seq)
+		k->id = c->hdr->save_id;
+	if (c->hdr->save_id != k->id)
+		return refuse(k, "of another save");
+	k->type = le16toh(c->hdr->type);
+	if (k->seq ? k->type == CHUNK_HEADER : k->type != CHUNK_HEADER)
+		return refuse(k, "a chunk of type %d", k->type);
+	if (c->length % 8)
+		return refuse(k, "%zu bytes long", c->length);
+	return 0;
+}
+
+/* 0, or -EBADMSG and the reason in @why, which has @room for it. */
+int stream_check(const struct buffer *s, char *why, size_t room)
+{
+	struct checker k = { .why = why, .room = room };
+	struct chunk c;
+	size_t at;
+	int ret;
+
+	for (at = 0; at < s->len; at += c.size, k.seq++) {
+		if (stream_chunk_at(s, at, &c))
+			return refuse(&k, "no chunk at %zu", at);
+		ret = check_chunk(&k, &c);
+		if (ret)
+			return ret;
+	}
+	if (k.type != CHUNK_END)
+		return refuse(&k, "the last chunk is of type %d, not an end",
+			      k.type);
+	return 0;
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which devices a test program works on. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest.h"
+#include "mdev.h"
+#include "nvme.h"
+#include "stream.h"
+#include "suite.h"
+#include "v1.h"
+
+#define PARENT	"mnvme"
+
+static struct mdev created[2];
+static const char *device_a, *device_b;
+
+static void skip(const char *reason)
+{
+	ksft_print_header();
+	ksft_exit_skip("%s\n", reason);
+}
+
+static void load_module(void)
+{
+	if (system("modprobe -q " PARENT " 2>/dev/null"))
+		ksft_print_msg("modprobe " PARENT " did not succeed\n");
+}
+
+static void create_devices(void)
+{
+	char reason[128];
+	int i, ret;
+
+	load_module();
+	mdev_init();
+	atexit(mdev_sweep);
+	for (i = 0; i < 2; i++) {
+		ret = mdev_create(&created[i], PARENT, "64M");
+		if (!ret)
+			continue;
+		snprintf(reason, sizeof(reason),
+			 "no VFIO_MIG_DEVICE, and no " PARENT " device: %s",
+			 strerror(-ret));
+		skip(reason);
+	}
+	device_a = created[0].path;
+	device_b = created[1].path;
+}
+
+/* Called before the harness runs, so that a lack of devices skips it all. */
+void suite_init(int argc, char **argv)
+{
+	device_a = argc > 1 ? argv[1] : getenv("VFIO_MIG_DEVICE");
+	device_b = argc > 2 ? argv[2] : getenv("VFIO_MIG_DEVICE_B");
+	if (!device_a)
+		create_devices();
+}
+
+/*
+ * Skip all tests, with @reason, if @lacks says so of the device. One that does
+ * not even open is left for the tests to fail on.
+ */
+static void need(int (*lacks)(struct device *dev), const char *reason)
+{
+	struct device dev;
+	int ret;
+
+	if (device_open(&dev, device_a))
+		return;
+	ret = lacks(&dev);
+	device_close(&dev);
+	if (ret)
+		skip(reason);
+}
+
+static int lacks_v1(struct device *dev)
+{
+	struct v1 v1;
+
+	return v1_open(&v1, dev) == -ENOENT;
+}
+
+void suite_need_v1(void)
+{
+	need(lacks_v1, "the device has no v1 migration region");
+}
+
+/* A stream that can be looked into is one of vfio-mig-core's format. */
+static int lacks_stream(struct device *dev)
+{
+	struct buffer s = { 0 };
+	struct chunk c;
+	struct v1 v1;
+	int ret;
+
+	if (v1_open(&v1, dev))
+		return 1;
+	if (v1_save(&v1, &s))
+		return 0;
+	ret = stream_chunk(&s, 0, &c);
+	buffer_free(&s);
+	return ret;
+}
+
+void suite_need_stream(void)
+{
+	suite_need_v1();
+	need(lacks_stream, "the device's stream is in a format of its own");
+}
+
+void suite_need_nvme(void)
+{
+	suite_need_v1();
+	need(nvme_probe, "the device is no NVMe controller");
+}
+
+/* Some figures are those of one implementation. */
+void suite_need_mnvme(void)
+{
+	if (device_a != created[0].path)
+		skip("is about " PARENT " devices: runs without VFIO_MIG_DEVICE");
+}
+
+void suite_need_b(void)
+{
+	if (!device_b)
+		skip("there is no second device: VFIO_MIG_DEVICE_B");
+}
+
+const char *suite_device(void)
+{
+	return device_a;
+}
+
+/* NULL: there is none, because only one was named. */
+const char *suite_device_b(void)
+{
+	return device_b;
+}

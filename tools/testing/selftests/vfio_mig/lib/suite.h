@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which devices a test program works on.
+ *
+ * VFIO_MIG_DEVICE names one by its sysfs path, VFIO_MIG_DEVICE_B a second one of
+ * the same type; the program's first two arguments do the same. Without them the
+ * program creates mnvme devices, and removes them at its end.
+ */
+#ifndef VFIO_MIG_LIB_SUITE_H
+#define VFIO_MIG_LIB_SUITE_H
+
+void suite_init(int argc, char **argv);
+void suite_need_v1(void);
+void suite_need_stream(void);
+void suite_need_nvme(void);
+void suite_need_mnvme(void);
+void suite_need_b(void);
+
+const char *suite_device(void);
+const char *suite_device_b(void);
+
+#define SUITE_MAIN(need)						\
+	int main(int argc, char **argv)					\
+	{								\
+		suite_init(argc, argv);					\
+		need;							\
+		return test_harness_run(1, argv);			\
+	}
+
+#endif /* VFIO_MIG_LIB_SUITE_H */

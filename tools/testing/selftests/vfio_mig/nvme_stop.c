@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Stopped means stopped, with a device that is busy at that moment: no byte of
+ * memory changes, no interrupt is signalled, nothing that is written is acted
+ * upon; and after the resume each command completes exactly once.
+ */
+#include <time.h>
+
+#include "lib/fixture.h"
+#include "lib/flood.h"
+
+#define ROUNDS		40
+#define REG_CC		0x14
+#define REG_CSTS	0x1c
+#define REG_AQA		0x24
+#define REG_ASQ		0x28
+#define REG_ACQ		0x30
+
+static void sleep_us(long us)
+{
+	struct timespec ts = { .tv_nsec = us * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+FIXTURE(stop) {
+	struct device dev;
+	struct v1 v1;
+	struct guest guest;
+	struct nvme nvme;
+	struct flood flood[2];
+	void *scratch;
+};
+
+FIXTURE_VARIANT(stop) {
+	__u32 from;
+	__u32 to;
+};
+
+FIXTURE_VARIANT_ADD(stop, from_001_to_000) {
+	.from = V1_RUNNING, .to = V1_STOPPED
+};
+
+FIXTURE_VARIANT_ADD(stop, from_001_to_010) {
+	.from = V1_RUNNING, .to = V1_STOP_COPY
+};
+
+FIXTURE_VARIANT_ADD(stop, from_011_to_000) {
+	.from = V1_PRE_COPY, .to = V1_STOPPED
+};
+
+FIXTURE_VARIANT_ADD(stop, from_011_to_010) {
+	.from = V1_PRE_COPY, .to = V1_STOP_COPY
+};
+
+FIXTURE_SETUP(stop)
+{
+	struct nvme *nvme = &self->nvme;
+	int i;
+
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_RET(0, guest_create(&self->guest, 16 << 20));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+	ASSERT_EQ(0, nvme_start(nvme, &self->dev, &self->guest, 2, 64));
+	self->scratch = guest_alloc(&self->guest, FLOOD_BYTES);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, flood_init(&self->flood[i], nvme, &nvme->io[i],
+					(__u64)i * (8 << 20) / nvme->lba_size));
+}
+
+FIXTURE_TEARDOWN(stop)
+{
+	nvme_close(&self->nvme);
+	fixture_close(&self->dev, &self->v1);
+	guest_destroy(&self->guest);
+}
+
+static int irqs(struct nvme *nvme)
+{
+	return nvme_irqs(&nvme->admin) + nvme_irqs(&nvme->io[0]) +
+	       nvme_irqs(&nvme->io[1]);
+}
+
+/* Completions that are in memory and were not taken. */
+static __u32 posted(struct nvme_queue *q)
+{
+	__u16 head = q->head, phase = q->phase;
+	__u32 n = 0;
+
+	while ((q->cq[head].status & 1) == phase) {
+		n++;
+		head = (head + 1) % q->depth;
+		phase ^= !head;
+	}
+	return n;
+}
+
+/* Nothing happens for a while. */
+static void check_still(struct __test_metadata *_metadata, struct nvme *nvme,
+			const char *when)
+{
+	__u64 sum;
+
+	irqs(nvme);
+	sum = guest_sum(nvme->guest);
+	sleep_us(20000);
+	EXPECT_EQ(sum, guest_sum(nvme->guest))
+		TH_LOG("%s: memory changes", when);
+	EXPECT_EQ(0, irqs(nvme))
+		TH_LOG("%s: an interrupt is signalled", when);
+}
+
+static void flood_both(struct __test_metadata *_metadata, struct nvme *nvme,
+		       struct flood *floods, __u32 nr)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_RET(0, flood_submit(&floods[i], nr));
+	for (i = 0; i < 2; i++)
+		ASSERT_RET(0, nvme_ring(nvme, floods[i].q));
+}
+
+static void finish_both(struct __test_metadata *_metadata,
+			struct flood *floods, void *scratch, const char *when)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_RET_FOR(0, flood_finish(&floods[i]), "queue %d, %s",
+			       i + 1, when);
+		EXPECT_EQ(-1, flood_check_reads(&floods[i]))
+			TH_LOG("queue %d, %s: wrong data was read", i + 1,
+			       when);
+		EXPECT_EQ(-1, flood_check_blocks(&floods[i], scratch))
+			TH_LOG("queue %d, %s: wrong data is in the namespace",
+			       i + 1, when);
+	}
+}
+
+/*
+ * The sum is taken first thing after the write returned: a device that goes on
+ * for a moment is seen, however short the moment.
+ */
+TEST_F_TIMEOUT(stop, a_busy_device_is_still_and_finishes_afterwards, 300)
+{
+	struct nvme *nvme = &self->nvme;
+	__u32 unfinished, caught = 0;
+	char when[32];
+	int round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		snprintf(when, sizeof(when), "round %d", round);
+		ASSERT_RET(0, v1_set_state(&self->v1, variant->from));
+		flood_both(_metadata, nvme, self->flood, FLOOD_MAX);
+		sleep_us(round * 100);
+		ASSERT_RET(0, v1_set_state(&self->v1, variant->to));
+		check_still(_metadata, nvme, when);
+		unfinished = 2 * FLOOD_MAX - posted(&nvme->io[0]) -
+			     posted(&nvme->io[1]);
+		caught += !!unfinished;
+		ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+		finish_both(_metadata, self->flood, self->scratch, when);
+	}
+	/* Else this has shown nothing. */
+	EXPECT_LT(ROUNDS / 4, caught)
+		TH_LOG("the device was busy at the stop in %u of %u rounds",
+		       caught, ROUNDS);
+}
+
+TEST_F_TIMEOUT(stop, doorbells_are_not_acted_upon_until_it_runs, 120)
+{
+	struct nvme *nvme = &self->nvme;
+	int round;
+
+	for (round = 0; round < 5; round++) {
+		ASSERT_RET(0, v1_set_state(&self->v1, variant->from));
+		ASSERT_RET(0, v1_set_state(&self->v1, variant->to));
+		flood_both(_metadata, nvme, self->flood, 16);
+		check_still(_metadata, nvme, "after doorbells");
+		EXPECT_EQ(0, posted(&nvme->io[0]) + posted(&nvme->io[1]));
+		ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+		finish_both(_metadata, self->flood, self->scratch,
+			    "after the resume");
+	}
+}
+
+/* Doorbells rung one after the other count as one: the last value holds. */
+TEST_F(stop, of_several_doorbells_the_last_counts)
+{
+	struct nvme *nvme = &self->nvme;
+	struct flood *f = &self->flood[0];
+	int i;
+
+	ASSERT_RET(0, v1_set_state(&self->v1, variant->from));
+	ASSERT_RET(0, v1_set_state(&self->v1, variant->to));
+	ASSERT_RET(0, flood_submit(f, 16));
+	for (i = 0; i < 20; i++)
+		ASSERT_RET(0, nvme_ring(nvme, f->q));
+	check_still(_metadata, nvme, "after doorbells");
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	ASSERT_RET(0, flood_finish(f));
+}
+
+TEST_F(stop, every_command_is_signalled_after_the_resume)
+{
+	struct nvme *nvme = &self->nvme;
+	struct flood *f = &self->flood[0];
+	int i, n = 0;
+
+	ASSERT_RET(0, v1_set_state(&self->v1, variant->from));
+	ASSERT_RET(0, v1_set_state(&self->v1, variant->to));
+	irqs(nvme);
+	ASSERT_RET(0, flood_submit(f, 16));
+	ASSERT_RET(0, nvme_ring(nvme, f->q));
+	check_still(_metadata, nvme, "after a doorbell");
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	for (i = 0; i < 2000 && !n; i++) {
+		n = nvme_irqs(f->q);
+		sleep_us(1000);
+	}
+	EXPECT_LT(0, n)
+		TH_LOG("no interrupt in 2 s");
+	ASSERT_RET(0, flood_finish(f));
+}
+
+/* A save in the middle of it all does not disturb the commands. */
+TEST_F_TIMEOUT(stop, a_save_while_stopped_changes_nothing, 120)
+{
+	struct nvme *nvme = &self->nvme;
+	struct buffer stream = { 0 };
+	__u64 sum;
+
+	ASSERT_RET(0, v1_set_state(&self->v1, variant->from));
+	flood_both(_metadata, nvme, self->flood, FLOOD_MAX);
+	ASSERT_RET(0, v1_set_state(&self->v1, variant->to));
+	sum = guest_sum(&self->guest);
+	irqs(nvme);
+	ASSERT_RET(0, v1_save(&self->v1, &stream));
+	EXPECT_LT(0, stream.len);
+	EXPECT_EQ(sum, guest_sum(&self->guest));
+	EXPECT_EQ(0, irqs(nvme));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	finish_both(_metadata, self->flood, self->scratch, "after the save");
+	buffer_free(&stream);
+}
+
+FIXTURE(registers) {
+	struct device dev;
+	struct v1 v1;
+	struct guest guest;
+	struct nvme nvme;
+};
+
+FIXTURE_SETUP(registers)
+{
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
+}
+
+FIXTURE_TEARDOWN(registers)
+{
+	nvme_close(&self->nvme);
+	fixture_close(&self->dev, &self->v1);
+	guest_destroy(&self->guest);
+}
+
+static void wait_csts(struct __test_metadata *_metadata, struct nvme *nvme,
+		      __u32 ready)
+{
+	__u32 csts = ~0;
+	int i;
+
+	for (i = 0; i < 10000; i++) {
+		ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
+		if ((csts & 1) == ready)
+			return;
+		sleep_us(1000);
+	}
+	ASSERT_EQ(ready, csts & 1)
+		TH_LOG("CSTS stays %#x", csts);
+}
+
+TEST_F(registers, keep_what_is_written_while_stopped)
+{
+	struct nvme *nvme = &self->nvme;
+	__u32 value;
+
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	wait_csts(_metadata, nvme, 0);
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
+	EXPECT_RET(0, nvme_write32(nvme, REG_AQA, 0x000f0007));
+	EXPECT_RET(0, nvme_write32(nvme, REG_ASQ, 0x12345000));
+	EXPECT_RET(0, nvme_write32(nvme, REG_ACQ, 0x56789000));
+	EXPECT_RET(0, nvme_read32(nvme, REG_AQA, &value));
+	EXPECT_EQ(0x000f0007, value);
+	EXPECT_RET(0, nvme_read32(nvme, REG_ASQ, &value));
+	EXPECT_EQ(0x12345000, value);
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	EXPECT_RET(0, nvme_read32(nvme, REG_AQA, &value));
+	EXPECT_EQ(0x000f0007, value);
+	EXPECT_RET(0, nvme_read32(nvme, REG_ACQ, &value));
+	EXPECT_EQ(0x56789000, value);
+}
+
+TEST_F(registers, a_disable_while_stopped_is_not_acted_upon_until_it_runs)
+{
+	struct nvme *nvme = &self->nvme;
+	__u32 csts;
+
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	sleep_us(50000);
+	ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
+	EXPECT_EQ(1, csts & 1)
+		TH_LOG("the controller was disabled while stopped");
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	wait_csts(_metadata, nvme, 0);
+}
+
+TEST_F(registers, an_enable_while_stopped_is_not_acted_upon_until_it_runs)
+{
+	struct nvme *nvme = &self->nvme;
+	__u32 cc, csts;
+
+	ASSERT_RET(0, nvme_read32(nvme, REG_CC, &cc));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	wait_csts(_metadata, nvme, 0);
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, cc));
+	sleep_us(50000);
+	ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
+	EXPECT_EQ(0, csts & 1)
+		TH_LOG("the controller became ready while stopped");
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	wait_csts(_metadata, nvme, 1);
+}
+
+TEST_F(registers, reset_while_stopped_is_a_power_on)
+{
+	struct nvme *nvme = &self->nvme;
+	__u32 cc = ~0;
+
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
+	ASSERT_RET(0, device_reset(&self->dev));
+	ASSERT_STATE(V1_RUNNING, &self->v1);
+	/* Its registers are those of a device that was just opened. */
+	nvme_close(nvme);
+	ASSERT_EQ(0, nvme_start(nvme, &self->dev, &self->guest, 1, 16));
+	ASSERT_RET(0, nvme_read32(nvme, REG_CC, &cc));
+	EXPECT_EQ(1, cc & 1);
+	EXPECT_EQ(0, nvme_flush(nvme));
+}
+
+SUITE_MAIN(suite_need_nvme())

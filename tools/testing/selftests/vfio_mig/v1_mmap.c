@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The mapped data section: what it shows, and when it raises SIGBUS. */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lib/fixture.h"
+#include "lib/poke.h"
+
+FIXTURE(map) {
+	struct device dev;
+	struct v1 v1;
+	struct buffer stream;
+};
+
+/* Mapped from the start: older than any session of the test. */
+FIXTURE_SETUP(map)
+{
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_RET(0, v1_map(&self->v1));
+}
+
+FIXTURE_TEARDOWN(map)
+{
+	buffer_free(&self->stream);
+	fixture_close(&self->dev, &self->v1);
+}
+
+/* The first page, one in the middle and the last one. */
+static void check_sigbus(struct __test_metadata *_metadata, struct v1 *v1,
+			 unsigned char *map, const char *when)
+{
+	const __u64 places[] = { 0, v1->window / 2, v1->window - 1 };
+	unsigned char byte;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		EXPECT_RET_FOR(-EFAULT, poke_load(map + places[i], &byte),
+			       "load at %#llx, %s", places[i], when);
+		EXPECT_RET_FOR(-EFAULT, poke_store(map + places[i], 0),
+			       "store at %#llx, %s", places[i], when);
+	}
+}
+
+static void check_works(struct __test_metadata *_metadata, struct v1 *v1,
+			unsigned char *map, const char *when)
+{
+	const __u64 places[] = { 0, v1->window / 2, v1->window - 1 };
+	unsigned char byte;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		EXPECT_RET_FOR(0, poke_store(map + places[i], 0x5a),
+			       "store at %#llx, %s", places[i], when);
+		EXPECT_RET_FOR(0, poke_load(map + places[i], &byte),
+			       "load at %#llx, %s", places[i], when);
+		EXPECT_EQ(0x5a, byte);
+	}
+}
+
+/* Begin a save and open an iteration in it; its data goes to self->stream. */
+static __u64 begin_save(struct __test_metadata *_metadata, struct v1 *v1,
+			__u32 state, struct buffer *stream)
+{
+	void *map = v1->map;
+	ssize_t size;
+
+	ASSERT_RET(0, v1_set_state(v1, state));
+	stream->len = 0;
+	v1->map = NULL;		/* by read(2) */
+	size = v1_iteration(v1, stream);
+	v1->map = map;
+	ASSERT_LT(0, size);
+	return size;
+}
+
+TEST_F(map, running_is_SIGBUS)
+{
+	check_sigbus(_metadata, &self->v1, self->v1.map, "in 001");
+}
+
+TEST_F(map, stopped_is_SIGBUS)
+{
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
+	check_sigbus(_metadata, &self->v1, self->v1.map, "in 000");
+}
+
+static void check_saving(struct __test_metadata *_metadata, struct v1 *v1,
+			 __u32 state, struct buffer *stream)
+{
+	unsigned char *map = v1->map;
+	__u64 size, at;
+
+	size = begin_save(_metadata, v1, state, stream);
+	EXPECT_EQ(0, memcmp(map, stream->data, size))
+		TH_LOG("the mapping shows other data than read(2)");
+	/* Where a load has brought the page in, and where none has. */
+	EXPECT_RET(-EFAULT, poke_store(map, 0));
+	EXPECT_RET(-EFAULT, poke_store(map + v1->window - 1, 0));
+	for (at = 0; at < size; at += V1_PAGE)
+		EXPECT_RET(-EFAULT, poke_store(map + at, ~map[at]));
+	EXPECT_EQ(0, memcmp(map, stream->data, size));
+}
+
+TEST_F(map, pre_copy_loads_see_the_data_and_stores_are_SIGBUS)
+{
+	check_saving(_metadata, &self->v1, V1_PRE_COPY, &self->stream);
+}
+
+TEST_F(map, stop_and_copy_loads_see_the_data_and_stores_are_SIGBUS)
+{
+	check_saving(_metadata, &self->v1, V1_STOP_COPY, &self->stream);
+}
+
+TEST_F(map, saving_stores_are_SIGBUS_after_mprotect_too)
+{
+	struct v1 *v1 = &self->v1;
+	unsigned char byte, *map = v1->map;
+
+	ASSERT_EQ(0, mprotect(map, v1->window, PROT_READ));
+	begin_save(_metadata, v1, V1_STOP_COPY, &self->stream);
+	EXPECT_RET(0, poke_load(map, &byte));
+	ASSERT_EQ(0, mprotect(map, v1->window, PROT_READ | PROT_WRITE));
+	EXPECT_RET(-EFAULT, poke_store(map, ~byte));
+	EXPECT_RET(0, poke_load(map, &byte));
+	EXPECT_EQ(self->stream.data[0], byte);
+}
+
+TEST_F(map, resuming_both_work)
+{
+	struct v1 *v1 = &self->v1;
+	unsigned char byte;
+
+	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
+	check_works(_metadata, v1, v1->map, "in 100");
+	/* One window: read(2) sees what was stored, a load what was written. */
+	EXPECT_RET(0, v1_read_data(v1, 0, &byte, 1));
+	EXPECT_EQ(0x5a, byte);
+	byte = 0xc3;
+	EXPECT_RET(0, v1_write_data(v1, 1, &byte, 1));
+	EXPECT_RET(0, poke_load(v1->map + 1, &byte));
+	EXPECT_EQ(0xc3, byte);
+}
+
+TEST_F(map, resuming_stores_work_after_mprotect_too)
+{
+	struct v1 *v1 = &self->v1;
+	unsigned char byte, *map = v1->map;
+
+	ASSERT_EQ(0, mprotect(map, v1->window, PROT_READ));
+	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
+	EXPECT_RET(0, poke_load(map, &byte));
+	ASSERT_EQ(0, mprotect(map, v1->window, PROT_READ | PROT_WRITE));
+	EXPECT_RET(0, poke_store(map, 0x77));
+	EXPECT_RET(0, v1_read_data(v1, 0, &byte, 1));
+	EXPECT_EQ(0x77, byte);
+}
+
+/* What takes the pages away again, from each kind of session. */
+FIXTURE(end) {
+	struct device dev;
+	struct v1 v1;
+	struct buffer stream;
+};
+
+FIXTURE_VARIANT(end) {
+	__u32 session;
+	__u32 to;
+	bool reset;
+};
+
+FIXTURE_VARIANT_ADD(end, from_010_to_001) {
+	.session = V1_STOP_COPY, .to = V1_RUNNING
+};
+
+FIXTURE_VARIANT_ADD(end, from_010_to_000) {
+	.session = V1_STOP_COPY, .to = V1_STOPPED
+};
+
+FIXTURE_VARIANT_ADD(end, from_010_by_reset) {
+	.session = V1_STOP_COPY, .reset = true
+};
+
+FIXTURE_VARIANT_ADD(end, from_011_to_001) {
+	.session = V1_PRE_COPY, .to = V1_RUNNING
+};
+
+FIXTURE_VARIANT_ADD(end, from_011_to_000) {
+	.session = V1_PRE_COPY, .to = V1_STOPPED
+};
+
+FIXTURE_VARIANT_ADD(end, from_011_by_reset) {
+	.session = V1_PRE_COPY, .reset = true
+};
+
+FIXTURE_VARIANT_ADD(end, from_100_to_001) {
+	.session = V1_RESUMING, .to = V1_RUNNING
+};
+
+FIXTURE_VARIANT_ADD(end, from_100_to_000) {
+	.session = V1_RESUMING, .to = V1_STOPPED
+};
+
+FIXTURE_VARIANT_ADD(end, from_100_by_reset) {
+	.session = V1_RESUMING, .reset = true
+};
+
+FIXTURE_SETUP(end)
+{
+	struct v1 *v1 = &self->v1;
+
+	fixture_open(_metadata, suite_device(), &self->dev, v1);
+	ASSERT_RET(0, v1_save(v1, &self->stream));
+	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
+	ASSERT_RET(0, v1_map(v1));
+}
+
+FIXTURE_TEARDOWN(end)
+{
+	buffer_free(&self->stream);
+	fixture_close(&self->dev, &self->v1);
+}
+
+/* Begin the session and touch every page, so that there is all to take away. */
+static void begin_session(struct __test_metadata *_metadata, struct v1 *v1,
+			  __u32 session, const struct buffer *stream)
+{
+	struct buffer data = { 0 };
+	__u64 at, size = v1->window;
+	unsigned char byte;
+
+	if (session == V1_RESUMING)
+		ASSERT_RET(0, v1_load(v1, stream, 0));
+	else
+		size = begin_save(_metadata, v1, session, &data);
+	for (at = 0; at < size; at += V1_PAGE)
+		ASSERT_RET(0, poke_load(v1->map + at, &byte));
+	buffer_free(&data);
+}
+
+static void end_session(struct __test_metadata *_metadata, struct v1 *v1,
+			__u32 to, bool reset)
+{
+	if (reset)
+		ASSERT_RET(0, device_reset(v1->dev));
+	else
+		ASSERT_RET(0, v1_set_state(v1, to));
+}
+
+TEST_F(end, is_SIGBUS)
+{
+	struct v1 *v1 = &self->v1;
+
+	begin_session(_metadata, v1, variant->session, &self->stream);
+	end_session(_metadata, v1, variant->to, variant->reset);
+	check_sigbus(_metadata, v1, v1->map, "after the session");
+	/* And the same mapping serves the next session. */
+	ASSERT_RET(0, v1_go(v1, V1_RESUMING));
+	check_works(_metadata, v1, v1->map, "in the next session");
+}
+
+/* Touch the mapping, say so, wait for the word, and touch it again. */
+static void child_with_mapping(const void *map, int say, int hear)
+{
+	unsigned char byte;
+
+	if (poke_load(map, &byte))
+		_exit(1);
+	if (write(say, "x", 1) != 1 || read(hear, &byte, 1) != 1)
+		_exit(2);
+	_exit(poke_load(map, &byte) ? 0 : 3);
+}
+
+TEST_F(end, is_SIGBUS_in_a_child_that_inherited_it)
+{
+	static const char * const ends[] = {
+		"is as it should be", "had no access from the start",
+		"lost its parent",
+		"still has access"
+	};
+	int up[2], down[2], status;
+	struct v1 *v1 = &self->v1;
+	char byte;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(up));
+	ASSERT_EQ(0, pipe(down));
+	begin_session(_metadata, v1, variant->session, &self->stream);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		child_with_mapping(v1->map, up[1], down[0]);
+	close(up[1]);
+	EXPECT_EQ(1, read(up[0], &byte, 1));
+	end_session(_metadata, v1, variant->to, variant->reset);
+	check_sigbus(_metadata, v1, v1->map, "in the parent");
+	EXPECT_EQ(1, write(down[1], "x", 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status) && !WEXITSTATUS(status))
+		TH_LOG("the child %s", !WIFEXITED(status) ? "died" :
+		       ends[WEXITSTATUS(status) % 4]);
+	close(up[0]);
+	close(down[0]);
+	close(down[1]);
+}
+
+/* The entries of the page table are moved along with the mapping. */
+TEST_F(end, is_SIGBUS_where_it_was_moved_to)
+{
+	struct v1 *v1 = &self->v1;
+	unsigned char *moved, byte;
+	void *to;
+
+	begin_session(_metadata, v1, variant->session, &self->stream);
+	to = mmap(NULL, v1->window, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		  0);
+	ASSERT_NE(MAP_FAILED, to);
+	moved = mremap(v1->map, v1->window, v1->window,
+		       MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	ASSERT_NE(MAP_FAILED, (void *)moved);
+	v1->map = moved;
+	EXPECT_RET(0, poke_load(moved, &byte));
+	end_session(_metadata, v1, variant->to, variant->reset);
+	check_sigbus(_metadata, v1, moved, "where it was moved to");
+}
+
+TEST_F(end, is_SIGBUS_in_both_parts_of_a_split_one)
+{
+	struct v1 *v1 = &self->v1;
+	unsigned char *map = v1->map, byte;
+	__u64 half = v1->window / 2 & ~(V1_PAGE - 1ULL);
+
+	if (v1->window < 4 * V1_PAGE)
+		SKIP(return, "the window is too small to be split");
+	begin_session(_metadata, v1, variant->session, &self->stream);
+	ASSERT_EQ(0, munmap(map + half, V1_PAGE));
+	end_session(_metadata, v1, variant->to, variant->reset);
+	EXPECT_RET(-EFAULT, poke_load(map, &byte));
+	EXPECT_RET(-EFAULT, poke_load(map + half - 1, &byte));
+	EXPECT_RET(-EFAULT, poke_load(map + half + V1_PAGE, &byte));
+	EXPECT_RET(-EFAULT, poke_load(map + v1->window - 1, &byte));
+}
+
+/* 011 to 010 may fault again, but never raises SIGBUS. */
+TEST_F(map, pre_copy_to_stop_and_copy_never_raises_SIGBUS)
+{
+	struct v1 *v1 = &self->v1;
+	unsigned char *copy;
+	__u64 size;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		size = begin_save(_metadata, v1, V1_PRE_COPY, &self->stream);
+		copy = malloc(size);
+		ASSERT_NE(NULL, copy);
+		ASSERT_RET(0, poke_copy(copy, v1->map, size));
+		ASSERT_RET(0, v1_set_state(v1, V1_STOP_COPY));
+		ASSERT_RET(0, poke_copy(copy, v1->map, size));
+		EXPECT_EQ(0, memcmp(copy, self->stream.data, size));
+		free(copy);
+		ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
+	}
+}
+
+/* A mapping holds the device's file: what it needs stays until munmap(2). */
+TEST_F(map, kept_after_close_does_no_harm)
+{
+	struct v1 *v1 = &self->v1;
+	unsigned char byte;
+	void *map = v1->map;
+	int ret;
+
+	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
+	EXPECT_RET(0, poke_store(map, 1));
+	device_close(&self->dev);
+	ret = poke_load(map, &byte);
+	EXPECT_TRUE(ret == 0 || ret == -EFAULT);
+	v1_unmap(v1);
+	fixture_open(_metadata, suite_device(), &self->dev, v1);
+}
+
+/* The user's buffer is the window itself: success or EFAULT, and no hang. */
+TEST_F(map, reading_into_its_own_mapping_does_not_hang)
+{
+	struct v1 *v1 = &self->v1;
+	__u64 size;
+	int ret;
+
+	size = begin_save(_metadata, v1, V1_STOP_COPY, &self->stream);
+	ret = v1_read_data(v1, 0, v1->map, size);
+	EXPECT_TRUE(ret == 0 || ret == -EFAULT)
+		TH_LOG("saving: %s", errname(ret));
+	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
+
+	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
+	ret = v1_read_data(v1, 0, v1->map, v1->window);
+	EXPECT_TRUE(ret == 0 || ret == -EFAULT)
+		TH_LOG("resuming: %s", errname(ret));
+	ret = v1_write_data(v1, V1_PAGE, v1->map, v1->window - V1_PAGE);
+	EXPECT_TRUE(ret == 0 || ret == -EFAULT)
+		TH_LOG("writing: %s", errname(ret));
+	ASSERT_RET(0, device_reset(&self->dev));
+	/* Registers, into a mapping without pages. */
+	ret = region_read(&v1->region, V1_DEVICE_STATE, v1->map, 4);
+	EXPECT_RET(-EFAULT, ret);
+}
+
+static __u64 find(const unsigned char *mem, __u64 len, unsigned char byte)
+{
+	__u64 i, row = 0;
+
+	for (i = 0; i < len && row < 64; i++)
+		row = mem[i] == byte ? row + 1 : 0;
+	return row == 64 ? i - 64 : len;
+}
+
+/* What one session left in the window is not seen by the next. */
+TEST_F(map, no_byte_of_an_earlier_session_is_visible)
+{
+	static const __u32 states[] = {
+		V1_RESUMING, V1_PRE_COPY, V1_STOP_COPY
+	};
+	struct v1 *v1 = &self->v1;
+	unsigned char *copy = malloc(v1->window);
+	unsigned int i;
+	__u64 at;
+
+	ASSERT_NE(NULL, copy);
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		ASSERT_RET(0, v1_go(v1, V1_RESUMING));
+		memset(v1->map, 0xd7, v1->window);
+		ASSERT_RET(0, device_reset(&self->dev));
+		if (states[i] == V1_RESUMING)
+			ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
+		else
+			begin_save(_metadata, v1, states[i], &self->stream);
+		if (poke_copy(copy, v1->map, v1->window))
+			continue;	/* it shows less than all of it */
+		at = find(copy, v1->window, 0xd7);
+		EXPECT_EQ(v1->window, at)
+			TH_LOG("in %s: 64 bytes at %#llx are of an earlier session",
+			       v1_state_name(states[i]), at);
+		ASSERT_RET(0, device_reset(&self->dev));
+	}
+	free(copy);
+}
+
+TEST_F(map, no_byte_of_another_device_is_visible)
+{
+	struct device other;
+	struct v1 v1;
+	__u64 at;
+
+	if (!suite_device_b())
+		SKIP(return, "there is no second device: VFIO_MIG_DEVICE_B");
+	fixture_open(_metadata, suite_device_b(), &other, &v1);
+	ASSERT_RET(0, v1_map(&v1));
+	ASSERT_RET(0, v1_set_state(&v1, V1_RESUMING));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RESUMING));
+	memset(v1.map, 0xd7, v1.window);
+	at = find(self->v1.map, self->v1.window, 0xd7);
+	EXPECT_EQ(self->v1.window, at);
+	fixture_close(&other, &v1);
+}
+
+SUITE_MAIN(suite_need_v1())
