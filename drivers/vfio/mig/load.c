@@ -13,6 +13,8 @@
 #include <linux/slab.h>
 #include <linux/xxhash.h>
 
+#include <trace/events/vfio_mig.h>
+
 #include "load.h"
 #include "mig.h"
 #include "pages.h"
@@ -807,7 +809,8 @@ int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 		cond_resched();
 	}
 	if (ret && !load->error)
-		return take_back(mig, restarts, ret);
+		ret = take_back(mig, restarts, ret);
+	trace_vfio_mig_commit(mig->vdev->dev, len, ret);
 	if (!ret)
 		vfio_mig_count(mig, VFIO_MIG_RESUME_BYTES, len);
 	return ret;

@@ -7,6 +7,8 @@
  * function for all arcs, and which arcs a protocol allows is that protocol's
  * table.
  */
+#include <trace/events/vfio_mig.h>
+
 #include "data.h"
 #include "load.h"
 #include "machine.h"
@@ -88,17 +90,8 @@ static int change_session(struct vfio_mig *mig, enum session to,
 	return begin_session(mig, to, owner);
 }
 
-/**
- * vfio_mig_enter - follow an arc
- * @mig: the device; session mutex held, not broken
- * @to: the new state; the front end's table allows the arc
- * @owner: the front end
- *
- * Return: 0; or an error, and the state is what it was: what stopping, starting
- * a session or leaving a load said.
- */
-int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
-		   enum vfio_mig_owner owner)
+static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
+		      enum vfio_mig_owner owner)
 {
 	bool was_at_rest = states[mig->state].at_rest;
 	int ret;
@@ -116,7 +109,26 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 	}
 	if (was_at_rest && !states[to].at_rest)
 		mig->desc.ops->run(mig->vdev);
+	return 0;
+}
 
+/**
+ * vfio_mig_enter - follow an arc
+ * @mig: the device; session mutex held, not broken
+ * @to: the new state; the front end's table allows the arc
+ * @owner: the front end
+ *
+ * Return: 0; or an error, and the state is what it was: what stopping, starting
+ * a session or leaving a load said.
+ */
+int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
+		   enum vfio_mig_owner owner)
+{
+	int ret = follow_arc(mig, to, owner);
+
+	trace_vfio_mig_state(mig->vdev->dev, mig->state, to, owner, ret);
+	if (ret)
+		return ret;
 	mig->state = to;
 	mig->owner = to == VFIO_MIG_RUNNING || to == VFIO_MIG_STOP ?
 		     VFIO_MIG_OWNER_NONE : owner;

@@ -6,6 +6,9 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/vfio_mig.h>
+
 #include "machine.h"
 #include "mig.h"
 #include "pages.h"

@@ -13,6 +13,8 @@
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
+#include <trace/events/vfio_mig.h>
+
 #include "load.h"
 #include "machine.h"
 #include "mig.h"
@@ -156,6 +158,7 @@ static int open_iteration(struct vfio_mig *mig)
 	it->size_read = false;
 	it->unmapped = !vfio_mig_window_mapped(mig->window);
 	vfio_mig_count(mig, VFIO_MIG_ITERATIONS, 1);
+	trace_vfio_mig_iteration_open(mig->vdev->dev, size);
 	return 0;
 }
 
@@ -165,10 +168,12 @@ static void conclude_iteration(struct vfio_mig *mig)
 	struct vfio_mig_iteration *it = &mig->iteration;
 	bool unread;
 
+	trace_vfio_mig_iteration_conclude(mig->vdev->dev, it->size);
 	unread = it->unmapped && !vfio_mig_window_mapped(mig->window) &&
 		 !(it->seen && bitmap_full(it->seen, it->size));
 	if (!it->size_read || unread) {
 		vfio_mig_count(mig, VFIO_MIG_BREACHES, 1);
+		trace_vfio_mig_breach(mig->vdev->dev, it->size);
 		if (__ratelimit(&mig->log))
 			dev_warn(mig->vdev->dev,
 				 "%zu bytes of migration data were not read before pending_bytes was: the stream will be refused\n",

@@ -79,7 +79,7 @@ struct vfio_mig_window *vfio_mig_window_create(size_t size)
 	init_rwsem(&win->lock);
 	win->size = size;
 
-	win->space = shmem_file_setup("vfio-mig", size, VM_NORESERVE);
+	win->space = shmem_file_setup("vfio-mig", size, VFIO_MIG_SHMEM_FLAGS);
 	if (IS_ERR(win->space)) {
 		ret = PTR_ERR(win->space);
 		goto err_free;
