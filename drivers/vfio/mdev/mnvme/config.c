@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * PCI configuration space
+ *
+ * A byte array with a mask of what can be written. All of it migrates.
+ */
+#include <asm/unaligned.h>
+
+#include "mnvme.h"
+
+/* Nobody registered these. Class code 01 08 02 is what drivers bind to. */
+#define MNVME_VENDOR_ID		0x1d6b
+#define MNVME_DEVICE_ID		0x5f4e
+#define MNVME_CLASS		0x010802
+
+#define MNVME_CAP_PM		0x40
+#define MNVME_CAP_MSI		0x48
+#define MNVME_CAP_EXP		0x60
+#define MNVME_CAP_MSIX		0xa0
+
+#define MNVME_MSI_MMC		5	/* 32 vectors */
+
+/**
+ * struct mnvme_config_field - a field of configuration space after a reset
+ * @off: offset
+ * @size: 1, 2 or 4 bytes
+ * @value: its value
+ * @mask: bits that can be written
+ */
+struct mnvme_config_field {
+	u8 off;
+	u8 size;
+	u32 value;
+	u32 mask;
+};
+
+static const struct mnvme_config_field mnvme_config_fields[] = {
+	{ PCI_VENDOR_ID, 2, MNVME_VENDOR_ID },
+	{ PCI_DEVICE_ID, 2, MNVME_DEVICE_ID },
+	{ PCI_COMMAND, 2, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+			     PCI_COMMAND_PARITY | PCI_COMMAND_SERR |
+			     PCI_COMMAND_INTX_DISABLE },
+	{ PCI_STATUS, 2, PCI_STATUS_CAP_LIST },
+	{ PCI_CLASS_REVISION, 4, MNVME_CLASS << 8 | 1 },
+	{ PCI_CACHE_LINE_SIZE, 1, 0, 0xff },
+	{ PCI_BASE_ADDRESS_0, 4, PCI_BASE_ADDRESS_MEM_TYPE_64,
+				 ~(MNVME_BAR_SIZE - 1) },
+	{ PCI_BASE_ADDRESS_1, 4, 0, ~0 },
+	{ PCI_SUBSYSTEM_VENDOR_ID, 2, MNVME_VENDOR_ID },
+	{ PCI_SUBSYSTEM_ID, 2, 1 },
+	{ PCI_CAPABILITY_LIST, 1, MNVME_CAP_PM },
+	{ PCI_INTERRUPT_LINE, 1, 0, 0xff },
+	{ PCI_INTERRUPT_PIN, 1, 1 },
+
+	{ MNVME_CAP_PM, 2, PCI_CAP_ID_PM | MNVME_CAP_MSI << 8 },
+	{ MNVME_CAP_PM + PCI_PM_PMC, 2, 3 },
+	{ MNVME_CAP_PM + PCI_PM_CTRL, 2, PCI_PM_CTRL_NO_SOFT_RESET,
+					 PCI_PM_CTRL_STATE_MASK },
+
+	{ MNVME_CAP_MSI, 2, PCI_CAP_ID_MSI | MNVME_CAP_EXP << 8 },
+	{ MNVME_CAP_MSI + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_64BIT |
+					    MNVME_MSI_MMC << 1,
+					    PCI_MSI_FLAGS_ENABLE |
+					    PCI_MSI_FLAGS_QSIZE },
+	{ MNVME_CAP_MSI + PCI_MSI_ADDRESS_LO, 4, 0, ~3 },
+	{ MNVME_CAP_MSI + PCI_MSI_ADDRESS_HI, 4, 0, ~0 },
+	{ MNVME_CAP_MSI + PCI_MSI_DATA_64, 2, 0, 0xffff },
+
+	{ MNVME_CAP_EXP, 2, PCI_CAP_ID_EXP | MNVME_CAP_MSIX << 8 },
+	{ MNVME_CAP_EXP + PCI_EXP_FLAGS, 2, 2 | PCI_EXP_TYPE_ENDPOINT << 4 },
+	{ MNVME_CAP_EXP + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER |
+					     PCI_EXP_DEVCAP_FLR },
+	/* Starting a function level reset is no state, so not in the mask. */
+	{ MNVME_CAP_EXP + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_RELAX_EN |
+					     PCI_EXP_DEVCTL_READRQ_512B,
+					     0x7fff & ~PCI_EXP_DEVCTL_AUX_PME },
+	{ MNVME_CAP_EXP + PCI_EXP_LNKCAP, 4, PCI_EXP_LNKCAP_SLS_2_5GB |
+					     1 << 4 },
+	{ MNVME_CAP_EXP + PCI_EXP_LNKCTL, 2, 0, PCI_EXP_LNKCTL_ASPMC |
+						PCI_EXP_LNKCTL_CCC |
+						PCI_EXP_LNKCTL_ES },
+	{ MNVME_CAP_EXP + PCI_EXP_LNKSTA, 2, PCI_EXP_LNKSTA_CLS_2_5GB |
+					     PCI_EXP_LNKSTA_NLW_X1 },
+
+	{ MNVME_CAP_MSIX, 2, PCI_CAP_ID_MSIX },
+	{ MNVME_CAP_MSIX + PCI_MSIX_FLAGS, 2, MNVME_NR_VECTORS - 1,
+					      PCI_MSIX_FLAGS_ENABLE |
+					      PCI_MSIX_FLAGS_MASKALL },
+	{ MNVME_CAP_MSIX + PCI_MSIX_TABLE, 4, MNVME_BAR_MSIX_TABLE },
+	{ MNVME_CAP_MSIX + PCI_MSIX_PBA, 4, MNVME_BAR_MSIX_PBA },
+};
+
+static void mnvme_config_build(u8 *value, u8 *mask)
+{
+	const struct mnvme_config_field *f = mnvme_config_fields;
+	const struct mnvme_config_field *end =
+		f + ARRAY_SIZE(mnvme_config_fields);
+	u8 i;
+
+	memset(value, 0, MNVME_CONFIG_SIZE);
+	memset(mask, 0, MNVME_CONFIG_SIZE);
+	for (; f < end; f++) {
+		for (i = 0; i < f->size; i++) {
+			value[f->off + i] = f->value >> (8 * i);
+			mask[f->off + i] = f->mask >> (8 * i);
+		}
+	}
+}
+
+static u16 mnvme_config_word(const struct mnvme *dev, u32 off)
+{
+	return READ_ONCE(*(const u16 *)(dev->config + off));
+}
+
+static bool mnvme_powered(const struct mnvme *dev)
+{
+	return !(dev->config[MNVME_CAP_PM + PCI_PM_CTRL] &
+		 PCI_PM_CTRL_STATE_MASK);
+}
+
+/* Whether the function answers to accesses of its BAR. */
+bool mnvme_mem_enabled(const struct mnvme *dev)
+{
+	return (mnvme_config_word(dev, PCI_COMMAND) & PCI_COMMAND_MEMORY) &&
+	       mnvme_powered(dev);
+}
+
+bool mnvme_intx_disabled(const struct mnvme *dev)
+{
+	return mnvme_config_word(dev, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE;
+}
+
+bool mnvme_msix_function_masked(const struct mnvme *dev)
+{
+	return mnvme_config_word(dev, MNVME_CAP_MSIX + PCI_MSIX_FLAGS) &
+	       PCI_MSIX_FLAGS_MASKALL;
+}
+
+/**
+ * mnvme_config_update() - let the device follow its configuration space
+ * @dev: the controller
+ *
+ * Context: &mnvme.lock is held.
+ */
+void mnvme_config_update(struct mnvme *dev)
+{
+	bool master = (mnvme_config_word(dev, PCI_COMMAND) &
+		       PCI_COMMAND_MASTER) && mnvme_powered(dev);
+	bool was = dev->bus_master;
+
+	lockdep_assert_held(&dev->lock);
+	WRITE_ONCE(dev->bus_master, master);
+	if (master && !was)
+		mnvme_sq_kick_all(dev);
+	mnvme_irq_update(dev);
+}
+
+/* Context: &mnvme.lock is held. */
+void mnvme_config_reset(struct mnvme *dev)
+{
+	u8 mask[MNVME_CONFIG_SIZE];
+
+	mnvme_config_build(dev->config, mask);
+	mnvme_config_update(dev);
+}
+
+/**
+ * mnvme_config_valid() - whether a configuration space could be this device's
+ * @config: all that is kept of it, from a stream
+ */
+bool mnvme_config_valid(const u8 *config)
+{
+	u8 value[MNVME_CONFIG_SIZE], mask[MNVME_CONFIG_SIZE];
+	u8 state = config[MNVME_CAP_PM + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK;
+	u32 i;
+
+	mnvme_config_build(value, mask);
+	for (i = 0; i < MNVME_CONFIG_SIZE; i++)
+		if ((config[i] ^ value[i]) & ~mask[i])
+			return false;
+	return state == 0 || state == 3;
+}
+
+/**
+ * mnvme_config_read() - read from configuration space
+ * @dev: the controller
+ * @off: offset, below PCI_CFG_SPACE_EXP_SIZE
+ * @buf: where to
+ * @len: 1, 2 or 4; naturally aligned
+ */
+void mnvme_config_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
+{
+	size_t i;
+
+	mutex_lock(&dev->lock);
+	for (i = 0; i < len; i++) {
+		/* No extended capabilities: that part reads 0. */
+		buf[i] = off + i < MNVME_CONFIG_SIZE ? dev->config[off + i] : 0;
+		if (off + i == PCI_STATUS && mnvme_intx_level(dev))
+			buf[i] |= PCI_STATUS_INTERRUPT;
+	}
+	mutex_unlock(&dev->lock);
+}
+
+static void mnvme_config_write_byte(struct mnvme *dev, u32 off, u8 val, u8 mask)
+{
+	u8 state = val & PCI_PM_CTRL_STATE_MASK;
+
+	/* A transition to D1 or D2, which are not supported, is ignored. */
+	if (off == MNVME_CAP_PM + PCI_PM_CTRL && (state == 1 || state == 2))
+		return;
+	if (off == MNVME_CAP_EXP + PCI_EXP_DEVCTL + 1 &&
+	    (val & (PCI_EXP_DEVCTL_BCR_FLR >> 8)))
+		dev->flr_pending = true;
+	dev->config[off] = (dev->config[off] & ~mask) | (val & mask);
+}
+
+/**
+ * mnvme_config_write() - write to configuration space
+ * @dev: the controller
+ * @off: offset, below PCI_CFG_SPACE_EXP_SIZE
+ * @buf: what to write
+ * @len: 1, 2 or 4; naturally aligned
+ */
+void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
+{
+	u8 value[MNVME_CONFIG_SIZE], mask[MNVME_CONFIG_SIZE];
+	size_t i;
+
+	if (off >= MNVME_CONFIG_SIZE)
+		return;
+
+	mnvme_config_build(value, mask);
+	mutex_lock(&dev->lock);
+	for (i = 0; i < len; i++)
+		mnvme_config_write_byte(dev, off + i, buf[i], mask[off + i]);
+	mnvme_config_update(dev);
+	if (dev->flr_pending && dev->running)
+		queue_work(mnvme_wq, &dev->ctrl_work);
+	mutex_unlock(&dev->lock);
+	vfio_mig_control_changed(dev->mig);
+}

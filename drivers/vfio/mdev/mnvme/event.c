@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Asynchronous events (NVMe 5.2)
+ *
+ * An event can be raised anywhere. It is reported by the admin queue's work,
+ * which alone knows the outstanding requests and posts to the admin completion
+ * queue. A type that was reported is masked until its log page is read.
+ */
+#include "mnvme.h"
+
+/* Log page that goes with each type. */
+static const u8 mnvme_event_lid[MNVME_EVENT_TYPES] = {
+	[MNVME_EVENT_ERROR]	= NVME_LOG_ERROR,
+	[MNVME_EVENT_SMART]	= NVME_LOG_SMART,
+};
+
+/**
+ * mnvme_async_event() - Asynchronous Event Request
+ * @req: the command
+ *
+ * Return: %MNVME_NO_COMPLETION or an NVMe status.
+ */
+u16 mnvme_async_event(struct mnvme_req *req)
+{
+	struct mnvme_events *ev = &req->dev->events;
+
+	if (ev->nr == MNVME_AER_MAX)
+		return MNVME_DNR(NVME_SC_ASYNC_LIMIT);
+
+	ev->cid[ev->nr++] = req->cmd->common.command_id;
+
+	return MNVME_NO_COMPLETION;
+}
+
+static u16 mnvme_event_take_cid(struct mnvme_events *ev, u8 i)
+{
+	u16 cid = ev->cid[i];
+
+	ev->nr--;
+	memmove(&ev->cid[i], &ev->cid[i + 1], (ev->nr - i) * sizeof(cid));
+	return cid;
+}
+
+static void mnvme_event_complete(struct mnvme *dev, u16 cid, u32 result,
+				 u16 status)
+{
+	struct nvme_completion cqe = {
+		.result.u32 = cpu_to_le32(result),
+		.sq_head = cpu_to_le16(dev->sq[0].head),
+		.command_id = cid,
+		.status = cpu_to_le16(status << 1),
+	};
+
+	mnvme_cq_post(dev, &dev->cq[0], &cqe, 1);
+}
+
+/**
+ * mnvme_event_abort() - abort an Asynchronous Event Request
+ * @req: the Abort command
+ * @cid: command identifier of the request
+ *
+ * Return: whether there was such a request.
+ */
+bool mnvme_event_abort(struct mnvme_req *req, u16 cid)
+{
+	struct mnvme_events *ev = &req->dev->events;
+	u8 i;
+
+	for (i = 0; i < ev->nr; i++)
+		if (ev->cid[i] == cid)
+			break;
+	if (i == ev->nr || !mnvme_cq_reserve(&req->dev->cq[0], 1))
+		return false;
+
+	mnvme_event_take_cid(ev, i);
+	mnvme_event_complete(req->dev, cid, 0, NVME_SC_ABORT_REQ);
+	return true;
+}
+
+/**
+ * mnvme_event_raise() - something happened that the host wants to know
+ * @dev: the controller
+ * @type: event type
+ * @info: "Asynchronous Event Information" of that type
+ *
+ * Context: any that may take spinlocks. While the device is stopped the event
+ * is kept.
+ */
+void mnvme_event_raise(struct mnvme *dev, enum mnvme_event_type type, u8 info)
+{
+	struct mnvme_events *ev = &dev->events;
+
+	spin_lock(&ev->lock);
+	ev->pending |= BIT(type);
+	ev->info[type] = info;
+	spin_unlock(&ev->lock);
+
+	mnvme_sq_kick(&dev->sq[0]);
+}
+
+/**
+ * mnvme_event_unmask() - the log page of an event type was read
+ * @dev: the controller
+ * @type: event type
+ */
+void mnvme_event_unmask(struct mnvme *dev, enum mnvme_event_type type)
+{
+	struct mnvme_events *ev = &dev->events;
+
+	spin_lock(&ev->lock);
+	ev->masked &= ~BIT(type);
+	spin_unlock(&ev->lock);
+}
+
+/* Takes an event that can be reported; false if there is none. */
+static bool mnvme_event_next(struct mnvme_events *ev, u32 *result)
+{
+	unsigned long ready;
+	u8 type;
+
+	spin_lock(&ev->lock);
+	ready = ev->pending & ~ev->masked;
+	if (ready) {
+		type = __ffs(ready);
+		ev->pending &= ~BIT(type);
+		ev->masked |= BIT(type);
+		*result = type | ev->info[type] << 8 | mnvme_event_lid[type] << 16;
+	}
+	spin_unlock(&ev->lock);
+	return ready;
+}
+
+/**
+ * mnvme_events_deliver() - complete requests for which there are events
+ * @dev: the controller
+ *
+ * Context: the admin queue's work.
+ */
+void mnvme_events_deliver(struct mnvme *dev)
+{
+	struct mnvme_events *ev = &dev->events;
+	u32 result;
+
+	while (ev->nr && mnvme_may_execute(dev)) {
+		if (!mnvme_cq_reserve(&dev->cq[0], 1))
+			return;
+		if (!mnvme_event_next(ev, &result)) {
+			mnvme_cq_unreserve(&dev->cq[0], 1);
+			return;
+		}
+		mnvme_event_complete(dev, mnvme_event_take_cid(ev, 0), result,
+				     NVME_SC_SUCCESS);
+	}
+}
+
+/* Context: no work of the device runs. */
+void mnvme_events_reset(struct mnvme *dev)
+{
+	struct mnvme_events *ev = &dev->events;
+
+	spin_lock(&ev->lock);
+	ev->pending = 0;
+	ev->masked = 0;
+	spin_unlock(&ev->lock);
+	ev->nr = 0;
+}

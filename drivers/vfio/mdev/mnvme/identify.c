@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Identify (NVMe 5.15)
+ */
+#include <linux/slab.h>
+#include <asm/unaligned.h>
+
+#include "mnvme.h"
+
+/* Bits that <linux/nvme.h> does not name. */
+#define MNVME_ONCS_SAVE		BIT(4)	/* Save and Select in features */
+#define MNVME_ONCS_VERIFY	BIT(7)
+#define MNVME_LPA_EXTENDED	BIT(2)	/* Get Log Page: offset, long lengths */
+#define MNVME_FRMW_1_READ_ONLY	(BIT(0) | 1 << 1)	/* one slot */
+#define MNVME_DLFEAT_ZEROES	(1 | BIT(3))	/* zeros; Write Zeroes deallocates */
+
+/**
+ * mnvme_serial() - serial number
+ * @dev: the controller
+ * @sn: where to; not terminated, padded with spaces as NVMe wants it
+ * @len: its size
+ *
+ * A UUID has 32 digits and the field is 20 characters: the first 20 digits.
+ */
+void mnvme_serial(const struct mnvme *dev, char *sn, size_t len)
+{
+	char hex[2 * UUID_SIZE + 1];
+
+	snprintf(hex, sizeof(hex), "%*phN", UUID_SIZE, &dev->id);
+	memset(sn, ' ', len);
+	memcpy(sn, hex, min_t(size_t, len, 2 * UUID_SIZE));
+}
+
+/**
+ * mnvme_set_identity() - the mdev's UUID becomes the namespace's identity
+ * @dev: the controller
+ * @guid: as the mdev core keeps it, with its first fields little-endian
+ *
+ * NVMe has UUIDs big-endian, in the order in which they are printed.
+ */
+void mnvme_set_identity(struct mnvme *dev, const guid_t *guid)
+{
+	static const u8 order[UUID_SIZE] = {
+		3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15
+	};
+	int i;
+
+	for (i = 0; i < UUID_SIZE; i++)
+		dev->id.b[i] = guid->b[order[i]];
+}
+
+static void mnvme_pad(char *field, size_t len, const char *text)
+{
+	memset(field, ' ', len);
+	memcpy(field, text, min(len, strlen(text)));
+}
+
+static void mnvme_identify_ctrl(struct mnvme *dev, void *buf)
+{
+	struct nvme_id_ctrl *id = buf;
+
+	id->vid = cpu_to_le16(get_unaligned_le16(dev->config + PCI_VENDOR_ID));
+	id->ssvid = cpu_to_le16(get_unaligned_le16(dev->config +
+						   PCI_SUBSYSTEM_VENDOR_ID));
+	mnvme_serial(dev, id->sn, sizeof(id->sn));
+	mnvme_pad(id->mn, sizeof(id->mn), "mnvme mediated NVMe controller");
+	mnvme_pad(id->fr, sizeof(id->fr), MNVME_FIRMWARE);
+	id->rab = 6;
+	id->mdts = MNVME_MDTS;
+	id->ver = cpu_to_le32(NVME_VS(1, 4, 0));
+	id->cntrltype = NVME_CTRL_IO;
+	id->acl = 3;
+	id->aerl = MNVME_AER_MAX - 1;
+	id->frmw = MNVME_FRMW_1_READ_ONLY;
+	id->lpa = NVME_CTRL_LPA_CMD_EFFECTS_LOG | MNVME_LPA_EXTENDED;
+	id->elpe = MNVME_ERROR_LOG - 1;
+	id->wctemp = cpu_to_le16(343);
+	id->cctemp = cpu_to_le16(373);
+	id->sqes = NVME_NVM_IOSQES << 4 | NVME_NVM_IOSQES;
+	id->cqes = NVME_NVM_IOCQES << 4 | NVME_NVM_IOCQES;
+	id->nn = cpu_to_le32(1);
+	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
+			       NVME_CTRL_ONCS_WRITE_ZEROES |
+			       MNVME_ONCS_SAVE | MNVME_ONCS_VERIFY);
+	snprintf(id->subnqn, sizeof(id->subnqn),
+		 "nqn.2014-08.org.nvmexpress:uuid:%pUb", &dev->id);
+	id->psd[0].max_power = cpu_to_le16(100);
+}
+
+static u16 mnvme_identify_ns(struct mnvme_req *req, void *buf)
+{
+	struct mnvme *dev = req->dev;
+	struct nvme_id_ns *id = buf;
+	u8 shift = dev->type->lba_shift;
+	u64 nuse = (u64)vfio_mig_pages_resident(&dev->pages) <<
+		   MNVME_NS_PAGE_SHIFT >> shift;
+
+	if (le32_to_cpu(req->cmd->identify.nsid) != 1) {
+		req->err_loc = offsetof(struct nvme_command, identify.nsid);
+		return MNVME_DNR(NVME_SC_INVALID_NS);
+	}
+
+	id->nsze = cpu_to_le64(mnvme_nr_blocks(dev));
+	id->ncap = id->nsze;
+	id->nuse = cpu_to_le64(nuse);
+	id->nsfeat = NVME_NS_FEAT_THIN | NVME_NS_FEAT_IO_OPT;
+	id->dlfeat = MNVME_DLFEAT_ZEROES;
+	/* Memory comes and goes in pages: writes and deallocations of whole ones. */
+	id->npwg = cpu_to_le16((MNVME_NS_PAGE_SIZE >> shift) - 1);
+	id->npwa = id->npwg;
+	id->npdg = id->npwg;
+	id->npda = id->npwg;
+	put_unaligned_le64(dev->type->ns_size, id->nvmcap);
+	memcpy(id->nguid, &dev->id, sizeof(id->nguid));
+	id->lbaf[0].ds = shift;
+	return NVME_SC_SUCCESS;
+}
+
+/* Active namespaces with identifiers above the one that is given. */
+static u16 mnvme_identify_list(struct mnvme_req *req, void *buf)
+{
+	u32 nsid = le32_to_cpu(req->cmd->identify.nsid);
+
+	if (nsid >= NVME_NSID_ALL - 1) {
+		req->err_loc = offsetof(struct nvme_command, identify.nsid);
+		return MNVME_DNR(NVME_SC_INVALID_NS);
+	}
+	if (!nsid)
+		put_unaligned_le32(1, buf);
+	return NVME_SC_SUCCESS;
+}
+
+static void *mnvme_add_id(void *pos, u8 type, const void *id, u8 len)
+{
+	struct nvme_ns_id_desc *desc = pos;
+
+	desc->nidt = type;
+	desc->nidl = len;
+	memcpy(desc + 1, id, len);
+	return pos + sizeof(*desc) + len;
+}
+
+static u16 mnvme_identify_descs(struct mnvme_req *req, void *buf)
+{
+	if (le32_to_cpu(req->cmd->identify.nsid) != 1) {
+		req->err_loc = offsetof(struct nvme_command, identify.nsid);
+		return MNVME_DNR(NVME_SC_INVALID_NS);
+	}
+	buf = mnvme_add_id(buf, NVME_NIDT_NGUID, &req->dev->id,
+			   NVME_NIDT_NGUID_LEN);
+	mnvme_add_id(buf, NVME_NIDT_UUID, &req->dev->id, NVME_NIDT_UUID_LEN);
+	return NVME_SC_SUCCESS;
+}
+
+/**
+ * mnvme_identify() - Identify
+ * @req: the command
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_identify(struct mnvme_req *req)
+{
+	u16 status = NVME_SC_SUCCESS;
+	void *buf;
+
+	buf = kzalloc(NVME_IDENTIFY_DATA_SIZE, GFP_KERNEL);
+	if (!buf)
+		return NVME_SC_INTERNAL;
+
+	switch (req->cmd->identify.cns) {
+	case NVME_ID_CNS_NS:
+		status = mnvme_identify_ns(req, buf);
+		break;
+	case NVME_ID_CNS_CTRL:
+		mnvme_identify_ctrl(req->dev, buf);
+		break;
+	case NVME_ID_CNS_NS_ACTIVE_LIST:
+		status = mnvme_identify_list(req, buf);
+		break;
+	case NVME_ID_CNS_NS_DESC_LIST:
+		status = mnvme_identify_descs(req, buf);
+		break;
+	default:
+		status = MNVME_BAD_FIELD(req, identify.cns);
+		break;
+	}
+	if (!status)
+		status = mnvme_copy_out(req, buf, NVME_IDENTIFY_DATA_SIZE);
+	kfree(buf);
+	return status;
+}

@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Interrupts
+ *
+ * The user says by VFIO_DEVICE_SET_IRQS which kind is in use and gives an
+ * eventfd for each vector. What cannot be signalled, because the device is
+ * stopped, the vector masked or without an eventfd, stays pending and is
+ * signalled when it can be.
+ */
+#include <linux/slab.h>
+
+#include "mnvme.h"
+
+void mnvme_irq_init(struct mnvme_irq *irq)
+{
+	spin_lock_init(&irq->lock);
+	irq->index = -1;
+}
+
+static void mnvme_signal(struct eventfd_ctx *ctx)
+{
+	eventfd_signal(ctx, 1);
+}
+
+static bool mnvme_vector_blocked(struct mnvme *dev, u16 v)
+{
+	struct mnvme_irq *irq = &dev->irq;
+
+	if (irq->held || !irq->vector[v])
+		return true;
+	if (irq->index == VFIO_PCI_MSIX_IRQ_INDEX)
+		return test_bit(v, irq->masked) ||
+		       mnvme_msix_function_masked(dev);
+	return v < MNVME_NR_MSI && (READ_ONCE(dev->intms) & BIT(v));
+}
+
+static void mnvme_vector_raise(struct mnvme *dev, u16 v)
+{
+	struct mnvme_irq *irq = &dev->irq;
+
+	lockdep_assert_held(&irq->lock);
+	if (mnvme_vector_blocked(dev, v)) {
+		__set_bit(v, irq->pending);
+		return;
+	}
+	__clear_bit(v, irq->pending);
+	mnvme_signal(irq->vector[v]);
+}
+
+/* Which vector a completion queue has when there may be fewer than it asks for. */
+static u16 mnvme_cq_vector(struct mnvme *dev, const struct mnvme_cq *cq)
+{
+	if (dev->irq.index == VFIO_PCI_MSI_IRQ_INDEX && cq->vector >= MNVME_NR_MSI)
+		return 0;
+	return cq->vector;
+}
+
+static bool mnvme_cq_wants_irq(const struct mnvme_cq *cq)
+{
+	return READ_ONCE(cq->live) && READ_ONCE(cq->ien) && !mnvme_cq_empty(cq);
+}
+
+/**
+ * mnvme_intx_level() - state of the interrupt pin, before it is masked
+ * @dev: the controller
+ *
+ * Without MSI and MSI-X it is asserted while any completion queue has entries
+ * that the host did not take (NVMe 7.5.1).
+ */
+bool mnvme_intx_level(struct mnvme *dev)
+{
+	u16 i;
+
+	if (READ_ONCE(dev->irq.index) != VFIO_PCI_INTX_IRQ_INDEX ||
+	    (READ_ONCE(dev->intms) & 1))
+		return false;
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
+		if (mnvme_cq_wants_irq(&dev->cq[i]))
+			return true;
+	return false;
+}
+
+static void mnvme_intx_update(struct mnvme *dev)
+{
+	struct mnvme_irq *irq = &dev->irq;
+
+	lockdep_assert_held(&irq->lock);
+	if (irq->index != VFIO_PCI_INTX_IRQ_INDEX || irq->held ||
+	    irq->intx_masked || !irq->intx || mnvme_intx_disabled(dev))
+		return;
+	if (!irq->intx_trigger && !mnvme_intx_level(dev))
+		return;
+	/* VFIO_IRQ_INFO_AUTOMASKED: until the user unmasks it. */
+	irq->intx_masked = true;
+	irq->intx_trigger = false;
+	mnvme_signal(irq->intx);
+}
+
+static void __mnvme_irq_update(struct mnvme *dev)
+{
+	u16 v;
+
+	for_each_set_bit(v, dev->irq.pending, MNVME_NR_VECTORS)
+		mnvme_vector_raise(dev, v);
+	mnvme_intx_update(dev);
+}
+
+/**
+ * mnvme_irq_update() - signal what became unmasked
+ * @dev: the controller
+ */
+void mnvme_irq_update(struct mnvme *dev)
+{
+	spin_lock(&dev->irq.lock);
+	__mnvme_irq_update(dev);
+	spin_unlock(&dev->irq.lock);
+}
+
+/**
+ * mnvme_irq_raise() - entries were added to a completion queue
+ * @dev: the controller
+ * @cq: the queue
+ */
+void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq)
+{
+	if (!cq->ien)
+		return;
+
+	spin_lock(&dev->irq.lock);
+	if (dev->irq.index == VFIO_PCI_INTX_IRQ_INDEX)
+		mnvme_intx_update(dev);
+	else
+		mnvme_vector_raise(dev, mnvme_cq_vector(dev, cq));
+	spin_unlock(&dev->irq.lock);
+}
+
+/* When it returns nothing is signalled until mnvme_irq_unhold(). */
+void mnvme_irq_hold(struct mnvme *dev)
+{
+	spin_lock(&dev->irq.lock);
+	dev->irq.held = true;
+	spin_unlock(&dev->irq.lock);
+}
+
+/*
+ * After a state was loaded the host may or may not have seen an interrupt for
+ * what is in its queues: once more does no harm.
+ */
+void mnvme_irq_unhold(struct mnvme *dev)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	u16 i;
+
+	spin_lock(&irq->lock);
+	irq->held = false;
+	for (i = 0; irq->resync && i < MNVME_NR_QUEUES; i++)
+		if (mnvme_cq_wants_irq(&dev->cq[i]))
+			__set_bit(mnvme_cq_vector(dev, &dev->cq[i]), irq->pending);
+	irq->resync = false;
+	__mnvme_irq_update(dev);
+	spin_unlock(&irq->lock);
+}
+
+/**
+ * mnvme_irq_reset() - reset of what belongs to the device
+ * @dev: the controller
+ *
+ * The user's eventfds stay, as they do for a real device.
+ */
+void mnvme_irq_reset(struct mnvme *dev)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	u16 v;
+
+	spin_lock(&irq->lock);
+	bitmap_zero(irq->masked, MNVME_NR_VECTORS);
+	bitmap_zero(irq->pending, MNVME_NR_VECTORS);
+	memset(irq->table, 0, sizeof(irq->table));
+	for (v = 0; v < MNVME_NR_VECTORS; v++)
+		irq->table[v][3] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	irq->intx_masked = false;
+	irq->intx_trigger = false;
+	irq->resync = true;
+	spin_unlock(&irq->lock);
+}
+
+/* Sets a place for an eventfd and puts what was there. */
+static void mnvme_set_trigger(struct mnvme_irq *irq, struct eventfd_ctx **place,
+			      struct eventfd_ctx *ctx)
+{
+	struct eventfd_ctx *old;
+
+	spin_lock(&irq->lock);
+	old = *place;
+	*place = ctx;
+	spin_unlock(&irq->lock);
+	if (old)
+		eventfd_ctx_put(old);
+}
+
+static void mnvme_vectors_disable(struct mnvme_irq *irq)
+{
+	u16 v;
+
+	for (v = 0; v < MNVME_NR_VECTORS; v++)
+		mnvme_set_trigger(irq, &irq->vector[v], NULL);
+	WRITE_ONCE(irq->index, -1);
+}
+
+static void mnvme_intx_disable(struct mnvme_irq *irq)
+{
+	mnvme_set_trigger(irq, &irq->intx, NULL);
+	irq->intx_masked = false;
+	irq->intx_trigger = false;
+	WRITE_ONCE(irq->index, -1);
+}
+
+/* The user closes the device: nothing of it stays. Context: &mnvme.lock. */
+void mnvme_irq_release_user(struct mnvme *dev)
+{
+	mnvme_vectors_disable(&dev->irq);
+	mnvme_intx_disable(&dev->irq);
+	mnvme_set_trigger(&dev->irq, &dev->irq.req, NULL);
+}
+
+/* Offset within the BAR; the table has four words for each vector. */
+u32 mnvme_msix_read(struct mnvme *dev, u32 off)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	u32 word = (off - MNVME_BAR_MSIX_TABLE) / 4;
+	u32 first, val = 0;
+
+	if (off < MNVME_BAR_MSIX_PBA) {
+		if (word < MNVME_NR_VECTORS * 4)
+			val = irq->table[word / 4][word % 4];
+		return val;
+	}
+
+	first = (off - MNVME_BAR_MSIX_PBA) * 8;
+	spin_lock(&irq->lock);
+	for (word = 0; word < 32 && first + word < MNVME_NR_VECTORS; word++)
+		if (test_bit(first + word, irq->pending))
+			val |= BIT(word);
+	spin_unlock(&irq->lock);
+	return val;
+}
+
+void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	u32 word = (off - MNVME_BAR_MSIX_TABLE) / 4;
+	u16 v = word / 4;
+
+	if (off >= MNVME_BAR_MSIX_PBA || v >= MNVME_NR_VECTORS)
+		return;
+
+	spin_lock(&irq->lock);
+	switch (word % 4) {
+	case 0:
+		irq->table[v][0] = val & ~3u;
+		break;
+	case 3:
+		irq->table[v][3] = val & PCI_MSIX_ENTRY_CTRL_MASKBIT;
+		__assign_bit(v, irq->masked, irq->table[v][3]);
+		__mnvme_irq_update(dev);
+		break;
+	default:
+		irq->table[v][word % 4] = val;
+		break;
+	}
+	spin_unlock(&irq->lock);
+}
+
+/* How many interrupts an index of VFIO_DEVICE_SET_IRQS has; 0 for no such. */
+int mnvme_irq_count(u32 index)
+{
+	switch (index) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+	case VFIO_PCI_REQ_IRQ_INDEX:
+		return 1;
+	case VFIO_PCI_MSI_IRQ_INDEX:
+		return MNVME_NR_MSI;
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return MNVME_NR_VECTORS;
+	default: /* VFIO_PCI_ERR_IRQ_INDEX: no error reporting */
+		return 0;
+	}
+}
+
+int mnvme_irq_info(struct vfio_irq_info *info)
+{
+	int count = mnvme_irq_count(info->index);
+
+	if (!count)
+		return -EINVAL;
+	info->count = count;
+	info->flags = VFIO_IRQ_INFO_EVENTFD;
+	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
+		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+	return 0;
+}
+
+static bool mnvme_irq_bool(const struct vfio_irq_set *hdr, const void *data,
+			   u32 i)
+{
+	if (hdr->flags & VFIO_IRQ_SET_DATA_NONE)
+		return true;
+	return ((const u8 *)data)[i];
+}
+
+/* -1 takes an eventfd away. */
+static struct eventfd_ctx *mnvme_get_eventfd(const void *data, u32 i)
+{
+	int fd = ((const s32 *)data)[i];
+
+	if (fd == -1)
+		return NULL;
+	if (fd < 0)
+		return ERR_PTR(-EINVAL);
+	return eventfd_ctx_fdget(fd);
+}
+
+static int mnvme_set_eventfd(struct mnvme *dev, struct eventfd_ctx **place,
+			     const void *data, u32 i)
+{
+	struct eventfd_ctx *ctx = mnvme_get_eventfd(data, i);
+
+	if (IS_ERR(ctx))
+		return PTR_ERR(ctx);
+	mnvme_set_trigger(&dev->irq, place, ctx);
+	return 0;
+}
+
+static int mnvme_vectors_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
+			     const void *data)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	u32 i;
+	int ret;
+
+	if (!hdr->count && (hdr->flags & VFIO_IRQ_SET_DATA_NONE)) {
+		if (irq->index == hdr->index)
+			mnvme_vectors_disable(irq);
+		return 0;
+	}
+
+	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		/* As with vfio-pci, the other kind is to be disabled first. */
+		if (irq->index != hdr->index && irq->index != -1)
+			return -EINVAL;
+		WRITE_ONCE(irq->index, hdr->index);
+		for (i = 0; i < hdr->count; i++) {
+			ret = mnvme_set_eventfd(dev, &irq->vector[hdr->start + i],
+						data, i);
+			if (ret)
+				return ret;
+		}
+		mnvme_irq_update(dev);
+		return 0;
+	}
+
+	if (irq->index != hdr->index)
+		return -EINVAL;
+	spin_lock(&irq->lock);
+	for (i = 0; i < hdr->count; i++)
+		if (mnvme_irq_bool(hdr, data, i) && irq->vector[hdr->start + i])
+			mnvme_vector_raise(dev, hdr->start + i);
+	spin_unlock(&irq->lock);
+	return 0;
+}
+
+static int mnvme_intx_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
+			  const void *data)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	int ret;
+
+	if (!hdr->count && (hdr->flags & VFIO_IRQ_SET_DATA_NONE)) {
+		if (irq->index == VFIO_PCI_INTX_IRQ_INDEX)
+			mnvme_intx_disable(irq);
+		return 0;
+	}
+	if (hdr->count != 1)
+		return -EINVAL;
+
+	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		if (irq->index != VFIO_PCI_INTX_IRQ_INDEX && irq->index != -1)
+			return -EINVAL;
+		WRITE_ONCE(irq->index, VFIO_PCI_INTX_IRQ_INDEX);
+		ret = mnvme_set_eventfd(dev, &irq->intx, data, 0);
+		mnvme_irq_update(dev);
+		return ret;
+	}
+
+	if (irq->index != VFIO_PCI_INTX_IRQ_INDEX)
+		return -EINVAL;
+	spin_lock(&irq->lock);
+	if (mnvme_irq_bool(hdr, data, 0))
+		irq->intx_trigger = true;
+	mnvme_intx_update(dev);
+	spin_unlock(&irq->lock);
+	return 0;
+}
+
+static int mnvme_intx_mask(struct mnvme *dev, const struct vfio_irq_set *hdr,
+			   const void *data, bool mask)
+{
+	struct mnvme_irq *irq = &dev->irq;
+
+	if (hdr->count != 1 || irq->index != VFIO_PCI_INTX_IRQ_INDEX)
+		return -EINVAL;
+	/* An eventfd that unmasks is for VMMs with KVM; they do without. */
+	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return -ENOTTY;
+
+	spin_lock(&irq->lock);
+	if (mnvme_irq_bool(hdr, data, 0))
+		irq->intx_masked = mask;
+	mnvme_intx_update(dev);
+	spin_unlock(&irq->lock);
+	return 0;
+}
+
+static int mnvme_req_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
+			 const void *data)
+{
+	struct mnvme_irq *irq = &dev->irq;
+
+	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return hdr->count == 1 ?
+		       mnvme_set_eventfd(dev, &irq->req, data, 0) : -EINVAL;
+
+	if (!hdr->count && (hdr->flags & VFIO_IRQ_SET_DATA_NONE)) {
+		mnvme_set_trigger(irq, &irq->req, NULL);
+		return 0;
+	}
+	if (hdr->count != 1)
+		return -EINVAL;
+
+	spin_lock(&irq->lock);
+	if (irq->req && mnvme_irq_bool(hdr, data, 0))
+		mnvme_signal(irq->req);
+	spin_unlock(&irq->lock);
+	return 0;
+}
+
+/**
+ * mnvme_irq_set() - VFIO_DEVICE_SET_IRQS
+ * @dev: the controller
+ * @hdr: request, with index, start and count checked
+ * @data: what follows it
+ *
+ * Context: &mnvme.lock is held, against others that do the same.
+ * Return: 0 or an errno.
+ */
+int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
+		  const void *data)
+{
+	u32 action = hdr->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+
+	lockdep_assert_held(&dev->lock);
+	switch (hdr->index) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+		if (action == VFIO_IRQ_SET_ACTION_TRIGGER)
+			return mnvme_intx_set(dev, hdr, data);
+		return mnvme_intx_mask(dev, hdr, data,
+				       action == VFIO_IRQ_SET_ACTION_MASK);
+	case VFIO_PCI_MSI_IRQ_INDEX:
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		if (action == VFIO_IRQ_SET_ACTION_TRIGGER)
+			return mnvme_vectors_set(dev, hdr, data);
+		return -ENOTTY;
+	case VFIO_PCI_REQ_IRQ_INDEX:
+		if (action == VFIO_IRQ_SET_ACTION_TRIGGER)
+			return mnvme_req_set(dev, hdr, data);
+		return -ENOTTY;
+	default:
+		return -ENOTTY;
+	}
+}
+
+/**
+ * mnvme_irq_request() - ask the user to let go of the device
+ * @dev: the controller
+ * @count: how often it was asked before
+ */
+void mnvme_irq_request(struct mnvme *dev, unsigned int count)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	bool asked;
+
+	spin_lock(&irq->lock);
+	asked = irq->req;
+	if (asked)
+		mnvme_signal(irq->req);
+	spin_unlock(&irq->lock);
+
+	if (asked && !(count % 10))
+		dev_notice_ratelimited(dev->vdev.dev,
+				       "Relaying device request to user (#%u)\n",
+				       count);
+	else if (!asked && !count)
+		dev_warn(dev->vdev.dev,
+			 "No device request channel registered, blocked until released by user\n");
+}

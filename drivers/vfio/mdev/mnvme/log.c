@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Log pages (NVMe 5.14.1)
+ */
+#include <linux/ktime.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <asm/unaligned.h>
+
+#include "mnvme.h"
+
+/* Get Log Page: Retain Asynchronous Event */
+#define MNVME_LSP_RAE		BIT(7)
+
+/**
+ * mnvme_log_error() - add a failed command to the error log
+ * @req: the command
+ * @status: its NVMe status
+ */
+void mnvme_log_error(struct mnvme_req *req, u16 status)
+{
+	struct mnvme_log *log = &req->dev->log;
+	struct nvme_error_slot *e;
+
+	spin_lock(&log->lock);
+	e = &log->entry[log->errors++ % MNVME_ERROR_LOG];
+	memset(e, 0, sizeof(*e));
+	e->error_count = cpu_to_le64(log->errors);
+	e->sqid = cpu_to_le16(req->sq->id);
+	e->cmdid = cpu_to_le16((__force u16)req->cmd->common.command_id);
+	/* As in the completion: shifted, with room for the phase tag. */
+	e->status_field = cpu_to_le16((status | NVME_STATUS_MORE) << 1);
+	e->param_error_location = cpu_to_le16(req->err_loc);
+	e->lba = cpu_to_le64(req->err_lba);
+	e->nsid = req->cmd->common.nsid;
+	spin_unlock(&log->lock);
+}
+
+static void mnvme_log_page_error(struct mnvme *dev, void *buf)
+{
+	struct mnvme_log *log = &dev->log;
+	struct nvme_error_slot *out = buf;
+	u64 nr, i;
+
+	spin_lock(&log->lock);
+	nr = min_t(u64, log->errors, MNVME_ERROR_LOG);
+	for (i = 0; i < nr; i++)	/* newest first */
+		out[i] = log->entry[(log->errors - 1 - i) % MNVME_ERROR_LOG];
+	spin_unlock(&log->lock);
+}
+
+/**
+ * mnvme_power_on_ns() - time that the controller has been in use
+ * @dev: the controller
+ */
+u64 mnvme_power_on_ns(struct mnvme *dev)
+{
+	return dev->log.power_on_ns + (ktime_get_ns() - dev->log.since);
+}
+
+static void mnvme_add_counters(struct mnvme_counters *sum,
+			       const struct mnvme_counters *c)
+{
+	sum->sectors_read += READ_ONCE(c->sectors_read);
+	sum->sectors_written += READ_ONCE(c->sectors_written);
+	sum->reads += READ_ONCE(c->reads);
+	sum->writes += READ_ONCE(c->writes);
+	sum->busy_ns += READ_ONCE(c->busy_ns);
+}
+
+/**
+ * mnvme_fold_counters() - keep what a submission queue counted
+ * @sq: the queue, whose work does not run
+ */
+void mnvme_fold_counters(struct mnvme_sq *sq)
+{
+	struct mnvme_log *log = &sq->dev->log;
+
+	spin_lock(&log->lock);
+	mnvme_add_counters(&log->count, &sq->count);
+	memset(&sq->count, 0, sizeof(sq->count));
+	spin_unlock(&log->lock);
+}
+
+/* "Data Units" are thousands of 512-byte units, rounded up. */
+static void mnvme_put_units(u64 sectors, u8 *field)
+{
+	put_unaligned_le64(DIV_ROUND_UP_ULL(sectors, 1000), field);
+}
+
+static void mnvme_log_page_smart(struct mnvme *dev, void *buf)
+{
+	struct mnvme_counters sum = dev->log.count;
+	struct nvme_smart_log *s = buf;
+	u16 i;
+
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
+		mnvme_add_counters(&sum, &dev->sq[i].count);
+	s->critical_warning = mnvme_critical_warning(dev);
+	put_unaligned_le16(MNVME_TEMPERATURE, s->temperature);
+	s->avail_spare = 100;
+	s->spare_thresh = 10;
+	mnvme_put_units(sum.sectors_read, s->data_units_read);
+	mnvme_put_units(sum.sectors_written, s->data_units_written);
+	put_unaligned_le64(sum.reads, s->host_reads);
+	put_unaligned_le64(sum.writes, s->host_writes);
+	put_unaligned_le64(div64_u64(sum.busy_ns, 60ull * NSEC_PER_SEC),
+			   s->ctrl_busy_time);
+	put_unaligned_le64(1, s->power_cycles);
+	put_unaligned_le64(div64_u64(mnvme_power_on_ns(dev),
+				     3600ull * NSEC_PER_SEC), s->power_on_hours);
+	put_unaligned_le64(dev->log.unsafe_shutdowns, s->unsafe_shutdowns);
+	put_unaligned_le64(dev->log.errors, s->num_err_log_entries);
+	s->temp_sensor[0] = cpu_to_le16(MNVME_TEMPERATURE);
+}
+
+static void mnvme_log_page_firmware(void *buf)
+{
+	struct nvme_fw_slot_info_log *fw = buf;
+
+	fw->afi = 1;
+	memset(&fw->frs[0], ' ', sizeof(fw->frs[0]));
+	memcpy(&fw->frs[0], MNVME_FIRMWARE, strlen(MNVME_FIRMWARE));
+}
+
+static void mnvme_log_page_effects(void *buf)
+{
+	static const u8 admin[] = {
+		nvme_admin_delete_sq, nvme_admin_create_sq,
+		nvme_admin_get_log_page, nvme_admin_delete_cq,
+		nvme_admin_create_cq, nvme_admin_identify,
+		nvme_admin_abort_cmd, nvme_admin_set_features,
+		nvme_admin_get_features, nvme_admin_async_event,
+	};
+	static const u8 io[] = {
+		nvme_cmd_flush, nvme_cmd_read, nvme_cmd_compare, nvme_cmd_verify,
+	};
+	static const u8 io_change[] = {
+		nvme_cmd_write, nvme_cmd_write_zeroes, nvme_cmd_dsm,
+	};
+	struct nvme_effects_log *e = buf;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(admin); i++)
+		e->acs[admin[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
+	for (i = 0; i < ARRAY_SIZE(io); i++)
+		e->iocs[io[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
+	for (i = 0; i < ARRAY_SIZE(io_change); i++)
+		e->iocs[io_change[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP |
+						    NVME_CMD_EFFECTS_LBCC);
+}
+
+static u32 mnvme_log_page_size(u8 lid)
+{
+	switch (lid) {
+	case NVME_LOG_ERROR:
+		return MNVME_ERROR_LOG * sizeof(struct nvme_error_slot);
+	case NVME_LOG_SMART:
+		return sizeof(struct nvme_smart_log);
+	case NVME_LOG_FW_SLOT:
+		return sizeof(struct nvme_fw_slot_info_log);
+	case NVME_LOG_CMD_EFFECTS:
+		return sizeof(struct nvme_effects_log);
+	default:
+		return 0;
+	}
+}
+
+static void mnvme_log_page_fill(struct mnvme *dev, u8 lid, void *buf)
+{
+	switch (lid) {
+	case NVME_LOG_ERROR:
+		return mnvme_log_page_error(dev, buf);
+	case NVME_LOG_SMART:
+		return mnvme_log_page_smart(dev, buf);
+	case NVME_LOG_FW_SLOT:
+		return mnvme_log_page_firmware(buf);
+	default:
+		return mnvme_log_page_effects(buf);
+	}
+}
+
+/* Reading a log page lets events of its type be reported again. */
+static void mnvme_log_page_was_read(struct mnvme_req *req, u8 lid)
+{
+	if (req->cmd->get_log_page.lsp & MNVME_LSP_RAE)
+		return;
+	if (lid == NVME_LOG_ERROR)
+		mnvme_event_unmask(req->dev, MNVME_EVENT_ERROR);
+	if (lid == NVME_LOG_SMART)
+		mnvme_event_unmask(req->dev, MNVME_EVENT_SMART);
+}
+
+/**
+ * mnvme_get_log_page() - Get Log Page
+ * @req: the command
+ *
+ * Context: the admin queue's work.
+ * Return: NVMe status.
+ */
+u16 mnvme_get_log_page(struct mnvme_req *req)
+{
+	const struct nvme_get_log_page_command *c = &req->cmd->get_log_page;
+	u64 off = le64_to_cpu(c->lpo);
+	u64 dwords = ((u64)le16_to_cpu(c->numdu) << 16 |
+		      le16_to_cpu(c->numdl)) + 1;
+	u32 nsid = le32_to_cpu(c->nsid);
+	u32 size = mnvme_log_page_size(c->lid);
+	u16 status;
+	void *buf;
+
+	if (!size) {
+		req->err_loc = offsetof(struct nvme_command, get_log_page.lid);
+		return MNVME_DNR(NVME_SC_INVALID_LOG_PAGE);
+	}
+	/* All are of the controller. */
+	if (nsid && nsid != NVME_NSID_ALL)
+		return nsid == 1 ? MNVME_BAD_FIELD(req, get_log_page.nsid) :
+				   MNVME_DNR(NVME_SC_INVALID_NS);
+	if (off & 3 || off > size)
+		return MNVME_BAD_FIELD(req, get_log_page.lpo);
+	if (dwords * sizeof(u32) > MNVME_XFER_MAX)
+		return MNVME_BAD_FIELD(req, get_log_page.numdl);
+
+	buf = kzalloc(size, GFP_KERNEL);
+	if (!buf)
+		return NVME_SC_INTERNAL;
+	mnvme_log_page_fill(req->dev, c->lid, buf);
+	size = min_t(u64, size - off, dwords * sizeof(u32));
+	status = size ? mnvme_copy_out(req, buf + off, size) : NVME_SC_SUCCESS;
+	kfree(buf);
+	if (!status)
+		mnvme_log_page_was_read(req, c->lid);
+	return status;
+}

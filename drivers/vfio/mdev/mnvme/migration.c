@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Migration: what vfio-mig-core asks of this driver. The contents of the state
+ * are in state.c; the namespace is the library's own to move.
+ */
+#include <linux/slab.h>
+
+#include "mnvme.h"
+
+static int mnvme_mig_stop(struct vfio_device *vdev)
+{
+	mnvme_stop(to_mnvme(vdev));
+	return 0;
+}
+
+static void mnvme_mig_run(struct vfio_device *vdev)
+{
+	mnvme_run(to_mnvme(vdev));
+}
+
+static void mnvme_mig_reset(struct vfio_device *vdev)
+{
+	struct mnvme *dev = to_mnvme(vdev);
+
+	mutex_lock(&dev->lock);
+	mnvme_power_on(dev);
+	mutex_unlock(&dev->lock);
+}
+
+static size_t mnvme_mig_save(struct vfio_device *vdev, void *buf)
+{
+	struct mnvme *dev = to_mnvme(vdev);
+	size_t len;
+
+	mutex_lock(&dev->lock);
+	len = mnvme_state_save(dev, buf);
+	mutex_unlock(&dev->lock);
+	return len;
+}
+
+/* What was checked, for mnvme_mig_apply(). */
+struct mnvme_prepared {
+	size_t len;
+	u8 buf[];
+};
+
+static void *mnvme_mig_prepare(struct vfio_device *vdev, const void *buf,
+			       size_t len)
+{
+	struct mnvme *dev = to_mnvme(vdev);
+	struct mnvme_prepared *prepared;
+	struct mnvme *shadow;
+	const char *why;
+
+	prepared = kvmalloc(struct_size(prepared, buf, len), GFP_KERNEL_ACCOUNT);
+	shadow = kvzalloc(sizeof(*shadow), GFP_KERNEL_ACCOUNT);
+	if (!prepared || !shadow) {
+		why = NULL;
+		goto err;
+	}
+
+	/* Into a controller that nobody sees, so that it can be looked at. */
+	mnvme_shadow_init(shadow, dev->type);
+	why = mnvme_state_load(shadow, buf, len);
+	if (!why)
+		why = mnvme_state_check(shadow);
+	if (why)
+		goto err;
+
+	kvfree(shadow);
+	prepared->len = len;
+	memcpy(prepared->buf, buf, len);
+	return prepared;
+
+err:
+	kvfree(shadow);
+	kvfree(prepared);
+	if (!why)
+		return ERR_PTR(-ENOMEM);
+	mnvme_warn(dev, "state refused: %s\n", why);
+	return ERR_PTR(-EINVAL);
+}
+
+static void mnvme_mig_apply(struct vfio_device *vdev, void *data)
+{
+	struct mnvme_prepared *prepared = data;
+	struct mnvme *dev = to_mnvme(vdev);
+
+	mutex_lock(&dev->lock);
+	mnvme_state_load(dev, prepared->buf, prepared->len);
+	dev->log.since = ktime_get_ns();
+	dev->irq.resync = true;
+	mnvme_config_update(dev);
+	mutex_unlock(&dev->lock);
+	kvfree(prepared);
+}
+
+static void mnvme_mig_discard(struct vfio_device *vdev, void *prepared)
+{
+	kvfree(prepared);
+}
+
+static const struct vfio_mig_ops mnvme_mig_ops = {
+	.stop = mnvme_mig_stop,
+	.run = mnvme_mig_run,
+	.reset = mnvme_mig_reset,
+	.save = mnvme_mig_save,
+	.prepare = mnvme_mig_prepare,
+	.apply = mnvme_mig_apply,
+	.discard = mnvme_mig_discard,
+};
+
+/**
+ * mnvme_migration_init() - make the device migratable
+ * @dev: the controller, not registered yet
+ *
+ * Return: 0 or an errno. Undone by vfio_mig_destroy().
+ */
+int mnvme_migration_init(struct mnvme *dev)
+{
+	struct vfio_mig_desc desc = {
+		.type = dev->type->name,
+		.control_version = MNVME_STATE_VERSION,
+		.control_max = MNVME_STATE_MAX,
+		.ops = &mnvme_mig_ops,
+		.pages = &dev->pages,
+	};
+
+	dev->mig = vfio_mig_create(&dev->vdev, &desc);
+	return PTR_ERR_OR_ZERO(dev->mig);
+}

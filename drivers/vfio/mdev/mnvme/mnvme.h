@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mnvme: a mediated NVMe controller whose namespace is host memory
+ *
+ * Documentation/driver-api/mnvme.rst describes the device and its locking.
+ * "NVMe" in comments is the NVM Express Base Specification, revision 1.4.
+ */
+#ifndef _MNVME_H
+#define _MNVME_H
+
+#include <linux/bitmap.h>
+#include <linux/eventfd.h>
+#include <linux/mdev.h>
+#include <linux/mutex.h>
+#include <linux/nvme.h>
+#include <linux/pci_regs.h>
+#include <linux/spinlock.h>
+#include <linux/uuid.h>
+#include <linux/vfio.h>
+#include <linux/vfio_mig_core.h>
+#include <linux/workqueue.h>
+
+/* Queue identifiers: 0 is the admin queue, 1..MNVME_IO_QUEUES the others. */
+#define MNVME_IO_QUEUES		64
+#define MNVME_NR_QUEUES		(1 + MNVME_IO_QUEUES)
+#define MNVME_NR_VECTORS	MNVME_NR_QUEUES
+#define MNVME_NR_MSI		32
+
+/* Largest queue, in entries; what CAP.MQES reports is one less. */
+#define MNVME_QUEUE_SIZE_MAX	4096
+
+#define MNVME_PAGE_SHIFT_MIN	12
+#define MNVME_PAGE_SHIFT_MAX	16
+
+/* Largest transfer of one command: 2^MNVME_MDTS pages of the smallest size. */
+#define MNVME_MDTS		8
+#define MNVME_XFER_MAX		BIT(MNVME_MDTS + MNVME_PAGE_SHIFT_MIN)
+
+/* The namespace is kept in pages of this size, whatever its block size. */
+#define MNVME_NS_PAGE_SHIFT	12
+#define MNVME_NS_PAGE_SIZE	((u32)BIT(MNVME_NS_PAGE_SHIFT))
+
+#define MNVME_AER_MAX		4	/* outstanding Asynchronous Event Requests */
+#define MNVME_ERROR_LOG		64	/* entries */
+#define MNVME_BATCH		16	/* commands fetched at once */
+
+/* BAR0: registers, doorbells, MSI-X table, pending bit array. */
+#define MNVME_BAR_SIZE		0x4000
+#define MNVME_BAR_DOORBELLS	0x1000
+#define MNVME_BAR_MSIX_TABLE	0x2000
+#define MNVME_BAR_MSIX_PBA	0x3000
+
+#define MNVME_CONFIG_SIZE	256	/* what is kept; above it all reads 0 */
+
+#define MNVME_REGION_MIGRATION	VFIO_PCI_NUM_REGIONS
+#define MNVME_NR_REGIONS	(VFIO_PCI_NUM_REGIONS + 1)
+#define MNVME_REGION_SHIFT	40
+#define MNVME_REGION_MASK	((1ull << MNVME_REGION_SHIFT) - 1)
+
+/* A status that a retry does not change. */
+#define MNVME_DNR(sc)		((sc) | NVME_STATUS_DNR)
+/* Not a status: the command stays outstanding and has no completion yet. */
+#define MNVME_NO_COMPLETION	0xffff
+/* NVMe figure "Error Information Log Entry": no particular field is at fault. */
+#define MNVME_NO_LOCATION	0xffff
+
+struct mnvme;
+
+/**
+ * struct mnvme_type - an mdev type
+ * @type: what the mdev core knows of it
+ * @name: its whole name: states migrate between devices of the same one
+ * @ns_size: size of the namespace, in bytes
+ * @lba_shift: size of a block, as a power of two
+ */
+struct mnvme_type {
+	struct mdev_type type;
+	const char *name;
+	u64 ns_size;
+	u8 lba_shift;
+};
+
+/**
+ * struct mnvme_counters - what the SMART / Health log counts per queue
+ * @sectors_read: 512-byte units read by the host
+ * @sectors_written: 512-byte units written by the host
+ * @reads: Read and Compare commands completed
+ * @writes: Write commands completed
+ * @busy_ns: time spent on commands
+ */
+struct mnvme_counters {
+	u64 sectors_read;
+	u64 sectors_written;
+	u64 reads;
+	u64 writes;
+	u64 busy_ns;
+};
+
+/**
+ * struct mnvme_sq - a submission queue
+ * @dev: the controller
+ * @id: queue identifier
+ * @work: executes commands; the only user of @head while the queue is live
+ * @lock: protects @live and @tail, and orders kicks against deletion
+ * @live: the queue exists
+ * @base: its address in the guest
+ * @size: entries
+ * @cqid: the completion queue
+ * @prio: priority class, kept and not used: arbitration is round robin
+ * @head: next entry to execute
+ * @tail: what the doorbell was written with
+ * @count: statistics; written by @work alone
+ *
+ * The members other than @lock and @tail change only while @work cannot run.
+ */
+struct mnvme_sq {
+	struct mnvme *dev;
+	u16 id;
+	struct work_struct work;
+	spinlock_t lock; /* of live and tail */
+	bool live;
+	u64 base;
+	u32 size;
+	u16 cqid;
+	u8 prio;
+	u32 head;
+	u32 tail;
+	struct mnvme_counters count;
+};
+
+/**
+ * struct mnvme_cq - a completion queue
+ * @id: queue identifier
+ * @lock: protects all members but @post
+ * @post: held while entries are written, by one submission queue at a time
+ * @live: the queue exists
+ * @ien: interrupts enabled
+ * @phase: phase tag of the entries written in this pass
+ * @vector: interrupt vector
+ * @base: its address in the guest
+ * @size: entries
+ * @head: what the doorbell was written with
+ * @tail: next entry to write
+ * @reserved: entries promised to commands being executed
+ */
+struct mnvme_cq {
+	u16 id;
+	spinlock_t lock; /* of all but post */
+	struct mutex post; /* one writer at a time */
+	bool live;
+	bool ien;
+	u8 phase;
+	u16 vector;
+	u64 base;
+	u32 size;
+	u32 head;
+	u32 tail;
+	u32 reserved;
+};
+
+/**
+ * struct mnvme_req - a command being executed
+ * @dev: the controller
+ * @sq: where it came from
+ * @cmd: a private copy: the guest may write to its own
+ * @result: dword 0 of the completion
+ * @bytes: data moved
+ * @err_loc: "Parameter Error Location" for the error log
+ * @err_lba: first block the error is about
+ */
+struct mnvme_req {
+	struct mnvme *dev;
+	struct mnvme_sq *sq;
+	const struct nvme_command *cmd;
+	u32 result;
+	u32 bytes;
+	u16 err_loc;
+	u64 err_lba;
+};
+
+/* Says which byte of the command is at fault. */
+#define MNVME_BAD_FIELD(req, field) \
+	mnvme_bad_field(req, offsetof(struct nvme_command, field))
+
+static inline u16 mnvme_bad_field(struct mnvme_req *req, u16 offset)
+{
+	req->err_loc = offset;
+	return MNVME_DNR(NVME_SC_INVALID_FIELD);
+}
+
+/**
+ * struct mnvme_irq - interrupts
+ * @lock: protects all of this; a leaf, taken in any context that may not sleep
+ * @held: the device is stopped: note what is pending, signal nothing
+ * @resync: signal every vector whose cause stands when @held ends
+ * @index: VFIO_PCI_{INTX,MSI,MSIX}_IRQ_INDEX that is in use, or -1
+ * @vector: eventfds of the MSI or MSI-X vectors
+ * @intx: eventfd of INTx
+ * @intx_masked: INTx was signalled, or masked, and not unmasked since
+ * @intx_trigger: the user asked for INTx to be signalled
+ * @req: eventfd by which the user is asked to let go of the device
+ * @masked: MSI-X vectors that the user masked in the table. Not the table's mask
+ *	bits: those are set by a reset, and a VMM that keeps the table to itself
+ *	never clears them
+ * @pending: vectors to signal when they can be
+ * @table: MSI-X table, kept for whoever reads it
+ */
+struct mnvme_irq {
+	spinlock_t lock; /* of all of this */
+	bool held;
+	bool resync;
+	int index;
+	struct eventfd_ctx *vector[MNVME_NR_VECTORS];
+	struct eventfd_ctx *intx;
+	bool intx_masked;
+	bool intx_trigger;
+	struct eventfd_ctx *req;
+	DECLARE_BITMAP(masked, MNVME_NR_VECTORS);
+	DECLARE_BITMAP(pending, MNVME_NR_VECTORS);
+	u32 table[MNVME_NR_VECTORS][4];
+};
+
+/**
+ * struct mnvme_features - current values of the features
+ * @arbitration: Arbitration
+ * @temp_over: Temperature Threshold, over temperature, composite and sensor 1
+ * @temp_under: Temperature Threshold, under temperature, the same
+ * @error_recovery: Error Recovery of the namespace
+ * @irq_coalescing: Interrupt Coalescing
+ * @write_atomicity: Write Atomicity Normal
+ * @async_event: Asynchronous Event Configuration
+ * @no_coalescing: Interrupt Vector Configuration: coalescing disabled
+ */
+struct mnvme_features {
+	u32 arbitration;
+	u16 temp_over[2];
+	u16 temp_under[2];
+	u32 error_recovery;
+	u32 irq_coalescing;
+	u32 write_atomicity;
+	u32 async_event;
+	DECLARE_BITMAP(no_coalescing, MNVME_NR_VECTORS);
+};
+
+/* Event types that the controller has; values of NVMe "Async. Event Type". */
+enum mnvme_event_type {
+	MNVME_EVENT_ERROR,
+	MNVME_EVENT_SMART,
+	MNVME_EVENT_TYPES,
+};
+
+/**
+ * struct mnvme_events - asynchronous events
+ * @lock: protects @pending, @masked and @info
+ * @pending: types with an event to report
+ * @masked: types reported whose log page was not read since
+ * @info: "Asynchronous Event Information" of the pending event
+ * @nr: outstanding requests; this and @cid belong to the admin queue's work
+ * @cid: their command identifiers, oldest first
+ */
+struct mnvme_events {
+	spinlock_t lock; /* of pending, masked and info */
+	u8 pending;
+	u8 masked;
+	u8 info[MNVME_EVENT_TYPES];
+	u8 nr;
+	u16 cid[MNVME_AER_MAX];
+};
+
+/**
+ * struct mnvme_log - the error log, and counters that survive a reset
+ * @lock: protects all of this
+ * @entry: ring, the newest at (@errors - 1) modulo its size
+ * @errors: errors since the device was made
+ * @unsafe_shutdowns: resets of a controller that was not shut down
+ * @power_on_ns: operating time up to @since
+ * @since: when the device was opened or its state saved or loaded
+ * @count: what submission queues counted that were deleted since
+ */
+struct mnvme_log {
+	spinlock_t lock; /* of all of this */
+	struct nvme_error_slot entry[MNVME_ERROR_LOG];
+	u64 errors;
+	u64 unsafe_shutdowns;
+	u64 power_on_ns;
+	u64 since;
+	struct mnvme_counters count;
+};
+
+/**
+ * struct mnvme - a controller
+ * @vdev: the VFIO device
+ * @mig: its migration
+ * @pages: the namespace
+ * @type: the mdev type
+ * @id: what serial number and namespace identifiers are made from. First the
+ *	mdev's UUID; travels with the contents of the namespace
+ * @mm: memory of the process that opened the device
+ * @lock: protects @config, the registers and the flags that follow them
+ * @config: PCI configuration space, the first 256 bytes
+ * @cc: Controller Configuration
+ * @aqa: Admin Queue Attributes
+ * @asq: Admin Submission Queue Base Address
+ * @acq: Admin Completion Queue Base Address
+ * @intms: interrupt mask
+ * @reset_pending: CC.EN was cleared
+ * @flr_pending: a function level reset was asked for
+ * @ctrl_work: acts on changes of CC, and on function level resets
+ * @running: not stopped by migration
+ * @bus_master: the guest allows DMA
+ * @ready: CSTS.RDY
+ * @cfs: CSTS.CFS
+ * @shst: CSTS.SHST, in place
+ * @page_shift: memory page size in use while @ready
+ * @irq: interrupts
+ * @features: belongs to the admin queue's work
+ * @events: asynchronous events
+ * @log: error log and counters
+ * @sq: submission queues
+ * @cq: completion queues
+ */
+struct mnvme {
+	struct vfio_device vdev;
+	struct vfio_mig *mig;
+	struct vfio_mig_pages pages;
+	const struct mnvme_type *type;
+	uuid_t id;
+	struct mm_struct *mm;
+
+	struct mutex lock; /* of configuration space and registers */
+	u8 config[MNVME_CONFIG_SIZE];
+	u32 cc;
+	u32 aqa;
+	u64 asq;
+	u64 acq;
+	u32 intms;
+	bool reset_pending;
+	bool flr_pending;
+	struct work_struct ctrl_work;
+
+	bool running;
+	bool bus_master;
+	bool ready;
+	bool cfs;
+	u8 shst;
+	u8 page_shift;
+
+	struct mnvme_irq irq;
+	struct mnvme_features features;
+	struct mnvme_events events;
+	struct mnvme_log log;
+	struct mnvme_sq sq[MNVME_NR_QUEUES];
+	struct mnvme_cq cq[MNVME_NR_QUEUES];
+};
+
+static inline struct mnvme *to_mnvme(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct mnvme, vdev);
+}
+
+static inline u64 mnvme_nr_blocks(const struct mnvme *dev)
+{
+	return dev->type->ns_size >> dev->type->lba_shift;
+}
+
+#define mnvme_warn(mnvme, fmt, ...) \
+	dev_warn_ratelimited((mnvme)->vdev.dev, fmt, ##__VA_ARGS__)
+
+/* main.c */
+extern struct workqueue_struct *mnvme_wq;
+extern struct vfio_mig_budget mnvme_budget;
+int mnvme_instance_get(const struct mnvme_type *type);
+void mnvme_instance_put(void);
+
+/* vfio.c */
+extern const struct vfio_device_ops mnvme_vfio_ops;
+
+/* config.c */
+void mnvme_config_reset(struct mnvme *dev);
+void mnvme_config_update(struct mnvme *dev);
+bool mnvme_mem_enabled(const struct mnvme *dev);
+void mnvme_config_read(struct mnvme *dev, u32 off, u8 *buf, size_t len);
+void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
+bool mnvme_config_valid(const u8 *config);
+bool mnvme_msix_function_masked(const struct mnvme *dev);
+bool mnvme_intx_disabled(const struct mnvme *dev);
+
+/* bar.c */
+#define MNVME_CC_WRITABLE	0x00fffff1
+#define MNVME_AQA_WRITABLE	0x0fff0fff
+int mnvme_bar_read(struct mnvme *dev, u32 off, u8 *buf, size_t len);
+int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
+
+/* ctrl.c */
+void mnvme_ctrl_work(struct work_struct *work);
+void mnvme_ctrl_reset(struct mnvme *dev);
+void mnvme_power_on(struct mnvme *dev);
+void mnvme_fail(struct mnvme *dev, const char *why);
+void mnvme_stop(struct mnvme *dev);
+void mnvme_run(struct mnvme *dev);
+
+/* irq.c */
+void mnvme_irq_init(struct mnvme_irq *irq);
+void mnvme_irq_reset(struct mnvme *dev);
+void mnvme_irq_release_user(struct mnvme *dev);
+void mnvme_irq_hold(struct mnvme *dev);
+void mnvme_irq_unhold(struct mnvme *dev);
+void mnvme_irq_update(struct mnvme *dev);
+void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq);
+bool mnvme_intx_level(struct mnvme *dev);
+int mnvme_irq_info(struct vfio_irq_info *info);
+int mnvme_irq_count(u32 index);
+int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
+		  const void *data);
+void mnvme_irq_request(struct mnvme *dev, unsigned int count);
+u32 mnvme_msix_read(struct mnvme *dev, u32 off);
+void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val);
+
+/* queue.c */
+int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write);
+void mnvme_queues_init(struct mnvme *dev);
+bool mnvme_may_execute(const struct mnvme *dev);
+void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio);
+void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
+		     bool ien);
+void mnvme_sq_delete(struct mnvme_sq *sq);
+void mnvme_cq_delete(struct mnvme_cq *cq);
+void mnvme_sq_kick(struct mnvme_sq *sq);
+void mnvme_sq_kick_all(struct mnvme *dev);
+void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val);
+u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr);
+void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr);
+void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
+		   struct nvme_completion *cqe, u32 nr);
+bool mnvme_cq_empty(const struct mnvme_cq *cq);
+
+/* dptr.c */
+/**
+ * struct mnvme_dptr - walks the guest memory that a command's data pointer names
+ * @dev: the controller
+ * @left: bytes of the transfer not consumed yet
+ * @iova: guest address of the current segment
+ * @seg: bytes left in it; never more than @left
+ * @list: guest address of the next entry of the PRP list
+ * @list_left: entries from @list to the end of its page
+ * @idx: next entry of @cache
+ * @nr: entries in @cache
+ * @cache: a part of the PRP list
+ */
+struct mnvme_dptr {
+	struct mnvme *dev;
+	u32 left;
+	u64 iova;
+	u32 seg;
+	u64 list;
+	u32 list_left;
+	u32 idx;
+	u32 nr;
+	__le64 cache[32];
+};
+
+u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len);
+u16 mnvme_dptr_next(struct mnvme_dptr *d);
+u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write);
+u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len);
+u16 mnvme_copy_in(struct mnvme_req *req, void *buf, u32 len);
+
+static inline void mnvme_dptr_advance(struct mnvme_dptr *d, u32 len)
+{
+	d->iova += len;
+	d->seg -= len;
+	d->left -= len;
+}
+
+/* io.c */
+u16 mnvme_io_command(struct mnvme_req *req);
+
+/* admin.c */
+u16 mnvme_admin_command(struct mnvme_req *req);
+
+/* identify.c */
+u16 mnvme_identify(struct mnvme_req *req);
+void mnvme_set_identity(struct mnvme *dev, const guid_t *guid);
+void mnvme_serial(const struct mnvme *dev, char *sn, size_t len);
+
+/* features.c */
+void mnvme_features_reset(struct mnvme_features *f);
+bool mnvme_features_valid(const struct mnvme_features *f);
+u16 mnvme_set_features(struct mnvme_req *req);
+u16 mnvme_get_features(struct mnvme_req *req);
+u8 mnvme_critical_warning(const struct mnvme *dev);
+
+/* log.c */
+#define MNVME_TEMPERATURE	310	/* Kelvin; there is nothing to measure */
+#define MNVME_FIRMWARE		"1.0"
+u16 mnvme_get_log_page(struct mnvme_req *req);
+void mnvme_log_error(struct mnvme_req *req, u16 status);
+u64 mnvme_power_on_ns(struct mnvme *dev);
+void mnvme_fold_counters(struct mnvme_sq *sq);
+
+/* event.c */
+u16 mnvme_async_event(struct mnvme_req *req);
+bool mnvme_event_abort(struct mnvme_req *req, u16 cid);
+void mnvme_event_raise(struct mnvme *dev, enum mnvme_event_type type, u8 info);
+void mnvme_event_unmask(struct mnvme *dev, enum mnvme_event_type type);
+void mnvme_events_deliver(struct mnvme *dev);
+void mnvme_events_reset(struct mnvme *dev);
+
+/* migration.c */
+int mnvme_migration_init(struct mnvme *dev);
+
+/* state.c */
+#define MNVME_STATE_VERSION	1
+#define MNVME_STATE_MAX		SZ_32K
+size_t mnvme_state_save(struct mnvme *dev, void *buf);
+const char *mnvme_state_load(struct mnvme *dev, const void *buf, size_t len);
+const char *mnvme_state_check(const struct mnvme *dev);
+void mnvme_shadow_init(struct mnvme *dev, const struct mnvme_type *type);
+
+#endif /* _MNVME_H */

@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Submission and completion queues
+ *
+ * Each submission queue has a work item of its own, so that queues on different
+ * CPUs do not contend. A doorbell only notes the new value and kicks the work,
+ * which executes everything that is there.
+ */
+#include <linux/kthread.h>
+#include <linux/mmu_context.h>
+#include <linux/sched/mm.h>
+#include <linux/timekeeping.h>
+
+#include "mnvme.h"
+
+/* Completions are not held back while more than this many bytes are moved. */
+#define MNVME_BATCH_BYTES	SZ_128K
+
+/**
+ * mnvme_dma() - move bytes between guest memory and a kernel buffer
+ * @dev: the controller
+ * @iova: address in the guest
+ * @buf: kernel buffer
+ * @len: bytes
+ * @write: to the guest
+ *
+ * Context: a kernel thread. May sleep.
+ * Return: 0 or an errno; some of the bytes may have been moved.
+ */
+int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write)
+{
+	struct mm_struct *mm = current->mm;
+	int ret;
+
+	/* The container takes what wraps around for a range near zero. */
+	if (iova + len < iova)
+		return -EFAULT;
+
+	ret = vfio_dma_rw(&dev->vdev, iova, buf, len, write);
+	if (!ret || !mm)
+		return ret;
+
+	/*
+	 * Memory mapped by another process than the one that opened the device
+	 * is reached only from a thread without an address space.
+	 */
+	kthread_unuse_mm(mm);
+	ret = vfio_dma_rw(&dev->vdev, iova, buf, len, write);
+	kthread_use_mm(mm);
+	return ret;
+}
+
+/**
+ * mnvme_may_execute() - whether commands may be fetched and executed now
+ * @dev: the controller
+ *
+ * Return: false while stopped, not ready, failed, shut down or without DMA.
+ */
+bool mnvme_may_execute(const struct mnvme *dev)
+{
+	return READ_ONCE(dev->running) && READ_ONCE(dev->ready) &&
+	       READ_ONCE(dev->bus_master) && !READ_ONCE(dev->cfs) &&
+	       !READ_ONCE(dev->shst);
+}
+
+static u32 mnvme_cq_room(const struct mnvme_cq *cq)
+{
+	u32 used = cq->tail >= cq->head ? cq->tail - cq->head :
+					  cq->tail + cq->size - cq->head;
+
+	/* One entry stays empty: a full queue would look like an empty one. */
+	return cq->size - 1 - used - cq->reserved;
+}
+
+bool mnvme_cq_empty(const struct mnvme_cq *cq)
+{
+	return READ_ONCE(cq->head) == READ_ONCE(cq->tail);
+}
+
+/**
+ * mnvme_cq_reserve() - make sure that completions will have a place
+ * @cq: completion queue
+ * @nr: entries wanted
+ *
+ * A command is not fetched before there is room for its completion.
+ *
+ * Return: entries reserved, 0..@nr. Each is used by mnvme_cq_post() or given
+ * back by mnvme_cq_unreserve().
+ */
+u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr)
+{
+	spin_lock(&cq->lock);
+	nr = cq->live ? min(nr, mnvme_cq_room(cq)) : 0;
+	cq->reserved += nr;
+	spin_unlock(&cq->lock);
+	return nr;
+}
+
+void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr)
+{
+	spin_lock(&cq->lock);
+	cq->reserved -= nr;
+	spin_unlock(&cq->lock);
+}
+
+/*
+ * A host that polls must not see an entry's phase tag before the rest of it, and
+ * copies to user memory promise no order. So all is written with the first
+ * entry's tag still wrong, and that tag last: a host does not look at an entry
+ * before it has seen the one in front of it.
+ */
+static int mnvme_cq_write(struct mnvme *dev, const struct mnvme_cq *cq,
+			  struct nvme_completion *cqe, u32 nr)
+{
+	u64 base = cq->base + (u64)cq->tail * sizeof(*cqe);
+	u32 first = min(nr, cq->size - cq->tail);
+	__le16 phase = cpu_to_le16(1);
+	int ret = 0;
+
+	if (first < nr)
+		ret = mnvme_dma(dev, cq->base, cqe + first,
+				(nr - first) * sizeof(*cqe), true);
+	if (ret)
+		return ret;
+
+	cqe->status ^= phase;
+	ret = mnvme_dma(dev, base, cqe, first * sizeof(*cqe), true);
+	cqe->status ^= phase;
+	if (ret)
+		return ret;
+
+	smp_wmb(); /* the rest before the first entry's phase tag */
+	return mnvme_dma(dev, base + offsetof(struct nvme_completion, status),
+			 &cqe->status, 1, true);
+}
+
+/**
+ * mnvme_cq_post() - write completions and interrupt
+ * @dev: the controller
+ * @cq: completion queue, with @nr entries reserved
+ * @cqe: completions without phase tags
+ * @nr: how many, at least 1
+ *
+ * Context: process context. Takes &mnvme_cq.post and leaf locks.
+ */
+void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
+		   struct nvme_completion *cqe, u32 nr)
+{
+	u32 i, last;
+	int ret;
+
+	mutex_lock(&cq->post);
+	for (i = 0; i < nr; i++)
+		cqe[i].status |= cpu_to_le16(cq->phase ^
+					     (cq->tail + i >= cq->size));
+	ret = mnvme_cq_write(dev, cq, cqe, nr);
+
+	spin_lock(&cq->lock);
+	last = cq->tail + nr;
+	if (last >= cq->size) {
+		last -= cq->size;
+		cq->phase ^= 1;
+	}
+	WRITE_ONCE(cq->tail, last);
+	cq->reserved -= nr;
+	spin_unlock(&cq->lock);
+	mutex_unlock(&cq->post);
+
+	if (ret)
+		mnvme_fail(dev, "a completion queue is not in guest memory");
+	else
+		mnvme_irq_raise(dev, cq);
+}
+
+/* Fetches what the doorbell announced, as far as completions will have room. */
+static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
+{
+	struct mnvme *dev = sq->dev;
+	struct mnvme_cq *cq = &dev->cq[sq->cqid];
+	u32 nr;
+
+	if (!mnvme_may_execute(dev))
+		return 0;
+
+	spin_lock(&sq->lock);
+	if (!sq->live)
+		nr = 0;
+	else if (sq->tail >= sq->head)
+		nr = sq->tail - sq->head;
+	else
+		nr = sq->size - sq->head;
+	spin_unlock(&sq->lock);
+
+	nr = min_t(u32, nr, MNVME_BATCH);
+	if (nr)
+		nr = mnvme_cq_reserve(cq, nr);
+	if (!nr)
+		return 0;
+
+	if (mnvme_dma(dev, sq->base + (u64)sq->head * sizeof(*cmd), cmd,
+		      nr * sizeof(*cmd), false)) {
+		mnvme_cq_unreserve(cq, nr);
+		mnvme_fail(dev, "a submission queue is not in guest memory");
+		return 0;
+	}
+	return nr;
+}
+
+static u16 mnvme_execute(struct mnvme_req *req)
+{
+	u16 status;
+
+	if (req->cmd->common.flags & (NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND))
+		status = MNVME_BAD_FIELD(req, common.flags);
+	else if (req->sq->id)
+		status = mnvme_io_command(req);
+	else
+		status = mnvme_admin_command(req);
+
+	if (status != NVME_SC_SUCCESS && status != MNVME_NO_COMPLETION) {
+		mnvme_log_error(req, status);
+		status |= NVME_STATUS_MORE;
+	}
+	return status;
+}
+
+/* Executes @nr commands, or fewer if the device is to stop, and completes them. */
+static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
+			   u32 nr)
+{
+	struct nvme_completion cqe[MNVME_BATCH];
+	struct mnvme *dev = sq->dev;
+	struct mnvme_cq *cq = &dev->cq[sq->cqid];
+	struct mnvme_req req = { .dev = dev, .sq = sq };
+	u32 done, posted = 0, n = 0;
+	u16 status;
+
+	for (done = 0; done < nr && mnvme_may_execute(dev); done++) {
+		req.cmd = cmd + done;
+		req.result = 0;
+		req.err_loc = MNVME_NO_LOCATION;
+		req.err_lba = 0;
+		WRITE_ONCE(sq->head, sq->head + 1 == sq->size ? 0 : sq->head + 1);
+
+		status = mnvme_execute(&req);
+		if (status == MNVME_NO_COMPLETION)
+			continue;
+
+		cqe[n].result.u64 = cpu_to_le64(req.result);
+		cqe[n].sq_head = cpu_to_le16(sq->head);
+		cqe[n].sq_id = cpu_to_le16(sq->id);
+		cqe[n].command_id = req.cmd->common.command_id;
+		cqe[n].status = cpu_to_le16(status << 1);
+		n++;
+
+		if (req.bytes >= MNVME_BATCH_BYTES) {
+			mnvme_cq_post(dev, cq, cqe, n);
+			posted += n;
+			n = 0;
+			req.bytes = 0;
+		}
+	}
+
+	if (n)
+		mnvme_cq_post(dev, cq, cqe, n);
+	posted += n;
+	if (posted < nr)
+		mnvme_cq_unreserve(cq, nr - posted);
+}
+
+static void mnvme_sq_execute(struct mnvme_sq *sq)
+{
+	struct nvme_command cmd[MNVME_BATCH];
+	u64 start = ktime_get_ns();
+	bool busy = false;
+	u32 nr;
+
+	while ((nr = mnvme_sq_fetch(sq, cmd))) {
+		mnvme_sq_batch(sq, cmd, nr);
+		busy = true;
+		cond_resched();
+	}
+
+	if (busy)
+		sq->count.busy_ns += ktime_get_ns() - start;
+}
+
+/*
+ * vfio_dma_rw() takes on the address space that it copies to, and lets go of it,
+ * in each call from a thread that has none. Having it for the whole run saves
+ * that.
+ */
+static bool mnvme_use_mm(struct mnvme *dev)
+{
+	if (!dev->mm || !mmget_not_zero(dev->mm))
+		return false;
+	kthread_use_mm(dev->mm);
+	return true;
+}
+
+static void mnvme_unuse_mm(struct mnvme *dev)
+{
+	kthread_unuse_mm(dev->mm);
+	mmput(dev->mm);
+}
+
+static void mnvme_io_work(struct work_struct *work)
+{
+	struct mnvme_sq *sq = container_of(work, struct mnvme_sq, work);
+	bool used = mnvme_use_mm(sq->dev);
+
+	mnvme_sq_execute(sq);
+	if (used)
+		mnvme_unuse_mm(sq->dev);
+}
+
+static void mnvme_admin_work(struct work_struct *work)
+{
+	struct mnvme_sq *sq = container_of(work, struct mnvme_sq, work);
+	bool used = mnvme_use_mm(sq->dev);
+
+	mnvme_events_deliver(sq->dev);
+	mnvme_sq_execute(sq);
+	mnvme_events_deliver(sq->dev);
+	if (used)
+		mnvme_unuse_mm(sq->dev);
+}
+
+void mnvme_queues_init(struct mnvme *dev)
+{
+	u16 i;
+
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
+		struct mnvme_sq *sq = &dev->sq[i];
+		struct mnvme_cq *cq = &dev->cq[i];
+
+		sq->dev = dev;
+		sq->id = i;
+		spin_lock_init(&sq->lock);
+		/* Apart, as the admin queue's work waits for the others. */
+		if (i)
+			INIT_WORK(&sq->work, mnvme_io_work);
+		else
+			INIT_WORK(&sq->work, mnvme_admin_work);
+
+		cq->id = i;
+		spin_lock_init(&cq->lock);
+		mutex_init(&cq->post);
+	}
+}
+
+void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio)
+{
+	spin_lock(&sq->lock);
+	sq->base = base;
+	sq->size = size;
+	sq->cqid = cqid;
+	sq->prio = prio;
+	sq->head = 0;
+	sq->tail = 0;
+	sq->live = true;
+	spin_unlock(&sq->lock);
+}
+
+void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
+		     bool ien)
+{
+	spin_lock(&cq->lock);
+	cq->base = base;
+	cq->size = size;
+	cq->vector = vector;
+	cq->ien = ien;
+	cq->phase = 1;
+	cq->head = 0;
+	cq->tail = 0;
+	cq->reserved = 0;
+	cq->live = true;
+	spin_unlock(&cq->lock);
+}
+
+/**
+ * mnvme_sq_delete() - end a submission queue
+ * @sq: the queue; need not exist
+ *
+ * Waits for the command that is being executed. Those behind it are dropped,
+ * as NVMe 5.6 allows.
+ */
+void mnvme_sq_delete(struct mnvme_sq *sq)
+{
+	spin_lock(&sq->lock);
+	sq->live = false;
+	spin_unlock(&sq->lock);
+	cancel_work_sync(&sq->work);
+	mnvme_fold_counters(sq);
+}
+
+/* No submission queue uses @cq any more. */
+void mnvme_cq_delete(struct mnvme_cq *cq)
+{
+	spin_lock(&cq->lock);
+	cq->live = false;
+	cq->head = 0;
+	cq->tail = 0;
+	spin_unlock(&cq->lock);
+}
+
+/* Under the lock: after mnvme_sq_delete() nothing may start the work again. */
+static void __mnvme_sq_kick(struct mnvme_sq *sq)
+{
+	lockdep_assert_held(&sq->lock);
+	if (sq->live && READ_ONCE(sq->dev->running))
+		queue_work(mnvme_wq, &sq->work);
+}
+
+/**
+ * mnvme_sq_kick() - let a submission queue look at its commands
+ * @sq: the queue; need not exist
+ */
+void mnvme_sq_kick(struct mnvme_sq *sq)
+{
+	spin_lock(&sq->lock);
+	__mnvme_sq_kick(sq);
+	spin_unlock(&sq->lock);
+}
+
+void mnvme_sq_kick_all(struct mnvme *dev)
+{
+	u16 i;
+
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
+		mnvme_sq_kick(&dev->sq[i]);
+}
+
+static bool mnvme_sq_doorbell(struct mnvme_sq *sq, u32 val)
+{
+	bool ok;
+
+	spin_lock(&sq->lock);
+	ok = sq->live && val < sq->size;
+	if (ok) {
+		sq->tail = val;
+		__mnvme_sq_kick(sq);
+	}
+	spin_unlock(&sq->lock);
+	return ok;
+}
+
+static bool mnvme_cq_doorbell(struct mnvme *dev, struct mnvme_cq *cq, u32 val)
+{
+	u32 used, taken;
+	bool ok, full;
+	u16 i;
+
+	spin_lock(&cq->lock);
+	ok = cq->live && val < cq->size;
+	if (ok) {
+		used = (cq->tail + cq->size - cq->head) % cq->size;
+		taken = (val + cq->size - cq->head) % cq->size;
+		ok = taken <= used;
+	}
+	full = ok && !mnvme_cq_room(cq);
+	if (ok)
+		WRITE_ONCE(cq->head, val);
+	spin_unlock(&cq->lock);
+
+	/* Whoever found the queue full gave up: this is where it goes on. */
+	for (i = 0; full && i < MNVME_NR_QUEUES; i++)
+		if (READ_ONCE(dev->sq[i].cqid) == cq->id)
+			mnvme_sq_kick(&dev->sq[i]);
+	return ok;
+}
+
+/**
+ * mnvme_doorbell() - a doorbell register was written
+ * @dev: the controller
+ * @off: offset from the first doorbell
+ * @val: what was written
+ *
+ * Context: any that may take spinlocks. While the device is stopped the value
+ * is kept and nothing else happens.
+ */
+void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
+{
+	u32 qid = off / (2 * sizeof(u32));
+	bool is_cq = off & sizeof(u32);
+	bool live, ok;
+
+	if (!READ_ONCE(dev->ready) || qid >= MNVME_NR_QUEUES)
+		return;
+
+	val &= 0xffff;
+	if (is_cq) {
+		live = READ_ONCE(dev->cq[qid].live);
+		ok = mnvme_cq_doorbell(dev, &dev->cq[qid], val);
+	} else {
+		live = READ_ONCE(dev->sq[qid].live);
+		ok = mnvme_sq_doorbell(&dev->sq[qid], val);
+	}
+	if (ok)
+		return;
+
+	/* NVMe figure "Asynchronous Event Information - Error Status" */
+	mnvme_event_raise(dev, MNVME_EVENT_ERROR, live ? 1 : 0);
+	mnvme_warn(dev, "%s %u: doorbell value %u refused\n",
+		   is_cq ? "completion queue" : "submission queue", qid, val);
+}
