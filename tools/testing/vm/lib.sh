@@ -14,6 +14,16 @@ die() {
 	exit 1
 }
 
+# The suite that has Debian's kernel of a version.
+suite_of() {
+	case $1 in
+	6.1) echo bookworm ;;
+	6.12) echo bookworm-backports ;;
+	7.3) echo trixie-backports ;;
+	*) die "no kernel $1 here; there are 6.1, 6.12 and 7.3" ;;
+	esac
+}
+
 # One process at a time fills the cache.
 lock_cache() {
 	mkdir -p "$CACHE"

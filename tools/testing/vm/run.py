@@ -39,7 +39,7 @@ TROUBLE = re.compile(r"""
   | INFO:\ task\ .*\ blocked\ for | \bdetected\ stall | \bself-detected\ stall
   | possible\ (circular|recursive)\ locking | inconsistent\ lock\ state
   | suspicious\ RCU\ usage | INFO:\ possible\ | DEBUG_LOCKS_WARN_ON
-  | \bUBSAN:\ | new\ suspected\ memory\ leaks | \brefcount_t:\ 
+  | \bUBSAN:\ | new\ suspected\ memory\ leaks | \brefcount_t:
   | watchdog:\ .*\ lockup | sysfs:\ cannot\ create\ duplicate | list_\w+\ corruption
   | soft\ lockup | slab\ error\ in | Objects\ remaining\ in
 """, re.VERBOSE)
