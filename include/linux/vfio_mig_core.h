@@ -132,6 +132,8 @@ struct vfio_mig_ops {
  *	VFIO_MIG_STREAM_CONTROL_MAX
  * @ops: the callbacks
  * @pages: the paged state, or NULL
+ * @dma_logging: all DMA goes through vfio_mig_dma_rw(), so that the library can
+ *	log it
  */
 struct vfio_mig_desc {
 	const char *type;
@@ -139,6 +141,7 @@ struct vfio_mig_desc {
 	u32 control_max;
 	const struct vfio_mig_ops *ops;
 	struct vfio_mig_pages *pages;
+	bool dma_logging;
 };
 
 struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
@@ -150,6 +153,9 @@ void vfio_mig_close(struct vfio_mig *mig);
 int vfio_mig_reset(struct vfio_mig *mig);
 void vfio_mig_control_changed(struct vfio_mig *mig);
 void vfio_mig_device_error(struct vfio_mig *mig);
+
+int vfio_mig_dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data,
+		    size_t len, bool write);
 
 int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
 			 struct vfio_info_cap *caps);

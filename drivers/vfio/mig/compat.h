@@ -19,6 +19,22 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 }
 #endif
 
+/*
+ * Where the kernel has no iova_bitmap it has stubs of it: a user would find DMA
+ * logging offered, and every report fail. Until 6.2 it was a part of VFIO itself.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define VFIO_MIG_HAS_IOVA_BITMAP	1
+#define VFIO_MIG_IMPORT_IOMMUFD()	static_assert(1)
+#else
+#define VFIO_MIG_HAS_IOVA_BITMAP	IS_ENABLED(CONFIG_IOMMUFD_DRIVER)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define VFIO_MIG_IMPORT_IOMMUFD()	MODULE_IMPORT_NS(IOMMUFD)
+#else
+#define VFIO_MIG_IMPORT_IOMMUFD()	MODULE_IMPORT_NS("IOMMUFD")
+#endif
+#endif
+
 /* The flags of a shmem file became a bitmap, together with this macro. */
 #ifdef mk_vma_flags
 #define VFIO_MIG_SHMEM_FLAGS	mk_vma_flags(VMA_NORESERVE_BIT)

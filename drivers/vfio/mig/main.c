@@ -106,6 +106,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	if (desc->pages)
 		desc->pages->wait = &mig->wait;
 	vfio_mig_v2_offer(mig);
+	vfio_mig_log_init(mig);
 	return mig;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_create);
@@ -163,6 +164,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 	mutex_lock(&mig->lock);
 	if (vfio_mig_machine_rest(mig))
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
+	vfio_mig_log_end(mig);
 	mig->opened = false;
 	mutex_unlock(&mig->lock);
 }
@@ -222,3 +224,4 @@ EXPORT_SYMBOL_GPL(vfio_mig_device_error);
 MODULE_DESCRIPTION("VFIO device migration protocols, v1 and v2");
 MODULE_AUTHOR("The vfio-mig-core authors");
 MODULE_LICENSE("GPL");
+VFIO_MIG_IMPORT_IOMMUFD();

@@ -12,6 +12,7 @@
 #include <uapi/linux/vfio_mig_stream.h>
 
 #include "compat.h"
+#include "log.h"
 
 struct vfio_mig_data;
 struct vfio_mig_load;
@@ -119,6 +120,7 @@ enum vfio_mig_counter {
  * @data: the v2 session's data file, NULL where the user closed it
  * @wait: woken when there is something to read again, and when a session ends
  * @v2_ops: what the VFIO core calls; also how this is found from the device
+ * @log_dma: what DMA logging noted; has a lock of its own
  * @window: the v1 region's data section
  * @iteration: the v1 region's iteration
  * @counters: what sysfs shows
@@ -139,11 +141,18 @@ struct vfio_mig {
 	struct vfio_mig_data *data;
 	wait_queue_head_t wait;
 	struct vfio_migration_ops v2_ops;
+	struct vfio_mig_log log_dma;
 	struct vfio_mig_window *window;
 	struct vfio_mig_iteration iteration;
 	atomic64_t counters[VFIO_MIG_NR_COUNTERS];
 	struct ratelimit_state log;
 };
+
+/* The VFIO core has the device only; its pointer to our table leads back. */
+static inline struct vfio_mig *vfio_mig_of(struct vfio_device *vdev)
+{
+	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
+}
 
 static inline void vfio_mig_count(struct vfio_mig *mig,
 				  enum vfio_mig_counter counter, u64 n)

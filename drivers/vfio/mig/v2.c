@@ -15,12 +15,6 @@
 #include "save.h"
 #include "v2.h"
 
-/* The VFIO core has the device only; its pointer to our table leads back. */
-static struct vfio_mig *to_mig(struct vfio_device *vdev)
-{
-	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
-}
-
 static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
 {
 	enum vfio_device_mig_state next;
@@ -43,7 +37,7 @@ static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
 static struct file *v2_set_state(struct vfio_device *vdev,
 				 enum vfio_device_mig_state to)
 {
-	struct vfio_mig *mig = to_mig(vdev);
+	struct vfio_mig *mig = vfio_mig_of(vdev);
 	struct file *file = NULL;
 	int ret;
 
@@ -68,7 +62,7 @@ static struct file *v2_set_state(struct vfio_device *vdev,
 static int v2_get_state(struct vfio_device *vdev,
 			enum vfio_device_mig_state *state)
 {
-	struct vfio_mig *mig = to_mig(vdev);
+	struct vfio_mig *mig = vfio_mig_of(vdev);
 	int ret;
 
 	ret = vfio_mig_lock(mig);
@@ -82,7 +76,7 @@ static int v2_get_state(struct vfio_device *vdev,
 #ifdef VFIO_DEVICE_FEATURE_MIG_DATA_SIZE
 static int v2_get_data_size(struct vfio_device *vdev, unsigned long *size)
 {
-	struct vfio_mig *mig = to_mig(vdev);
+	struct vfio_mig *mig = vfio_mig_of(vdev);
 	int ret;
 
 	ret = vfio_mig_lock(mig);
