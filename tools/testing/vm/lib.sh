@@ -78,5 +78,5 @@ fetch_debs() {
 # depends SUITE PACKAGE PATTERN: the first dependency that matches the pattern.
 depends() {
 	private_apt "$1" apt-cache depends "$2" |
-		sed -n 's/^ *Depends: //p' | grep -E -m 1 "$3"
+		sed -n 's/^ *Depends: //p' | grep -E -m 1 -e "$3"
 }
