@@ -13,6 +13,7 @@
 #include "stream.h"
 #include "suite.h"
 #include "v1.h"
+#include "v2.h"
 
 #define PARENT	"mnvme"
 
@@ -88,6 +89,18 @@ static int lacks_v1(struct device *dev)
 void suite_need_v1(void)
 {
 	need(lacks_v1, "the device has no v1 migration region");
+}
+
+static int lacks_v2(struct device *dev)
+{
+	struct v2 v2;
+
+	return v2_open(&v2, dev) == -ENOTTY;
+}
+
+void suite_need_v2(void)
+{
+	need(lacks_v2, "the device does not speak the v2 protocol");
 }
 
 /* A stream that can be looked into is one of vfio-mig-core's format. */
