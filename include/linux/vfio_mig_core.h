@@ -11,6 +11,7 @@
 #define _LINUX_VFIO_MIG_CORE_H
 
 #include <linux/atomic.h>
+#include <linux/bits.h>
 #include <linux/mm_types.h>
 #include <linux/rwsem.h>
 #include <linux/types.h>
@@ -83,6 +84,10 @@ struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index);
 void vfio_mig_page_read_end(struct vfio_mig_pages *p, pgoff_t index);
 struct page *vfio_mig_page_write_begin(struct vfio_mig_pages *p, pgoff_t index);
 void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index);
+ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
+			    size_t count, loff_t off);
+ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
+			     size_t count, loff_t off);
 void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr);
 
 /**
@@ -164,5 +169,47 @@ ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 			      size_t count, loff_t pos);
 int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma);
+
+/* The migration region comes after those that every PCI function has. */
+#define VFIO_MIG_PCI_REGION	VFIO_PCI_NUM_REGIONS
+/* In an offset of the device's file the region's index is above this bit. */
+#define VFIO_MIG_PCI_SHIFT	40
+
+/**
+ * vfio_mig_pci_index - region that an offset of the device's file is in
+ * @pos: the offset
+ */
+static inline u64 vfio_mig_pci_index(u64 pos)
+{
+	return pos >> VFIO_MIG_PCI_SHIFT;
+}
+
+/**
+ * vfio_mig_pci_offset - where in its region an offset of the device's file is
+ * @pos: the offset
+ */
+static inline u64 vfio_mig_pci_offset(u64 pos)
+{
+	return pos & (BIT_ULL(VFIO_MIG_PCI_SHIFT) - 1);
+}
+
+/**
+ * struct vfio_mig_pci - what an emulated PCI function has
+ * @region_size: size of each region in bytes, 0 for none
+ * @mappable: a bit for each region that can be mapped as a whole
+ * @nr_irqs: number of interrupts of each kind, 0 for none
+ * @set_irqs: VFIO_DEVICE_SET_IRQS. Index, start and count are checked, the data
+ *	that the flags announce are there. Returns 0 or an error.
+ */
+struct vfio_mig_pci {
+	u64 region_size[VFIO_PCI_NUM_REGIONS];
+	u32 mappable;
+	u32 nr_irqs[VFIO_PCI_NUM_IRQS];
+	int (*set_irqs)(struct vfio_device *vdev,
+			const struct vfio_irq_set *set, const void *data);
+};
+
+long vfio_mig_pci_ioctl(struct vfio_mig *mig, const struct vfio_mig_pci *pci,
+			unsigned int cmd, unsigned long arg);
 
 #endif /* _LINUX_VFIO_MIG_CORE_H */
