@@ -17,7 +17,8 @@ endif
 # No headers package has the vmlinux that a module's BTF is made from, nor the
 # key that modules are signed with.
 KBUILD = $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
-	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_DEBUG_INFO_BTF_MODULES= \
+	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_SAMPLE_VFIO_MIG_MSCRATCH=m \
+	CONFIG_DEBUG_INFO_BTF_MODULES= \
 	CONFIG_MODULE_SIG_ALL= $(1)
 
 all: modules

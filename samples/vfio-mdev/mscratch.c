@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mscratch: the smallest complete vendor driver on vfio-mig-core
+ *
+ * A mediated PCI function with scratch memory in BAR2 and, in BAR0, registers:
+ *
+ *   0x0 SCRATCH   keeps what is written to it
+ *   0x4 DOORBELL  not 0: raise the interrupt; then it is 0 again
+ *   0x8 STATUS    1 after an interrupt was raised, until the guest writes 0
+ *   0xc COUNT     interrupts that were raised
+ *
+ * What this driver has to do for migration is between the two lines that say
+ * so, and where it hands accesses of the migration region on. The rest is what
+ * any mediated device needs.
+ */
+#include <linux/eventfd.h>
+#include <linux/mdev.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/platform_device.h>
+#include <linux/slab.h>
+#include <linux/vfio_mig_core.h>
+
+#define SIZE		SZ_64M		/* of BAR2 */
+#define MSI		0x40		/* where the capability is */
+
+/* Configuration space, then BAR0: after a reset, and what can be written. */
+enum { SCRATCH = PCI_CFG_SPACE_SIZE / 4, DOORBELL, STATUS, COUNT, NR_WORDS };
+
+static const struct {
+	u32 value;
+	u32 mask;
+} words[NR_WORDS] = {
+	[PCI_VENDOR_ID / 4] = { 0x5c001d6b },
+	[PCI_COMMAND / 4] = { PCI_STATUS_CAP_LIST << 16,
+			      PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER },
+	[PCI_CLASS_REVISION / 4] = { PCI_CLASS_MEMORY_OTHER << 16 },
+	[PCI_BASE_ADDRESS_0 / 4] = { 0, ~15 },
+	[PCI_BASE_ADDRESS_2 / 4] = { PCI_BASE_ADDRESS_MEM_PREFETCH, ~(SIZE - 1) },
+	[PCI_CAPABILITY_LIST / 4] = { MSI },
+	[PCI_INTERRUPT_LINE / 4] = { 0, 0xff },
+	[MSI / 4] = { PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16, PCI_MSI_FLAGS_ENABLE << 16 },
+	[(MSI + PCI_MSI_ADDRESS_LO) / 4] = { 0, ~3 },
+	[(MSI + PCI_MSI_ADDRESS_HI) / 4] = { 0, ~0 },
+	[(MSI + PCI_MSI_DATA_64) / 4] = { 0, 0xffff },
+	[SCRATCH] = { 0, ~0 },
+	[DOORBELL] = { 0, ~0 },
+	[STATUS] = { 0, 1 },
+	[COUNT] = { 0, ~0 },
+};
+
+struct mscratch {
+	struct vfio_device vdev;
+	struct vfio_mig *mig;
+	struct vfio_mig_pages pages;	/* BAR2 */
+	struct vfio_mig_budget budget;
+	struct mutex lock;		/* protects what follows */
+	__le32 word[NR_WORDS];
+	struct eventfd_ctx *msi;
+	bool running;
+	bool owed;			/* an interrupt, once it runs */
+};
+
+static struct mscratch *to_mscratch(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct mscratch, vdev);
+}
+
+static void mscratch_reset(struct vfio_device *vdev)
+{
+	struct mscratch *s = to_mscratch(vdev);
+	int i;
+
+	mutex_lock(&s->lock);
+	for (i = 0; i < NR_WORDS; i++)
+		s->word[i] = cpu_to_le32(words[i].value);
+	s->owed = false;
+	mutex_unlock(&s->lock);
+}
+
+/* Acts upon what the registers say. Called with the lock held. */
+static void mscratch_act(struct mscratch *s)
+{
+	if (!s->running)
+		return;
+	if (s->word[DOORBELL]) {
+		s->word[DOORBELL] = 0;
+		s->word[STATUS] = cpu_to_le32(1);
+		le32_add_cpu(&s->word[COUNT], 1);
+		s->owed = true;
+	}
+	if (s->owed && s->msi)
+		eventfd_signal(s->msi, 1);
+	s->owed = false;
+}
+
+/* Migration: from here */
+static int mscratch_stop(struct vfio_device *vdev)
+{
+	struct mscratch *s = to_mscratch(vdev);
+
+	mutex_lock(&s->lock);
+	s->running = false;
+	mutex_unlock(&s->lock);
+	return 0;
+}
+
+static void mscratch_run(struct vfio_device *vdev)
+{
+	struct mscratch *s = to_mscratch(vdev);
+
+	mutex_lock(&s->lock);
+	s->running = true;
+	mscratch_act(s);
+	mutex_unlock(&s->lock);
+}
+
+static size_t mscratch_save(struct vfio_device *vdev, void *buf)
+{
+	struct mscratch *s = to_mscratch(vdev);
+
+	mutex_lock(&s->lock);
+	memcpy(buf, s->word, sizeof(s->word));
+	mutex_unlock(&s->lock);
+	return sizeof(s->word);
+}
+
+/* Only a state that this device can have gets through. */
+static void *mscratch_prepare(struct vfio_device *vdev, const void *buf, size_t len)
+{
+	bool good = len == sizeof(__le32) * NR_WORDS;
+	const __le32 *word = buf;
+	int i;
+
+	for (i = 0; good && i < NR_WORDS; i++)
+		good = !((le32_to_cpu(word[i]) ^ words[i].value) & ~words[i].mask);
+	if (good)
+		return kmemdup(buf, len, GFP_KERNEL_ACCOUNT) ?: ERR_PTR(-ENOMEM);
+	dev_err_ratelimited(vdev->dev, "%zu bytes, bad at word %d\n", len, i - 1);
+	return ERR_PTR(-EINVAL);
+}
+
+static void mscratch_discard(struct vfio_device *vdev, void *prepared)
+{
+	kfree(prepared);
+}
+
+static void mscratch_apply(struct vfio_device *vdev, void *prepared)
+{
+	struct mscratch *s = to_mscratch(vdev);
+
+	mutex_lock(&s->lock);
+	memcpy(s->word, prepared, sizeof(s->word));
+	s->owed = s->word[STATUS];
+	mutex_unlock(&s->lock);
+	kfree(prepared);
+}
+
+static const struct vfio_mig_ops mscratch_mig_ops = {
+	.stop = mscratch_stop,
+	.run = mscratch_run,
+	.reset = mscratch_reset,
+	.save = mscratch_save,
+	.prepare = mscratch_prepare,
+	.apply = mscratch_apply,
+	.discard = mscratch_discard,
+};
+
+/* Migration: up to here */
+/* One MSI vector, whose eventfd the user gives or, by -1 or none, takes back. */
+static int mscratch_set_irqs(struct vfio_device *vdev, const struct vfio_irq_set *set,
+			     const void *data)
+{
+	struct mscratch *s = to_mscratch(vdev);
+	struct eventfd_ctx *msi = NULL;
+
+	if (set->count && !(set->flags & VFIO_IRQ_SET_DATA_EVENTFD))
+		return -EINVAL;
+	if (set->count && *(s32 *)data != -1)
+		msi = eventfd_ctx_fdget(*(s32 *)data);
+	if (IS_ERR(msi))
+		return PTR_ERR(msi);
+	mutex_lock(&s->lock);
+	swap(s->msi, msi);
+	mutex_unlock(&s->lock);
+	if (msi)
+		eventfd_ctx_put(msi);
+	return 0;
+}
+
+static const struct vfio_mig_pci mscratch_pci = {
+	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_SIZE,
+	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = 4 * (NR_WORDS - SCRATCH),
+	.region_size[VFIO_PCI_BAR2_REGION_INDEX] = SIZE,
+	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = 1,
+	.set_irqs = mscratch_set_irqs,
+};
+
+/* Where an access is among the words; one that is not gets no bytes. */
+static u64 to_words(u64 index, u64 off, size_t *count)
+{
+	u64 start = index == VFIO_PCI_BAR0_REGION_INDEX ? 4 * SCRATCH : 0;
+	u64 size = index < VFIO_PCI_NUM_REGIONS ? mscratch_pci.region_size[index] : 0;
+
+	*count = min(*count, size - min(size, off));
+	return start + off;
+}
+
+static ssize_t mscratch_read(struct vfio_device *vdev, char __user *buf,
+			     size_t count, loff_t *ppos)
+{
+	struct mscratch *s = to_mscratch(vdev);
+	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
+	__le32 word[NR_WORDS];
+
+	if (index == VFIO_MIG_PCI_REGION)
+		return vfio_mig_region_read(s->mig, buf, count, off);
+	if (index == VFIO_PCI_BAR2_REGION_INDEX)
+		return vfio_mig_pages_read(&s->pages, buf, count, off);
+	off = to_words(index, off, &count);
+	if (!count)
+		return -EINVAL;
+	mutex_lock(&s->lock);
+	memcpy(word, s->word, sizeof(word));
+	mutex_unlock(&s->lock);
+	return copy_to_user(buf, (u8 *)word + off, count) ? -EFAULT : count;
+}
+
+static ssize_t mscratch_write(struct vfio_device *vdev, const char __user *buf,
+			      size_t count, loff_t *ppos)
+{
+	struct mscratch *s = to_mscratch(vdev);
+	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
+	u8 val[sizeof(s->word)], mask, *to = (u8 *)s->word;
+	int i;
+
+	if (index == VFIO_MIG_PCI_REGION)
+		return vfio_mig_region_write(s->mig, buf, count, off);
+	if (index == VFIO_PCI_BAR2_REGION_INDEX)
+		return vfio_mig_pages_write(&s->pages, buf, count, off);
+	off = to_words(index, off, &count);
+	if (!count)
+		return -EINVAL;
+	if (copy_from_user(val, buf, count))
+		return -EFAULT;
+
+	mutex_lock(&s->lock);
+	for (i = 0; i < count; i++, off++) {
+		mask = words[off / 4].mask >> (off % 4 * 8);
+		to[off] = (to[off] & ~mask) | (val[i] & mask);
+	}
+	mscratch_act(s);
+	mutex_unlock(&s->lock);
+	vfio_mig_control_changed(s->mig);
+	return count;
+}
+
+static int mscratch_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
+{
+	if (vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT) ==
+	    VFIO_MIG_PCI_REGION)
+		return vfio_mig_region_mmap(to_mscratch(vdev)->mig, vma);
+	return -EINVAL;
+}
+
+static long mscratch_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
+{
+	return vfio_mig_pci_ioctl(to_mscratch(vdev)->mig, &mscratch_pci, cmd, arg);
+}
+
+static int mscratch_open(struct vfio_device *vdev)
+{
+	return vfio_mig_open(to_mscratch(vdev)->mig);
+}
+
+/* What one user left is not for the next. */
+static void mscratch_close(struct vfio_device *vdev)
+{
+	struct mscratch *s = to_mscratch(vdev);
+
+	vfio_mig_close(s->mig);
+	vfio_mig_pages_discard(&s->pages, 0, s->pages.nr);
+	if (s->msi)
+		eventfd_ctx_put(s->msi);
+	s->msi = NULL;
+}
+
+static int mscratch_init(struct vfio_device *vdev)
+{
+	struct mscratch *s = to_mscratch(vdev);
+
+	mutex_init(&s->lock);
+	/* A load stages as much again beside what is there. */
+	s->budget.limit = 2 * SIZE / PAGE_SIZE;
+	return vfio_mig_pages_init(&s->pages, SIZE / PAGE_SIZE, &s->budget);
+}
+
+static void mscratch_release(struct vfio_device *vdev)
+{
+	vfio_mig_pages_destroy(&to_mscratch(vdev)->pages);
+	vfio_free_device(vdev);
+}
+
+static const struct vfio_device_ops mscratch_ops = {
+	.name = "mscratch",
+	.init = mscratch_init,
+	.release = mscratch_release,
+	.open_device = mscratch_open,
+	.close_device = mscratch_close,
+	.read = mscratch_read,
+	.write = mscratch_write,
+	.mmap = mscratch_mmap,
+	.ioctl = mscratch_ioctl,
+};
+
+static int mscratch_probe(struct mdev_device *mdev)
+{
+	struct vfio_mig_desc desc = {
+		.type = "mscratch",
+		.control_max = sizeof_field(struct mscratch, word),
+		.ops = &mscratch_mig_ops,
+	};
+	struct mscratch *s;
+	int ret;
+
+	s = vfio_alloc_device(mscratch, vdev, &mdev->dev, &mscratch_ops);
+	if (IS_ERR(s))
+		return PTR_ERR(s);
+	desc.pages = &s->pages;
+	s->mig = vfio_mig_create(&s->vdev, &desc);
+	ret = PTR_ERR_OR_ZERO(s->mig);
+	if (ret)
+		goto err_put;
+	dev_set_drvdata(&mdev->dev, s);
+	ret = vfio_register_emulated_iommu_dev(&s->vdev);
+	if (!ret)
+		return 0;
+	vfio_mig_destroy(s->mig);
+err_put:
+	vfio_put_device(&s->vdev);
+	return ret;
+}
+
+static void mscratch_remove(struct mdev_device *mdev)
+{
+	struct mscratch *s = dev_get_drvdata(&mdev->dev);
+
+	vfio_unregister_group_dev(&s->vdev);
+	vfio_mig_destroy(s->mig);
+	vfio_put_device(&s->vdev);
+}
+
+static struct mdev_driver mscratch_driver = {
+	.device_api = VFIO_DEVICE_API_PCI_STRING,
+	.max_instances = 16,
+	.driver.name = "mscratch",
+	.driver.owner = THIS_MODULE,
+	.probe = mscratch_probe,
+	.remove = mscratch_remove,
+};
+
+static struct mdev_type mscratch_type = { .sysfs_name = "64M", .pretty_name = "64 MiB of memory" };
+static struct mdev_type *mscratch_types[] = { &mscratch_type };
+static struct mdev_parent mscratch_parent;
+
+static int mscratch_parent_probe(struct platform_device *pdev)
+{
+	return mdev_register_parent(&mscratch_parent, &pdev->dev, &mscratch_driver,
+				    mscratch_types, ARRAY_SIZE(mscratch_types));
+}
+
+static struct platform_driver mscratch_platform = { .driver.name = "mscratch" };
+static struct platform_device *mscratch_pdev;
+
+static int __init mscratch_module_init(void)
+{
+	int ret = mdev_register_driver(&mscratch_driver);
+
+	if (ret)
+		return ret;
+	mscratch_pdev = platform_create_bundle(&mscratch_platform, mscratch_parent_probe,
+					       NULL, 0, NULL, 0);
+	if (IS_ERR(mscratch_pdev))
+		mdev_unregister_driver(&mscratch_driver);
+	return PTR_ERR_OR_ZERO(mscratch_pdev);
+}
+
+static void __exit mscratch_module_exit(void)
+{
+	mdev_unregister_parent(&mscratch_parent);
+	platform_device_unregister(mscratch_pdev);
+	platform_driver_unregister(&mscratch_platform);
+	mdev_unregister_driver(&mscratch_driver);
+}
+
+module_init(mscratch_module_init);
+module_exit(mscratch_module_exit);
+
+MODULE_DESCRIPTION("Mediated PCI function with scratch memory, a sample for vfio-mig-core");
+MODULE_LICENSE("GPL");
