@@ -152,6 +152,7 @@ void mnvme_stop(struct mnvme *dev)
 {
 	u16 i;
 
+	dev->log.power_on_ns = mnvme_power_on_ns(dev);
 	WRITE_ONCE(dev->running, false);
 	smp_mb(); /* a work that starts after the waits below sees it */
 	cancel_work_sync(&dev->ctrl_work);
@@ -167,6 +168,7 @@ void mnvme_stop(struct mnvme *dev)
 void mnvme_run(struct mnvme *dev)
 {
 	mnvme_irq_unhold(dev);
+	dev->log.since = ktime_get_ns();
 	WRITE_ONCE(dev->running, true);
 	queue_work(mnvme_wq, &dev->ctrl_work);
 	mnvme_sq_kick_all(dev);

@@ -53,9 +53,14 @@ static void mnvme_log_page_error(struct mnvme *dev, void *buf)
  * mnvme_power_on_ns() - time that the controller has been in use
  * @dev: the controller
  */
-u64 mnvme_power_on_ns(struct mnvme *dev)
+u64 mnvme_power_on_ns(const struct mnvme *dev)
 {
-	return dev->log.power_on_ns + (ktime_get_ns() - dev->log.since);
+	u64 ns = dev->log.power_on_ns;
+
+	/* While the device is stopped nothing in it advances. */
+	if (READ_ONCE(dev->running))
+		ns += ktime_get_ns() - dev->log.since;
+	return ns;
 }
 
 static void mnvme_add_counters(struct mnvme_counters *sum,

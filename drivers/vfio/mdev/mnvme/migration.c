@@ -88,7 +88,6 @@ static void mnvme_mig_apply(struct vfio_device *vdev, void *data)
 
 	mutex_lock(&dev->lock);
 	mnvme_state_load(dev, prepared->buf, prepared->len);
-	dev->log.since = ktime_get_ns();
 	dev->irq.resync = true;
 	mnvme_config_update(dev);
 	mutex_unlock(&dev->lock);

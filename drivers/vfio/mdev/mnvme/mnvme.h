@@ -273,8 +273,8 @@ struct mnvme_events {
  * @entry: ring, the newest at (@errors - 1) modulo its size
  * @errors: errors since the device was made
  * @unsafe_shutdowns: resets of a controller that was not shut down
- * @power_on_ns: operating time up to @since
- * @since: when the device was opened or its state saved or loaded
+ * @power_on_ns: operating time up to when the device was stopped last
+ * @since: when it began to run
  * @count: what submission queues counted that were deleted since
  */
 struct mnvme_log {
@@ -495,7 +495,7 @@ u8 mnvme_critical_warning(const struct mnvme *dev);
 #define MNVME_FIRMWARE		"1.0"
 u16 mnvme_get_log_page(struct mnvme_req *req);
 void mnvme_log_error(struct mnvme_req *req, u16 status);
-u64 mnvme_power_on_ns(struct mnvme *dev);
+u64 mnvme_power_on_ns(const struct mnvme *dev);
 void mnvme_fold_counters(struct mnvme_sq *sq);
 
 /* event.c */

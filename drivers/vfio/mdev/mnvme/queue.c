@@ -110,10 +110,10 @@ void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr)
  * before it has seen the one in front of it.
  */
 static int mnvme_cq_write(struct mnvme *dev, const struct mnvme_cq *cq,
-			  struct nvme_completion *cqe, u32 nr)
+			  u32 tail, struct nvme_completion *cqe, u32 nr)
 {
-	u64 base = cq->base + (u64)cq->tail * sizeof(*cqe);
-	u32 first = min(nr, cq->size - cq->tail);
+	u64 base = cq->base + (u64)tail * sizeof(*cqe);
+	u32 first = min(nr, cq->size - tail);
 	__le16 phase = cpu_to_le16(1);
 	int ret = 0;
 
@@ -146,24 +146,25 @@ static int mnvme_cq_write(struct mnvme *dev, const struct mnvme_cq *cq,
 void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
 		   struct nvme_completion *cqe, u32 nr)
 {
-	u32 i, last;
+	u32 i, tail, next;
 	int ret;
 
 	mutex_lock(&cq->post);
-	for (i = 0; i < nr; i++)
-		cqe[i].status |= cpu_to_le16(cq->phase ^
-					     (cq->tail + i >= cq->size));
-	ret = mnvme_cq_write(dev, cq, cqe, nr);
-
+	/* Before the host can see an entry, or it would take one too many. */
 	spin_lock(&cq->lock);
-	last = cq->tail + nr;
-	if (last >= cq->size) {
-		last -= cq->size;
+	tail = cq->tail;
+	next = tail + nr;
+	for (i = 0; i < nr; i++)
+		cqe[i].status |= cpu_to_le16(cq->phase ^ (tail + i >= cq->size));
+	if (next >= cq->size) {
+		next -= cq->size;
 		cq->phase ^= 1;
 	}
-	WRITE_ONCE(cq->tail, last);
+	WRITE_ONCE(cq->tail, next);
 	cq->reserved -= nr;
 	spin_unlock(&cq->lock);
+
+	ret = mnvme_cq_write(dev, cq, tail, cqe, nr);
 	mutex_unlock(&cq->post);
 
 	if (ret)

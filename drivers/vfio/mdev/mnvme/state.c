@@ -231,9 +231,6 @@ size_t mnvme_state_save(struct mnvme *dev, void *buf)
 {
 	struct mnvme_codec c = { .pos = buf, .end = buf + MNVME_STATE_MAX };
 
-	/* Time in use so far; it goes on from here on either side. */
-	dev->log.power_on_ns = mnvme_power_on_ns(dev);
-	dev->log.since = ktime_get_ns();
 	mnvme_code(&c, dev);
 	WARN_ON_ONCE(c.bad);
 	return c.pos - (u8 *)buf;

@@ -54,7 +54,6 @@ static int mnvme_open_device(struct vfio_device *vdev)
 	dev->mm = current->mm;
 	if (dev->mm)
 		mmgrab(dev->mm);
-	dev->log.since = ktime_get_ns();
 	ret = vfio_mig_open(dev->mig);
 	if (ret && dev->mm)
 		mmdrop(dev->mm);
@@ -73,8 +72,6 @@ static void mnvme_close_device(struct vfio_device *vdev)
 	mnvme_irq_release_user(dev);
 	mutex_unlock(&dev->lock);
 
-	dev->log.power_on_ns = mnvme_power_on_ns(dev);
-	dev->log.since = ktime_get_ns();
 	if (dev->mm)
 		mmdrop(dev->mm);
 	dev->mm = NULL;
