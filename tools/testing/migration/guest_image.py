@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Build the test guest: a stock Debian kernel and a small initramfs.
+
+Everything comes from this machine's own packages. The kernel is not modified;
+only its compression is undone here, once, because it would take half a minute
+in a guest whose processor is emulated twice. The initramfs is not compressed
+for the same reason.
+"""
+
+import argparse
+import lzma
+import os
+import re
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+PROGRAMS = ["/usr/bin/fio", "/sbin/mke2fs", "/sbin/e2fsck"]
+
+# In the order of loading. crc32c is what ext4 asks the crypto API for by name.
+MODULES = ["nvme", "crc32c_generic", "ext4"]
+
+# fio is linked against clients of storage clusters and fabrics that the guest
+# never uses, 150 MiB with all that they pull in. Stubs take their place.
+STUBBED = re.compile(r"lib(gfapi|nbd|ibverbs|rdmacm|rados|rbd|pmemblk|pmem)\.so")
+
+
+class ImageError(Exception):
+    """What is missing, for a person."""
+
+
+def run(*command):
+    """The standard output of a command that has to succeed."""
+    return subprocess.run(command, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+def extract_vmlinux(bzimage, vmlinux):
+    """Undo a bzImage's compression (offsets: Documentation/x86/boot.rst)."""
+    with open(bzimage, "rb") as f:
+        image = f.read()
+    if image[0x202:0x206] != b"HdrS":
+        raise ImageError(f"{bzimage}: not a bzImage")
+    setup_sectors = image[0x1f1] or 4
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    start = (setup_sectors + 1) * 512 + offset
+    payload = image[start:start + length]
+    if payload.startswith(b"\xfd7zXZ\0"):
+        # The last four bytes are the size, not part of the xz file.
+        data = lzma.LZMADecompressor().decompress(payload)
+    elif payload.startswith(b"\x28\xb5\x2f\xfd"):
+        data = subprocess.run(["zstd", "-dc"], input=payload[:-4], check=True,
+                              stdout=subprocess.PIPE).stdout
+    else:
+        raise ImageError(f"{bzimage}: compressed neither by xz nor by zstd")
+    with open(vmlinux, "wb") as f:
+        f.write(data)
+
+
+def module_files(modules):
+    """Paths of MODULES and of all they need, in the order of loading."""
+    paths = []
+    modules = os.path.realpath(modules)
+    root, release = modules.split("/lib/modules/")
+    for module in MODULES:
+        listing = run("modprobe", "-d", root or "/", "-S", release,
+                      "--show-depends", module)
+        for line in listing.splitlines():
+            word = line.split()
+            # The variants that need processor features are not worth it here.
+            if (word[0] == "insmod" and word[1] not in paths and
+                    "/arch/" not in word[1]):
+                paths.append(word[1])
+    return paths
+
+
+def libraries(program):
+    """{soname: path} of what a program is linked against, all the way down."""
+    found = {}
+    for line in run("ldd", program).splitlines():
+        match = re.match(r"\s*(?:(\S+) => )?(/\S+) \(", line)
+        if match:
+            found[match[1] or match[2]] = match[2]
+    return found
+
+
+def needed(path):
+    """Sonames that a file itself asks for."""
+    return re.findall(r"^\s*NEEDED\s+(\S+)", run("objdump", "-p", path), re.M)
+
+
+def undefined(program):
+    """Names of the symbols a program imports: {version or "": [name]}."""
+    symbols = {}
+    for line in run("objdump", "-T", program).splitlines():
+        match = re.search(r"\*UND\*\s+[0-9a-f]+\s+(?:\((\S+)\)|Base)?\s*(\w+)$",
+                          line)
+        if match:
+            symbols.setdefault(match[1] or "", []).append(match[2])
+    return symbols
+
+
+def library_versions(program):
+    """{soname: [version]} that a program requires of its libraries."""
+    versions, soname = {}, None
+    for line in run("objdump", "-p", program).splitlines():
+        match = re.match(r"\s*required from (\S+):", line)
+        if match:
+            soname = match[1]
+        elif soname and len(line.split()) == 4:
+            versions.setdefault(soname, []).append(line.split()[3])
+    return versions
+
+
+def build_stub(soname, by_version, path):
+    """Link a library that defines the given symbols; to call one aborts."""
+    source, script = path + ".c", path + ".map"
+    with open(source, "w") as c, open(script, "w") as m:
+        c.write("void abort(void);\n")
+        for version, names in by_version.items():
+            for name in names:
+                c.write(f"void {name}(void) {{ abort(); }}\n")
+            if version:
+                m.write(f"{version} {{ global: {'; '.join(names)}; }};\n")
+    command = ["gcc", "-shared", "-fPIC", "-fno-builtin", "-w", "-o", path,
+               source, f"-Wl,-soname,{soname}"]
+    if any(by_version):
+        command.append(f"-Wl,--version-script={script}")
+    subprocess.run(command, check=True)
+
+
+def stub_libraries(program, sonames, directory):
+    """{soname: path} of stubs for some of a program's libraries."""
+    symbols, versions = undefined(program), library_versions(program)
+    stubs = {}
+    for soname in sonames:
+        wanted = {v: symbols[v] for v in versions.get(soname, [])}
+        if not wanted:
+            # No versions: the names start with the library's own.
+            prefix = re.match(r"lib(\w+)\.so", soname)[1] + "_"
+            wanted = {"": [n for n in symbols[""] if n.startswith(prefix)]}
+        stubs[soname] = os.path.join(directory, soname)
+        build_stub(soname, wanted, stubs[soname])
+    return stubs
+
+
+def program_files(program, scratch):
+    """{path in the guest: path here} of a program and its libraries."""
+    found = libraries(program)
+    stubs = stub_libraries(program, [s for s in needed(program)
+                                     if STUBBED.match(s)], scratch)
+    files = {program: program}
+    todo = [s for s in needed(program) if s not in stubs]
+    seen = set()
+    while todo:
+        soname = todo.pop()
+        if soname in seen:
+            continue
+        seen.add(soname)
+        path = found.get(soname) or next(p for p in found.values()
+                                         if p.endswith("/" + soname))
+        files[path] = path
+        todo += needed(path)
+    for soname, stub in stubs.items():
+        files["/lib/x86_64-linux-gnu/" + soname] = stub
+    for path in found.values():
+        if os.path.basename(path).startswith("ld-linux"):
+            files[path] = path
+    return files
+
+
+class Initramfs:
+    """Writes a newc archive (Documentation/driver-api/early-userspace)."""
+
+    def __init__(self, out):
+        self.out, self.inode, self.made = out, 0, set()
+
+    def _entry(self, name, mode, data=b""):
+        self.inode += 1
+        name = name.lstrip("/").encode() + b"\0"
+        fields = [self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0,
+                  len(name), 0]
+        head = b"070701" + b"".join(b"%08X" % f for f in fields) + name
+        self.out.write(head + b"\0" * (-len(head) % 4))
+        self.out.write(data + b"\0" * (-len(data) % 4))
+
+    def directory(self, path):
+        """Add a directory, its parents first."""
+        if path in ("", "/") or path in self.made:
+            return
+        self.directory(os.path.dirname(path))
+        self.made.add(path)
+        self._entry(path, stat.S_IFDIR | 0o755)
+
+    def file(self, path, source):
+        """Add an executable file, and what it is in."""
+        if path in self.made:
+            return
+        self.directory(os.path.dirname(path))
+        self.made.add(path)
+        with open(source, "rb") as f:
+            self._entry(path, stat.S_IFREG | 0o755, f.read())
+
+    def close(self):
+        """End the archive."""
+        self._entry("TRAILER!!!", 0)
+
+
+def build_initramfs(path, modules, scratch):
+    """Pack init, busybox, the programs and the modules."""
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise ImageError("busybox-static is not installed")
+    with open(path, "wb") as out:
+        cpio = Initramfs(out)
+        for directory in ("/dev", "/proc", "/sys", "/tmp", "/etc", "/sbin",
+                          "/usr/bin", "/usr/sbin"):
+            cpio.directory(directory)
+        guest = os.path.join(HERE, "guest")
+        cpio.file("/init", os.path.join(guest, "init"))
+        for name in ("functions", "workload.fio"):
+            cpio.file(f"/etc/{name}", os.path.join(guest, name))
+        cpio.file("/bin/busybox", busybox)
+        for program in PROGRAMS:
+            for target, source in program_files(program, scratch).items():
+                cpio.file(target, source)
+        for number, module in enumerate(module_files(modules)):
+            cpio.file(f"/modules/{number:02}-{os.path.basename(module)}",
+                      module)
+        cpio.close()
+
+
+def build(out, bzimage, modules):
+    """Make OUT/vmlinux and OUT/initramfs."""
+    os.makedirs(out, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        extract_vmlinux(bzimage, os.path.join(out, "vmlinux"))
+        build_initramfs(os.path.join(out, "initramfs"), modules, scratch)
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", help="directory for vmlinux and initramfs")
+    parser.add_argument("kernel", help="directory with vmlinuz and modules/, "
+                        "as tools/testing/vm/kernel prints it")
+    args = parser.parse_args()
+    try:
+        build(args.out, os.path.join(args.kernel, "vmlinuz"),
+              os.path.join(args.kernel, "modules"))
+    except (ImageError, subprocess.CalledProcessError) as error:
+        sys.exit(f"guest image: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run uses, and that nothing of it is left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+import mdev
+from machine import Guest, Machine
+
+
+class Interrupted(Exception):
+    """A signal asks for the end."""
+
+
+def _interrupted(number, _frame):
+    raise Interrupted(signal.Signals(number).name)
+
+
+class Lab:
+    """Machines, guests and devices; a context manager that clears them away.
+
+    Where the run failed the machines' logs are kept, and shown.
+    """
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="migration-")
+        self.machines = []
+        self.devices = []
+        self.serial = 0
+
+    def __enter__(self):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, _interrupted)
+        subprocess.run(["modprobe", "-a", "mnvme", "vfio_iommu_type1"],
+                       check=True)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for machine in self.machines:
+            machine.kill()
+        if kind is not None:
+            self._show_logs()
+        for device in self.devices:
+            device.remove()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _show_logs(self):
+        for machine in self.machines:
+            for name in ("qemu.log", "console.log", "trace.log"):
+                path = machine.path(name)
+                if not os.path.exists(path):
+                    continue
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    lines = f.read().strip().splitlines()[-15:]
+                for line in lines:
+                    print(f"# {machine.name} {name}: {line}", file=sys.stderr)
+
+    def device(self, size="1G"):
+        """A fresh mnvme device."""
+        device = mdev.Device(size)
+        self.devices.append(device)
+        return device
+
+    def remove(self, device):
+        """Remove a device whose machine is gone."""
+        device.remove()
+        self.devices.remove(device)
+
+    def start(self, name, device, extra=()):
+        """A machine with a new guest that boots. The guest is its .guest."""
+        guest = Guest()
+        machine = self._machine(name, guest, device, False, extra)
+        guest.machine = machine
+        return machine
+
+    def destination(self, name, source, device, extra=()):
+        """A machine that waits for the source's guest."""
+        return self._machine(name, source.guest, device, True, extra)
+
+    def _machine(self, name, guest, device, incoming, extra):
+        self.serial += 1
+        machine = Machine(f"{name}-{self.serial}", self.directory, guest,
+                          device, incoming, extra)
+        self.machines.append(machine)
+        return machine
+
+    def end(self, machine):
+        """End a machine; its device is free then."""
+        machine.quit()
+        self.machines.remove(machine)
+
+    def kill(self, machine):
+        """Kill a machine, as the kernel's OOM killer would."""
+        machine.kill()
+        self.machines.remove(machine)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One live migration, and what a person sees of it."""
+
+import sys
+import time
+
+from qmp import QMPError
+
+MIB = 1 << 20
+
+CAPABILITIES = ("return-path", "events")
+
+ENDED = ("completed", "failed", "cancelled")
+
+
+class MigrationError(Exception):
+    """A migration did not end as it should."""
+
+
+def say(text):
+    """Tell the person who watches."""
+    print(text, flush=True)
+
+
+class Migration:
+    """Moves a guest from one machine to another.
+
+    Without a destination machine, uri says where the stream goes.
+    """
+
+    def __init__(self, source, destination, quiet=False):
+        self.source, self.destination = source, destination
+        self.quiet = quiet
+        self.before = source.device.counters() if source.device else {}
+        self.begun = self.last = time.monotonic()
+        self.in_flight = None
+
+    def start(self, uri=None):
+        """Begin; returns while the migration goes on."""
+        path = "unix:" + self.destination.path("migration")
+        for machine in (self.source, self.destination):
+            machine.qmp.execute("migrate-set-capabilities", capabilities=[
+                {"capability": name, "state": True} for name in CAPABILITIES])
+        self.source.qmp.execute("migrate-set-parameters",
+                                max_bandwidth=1 << 40)
+        self.destination.qmp.execute("migrate-incoming", uri=path)
+        self.begun = self.last = time.monotonic()
+        self.source.qmp.execute("migrate", uri=uri or path)
+
+    def query(self):
+        """QEMU's view, from the source."""
+        return self.source.qmp.execute("query-migrate")
+
+    def sent(self):
+        """(bytes of device state sent before, and in, the blackout)."""
+        now = self.source.device.counters()
+        return tuple(now[name] - self.before[name]
+                     for name in ("precopy_bytes", "stopcopy_bytes"))
+
+    def show(self, info):
+        """A line for the person who watches."""
+        guest, ram = self.source.guest, info.get("ram", {})
+        parts = [f"{time.monotonic() - self.begun:5.1f} s",
+                 f"{self.source.name} -> {self.destination.name}",
+                 f"{info.get('status', '-'):9}"]
+        if self.source.device:
+            pre, stop = self.sent()
+            parts += [f"device {self.source.device.state()} -> "
+                      f"{self.destination.device.state()}",
+                      f"state {(pre + stop) / MIB:.1f} MiB"]
+        parts += [f"memory {ram.get('transferred', 0) / MIB:.1f} MiB sent, "
+                  f"{ram.get('remaining', 0) / MIB:.1f} left, "
+                  f"{ram.get('dirty-pages-rate', 0)} pages/s dirtied"]
+        rate = guest.rate()
+        if rate:
+            parts.append(f"guest {rate[0]:.0f} I/O/s, {rate[1]} in flight")
+        say("   " + " | ".join(parts))
+
+    def watch(self, until=ENDED, timeout=180, interval=1.0):
+        """Wait for a status; its query-migrate. Shows what goes on."""
+        end = time.monotonic() + timeout
+        while True:
+            info = self.query()
+            status = info.get("status")
+            now = time.monotonic()
+            if not self.quiet and (status in until or
+                                   now - self.last >= interval):
+                self.last = now
+                self.show(info)
+            if status in until:
+                return info
+            if now > end:
+                raise MigrationError(f"{self.source.name}: still {status} "
+                                     f"after {timeout} s")
+            time.sleep(0.05)
+
+    def wait_precopy(self, nonzero=True, timeout=60):
+        """Wait until the device is in pre-copy and its state began to flow."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self.query().get("status") in ENDED:
+                raise MigrationError("the migration ended too early to be "
+                                     "disturbed in pre-copy")
+            if self.source.device.state() == "pre-copy":
+                if not nonzero or sum(self.sent()):
+                    return
+            time.sleep(0.01)
+        raise MigrationError("the device does not get to pre-copy")
+
+    def slow(self, bytes_per_second=4 * MIB):
+        """Keep the migration from converging."""
+        self.source.qmp.execute("migrate-set-parameters",
+                                max_bandwidth=bytes_per_second)
+
+    def fast(self):
+        """Let the migration converge."""
+        self.source.qmp.execute("migrate-set-parameters",
+                                max_bandwidth=1 << 40)
+
+    def finish(self, timeout=180):
+        """Wait for success; the guest is at the destination then."""
+        info = self.watch(timeout=timeout)
+        if info["status"] != "completed":
+            raise MigrationError(
+                f"{info['status']}: {info.get('error-desc', 'no reason given')}"
+                f"; source: {self.source.errors()}; destination: "
+                f"{self._destination_errors()}")
+        self.source.guest.machine = self.destination
+        self._wait_running()
+        return info
+
+    def _destination_errors(self):
+        return self.destination.errors() if self.destination else "none"
+
+    def _wait_running(self):
+        end = time.monotonic() + 30
+        while self.destination.status() == "inmigrate":
+            if time.monotonic() > end:
+                raise MigrationError("the destination does not start")
+            time.sleep(0.02)
+
+    def cancel(self):
+        """Cancel, and wait until QEMU has."""
+        self.source.qmp.execute("migrate_cancel")
+        info = self.watch()
+        if info["status"] != "cancelled":
+            raise MigrationError(f"cancelled, but it is {info['status']}")
+
+
+def migrate(source, destination, quiet=False):
+    """Migrate live; (Migration, QEMU's final report)."""
+    migration = Migration(source, destination, quiet)
+    migration.start()
+    return migration, migration.finish()
+
+
+def fail(text):
+    """End the program."""
+    sys.exit(f"migration: {text}")
+
+
+__all__ = ["Migration", "MigrationError", "QMPError", "migrate", "say", "fail"]

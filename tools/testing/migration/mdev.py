@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""mnvme devices, by way of sysfs."""
+
+import os
+import uuid
+
+PARENT = "/sys/class/mdev_bus/mnvme"
+
+COUNTERS = ("saves", "loads", "refused", "breaches", "iterations",
+            "precopy_bytes", "stopcopy_bytes", "resume_bytes", "read_bytes",
+            "pages_sent")
+
+
+def _read(path):
+    with open(path, encoding="ascii") as f:
+        return f.read().strip()
+
+
+def memory_used():
+    """Bytes of namespace that all mnvme devices together have allocated."""
+    return int(_read(os.path.join(PARENT, "memory_used")))
+
+
+def instances():
+    """How many mnvme devices there are."""
+    return int(_read(os.path.join(PARENT, "instances")))
+
+
+class Device:
+    """An mdev of a type such as "1G"."""
+
+    def __init__(self, size="1G"):
+        self.uuid = str(uuid.uuid4())
+        self.sysfs = f"/sys/bus/mdev/devices/{self.uuid}"
+        types = os.path.join(PARENT, "mdev_supported_types")
+        with open(f"{types}/mnvme-{size}/create", "w", encoding="ascii") as f:
+            f.write(self.uuid)
+
+    def state(self):
+        """The state of migration, as the library names it."""
+        return _read(os.path.join(self.sysfs, "migration", "state"))
+
+    def counters(self):
+        """The library's counters; they only ever grow."""
+        folder = os.path.join(self.sysfs, "migration")
+        return {name: int(_read(os.path.join(folder, name)))
+                for name in COUNTERS}
+
+    def memory_used(self):
+        """Bytes of namespace that are allocated."""
+        return int(_read(os.path.join(self.sysfs, "memory_used")))
+
+    def remove(self):
+        """Remove the mdev, unless that was done already."""
+        if os.path.exists(self.sysfs):
+            with open(f"{self.sysfs}/remove", "w", encoding="ascii") as f:
+                f.write("1")

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A client of QEMU's machine protocol (QMP)."""
+
+import json
+import socket
+
+
+class QMPError(Exception):
+    """QEMU refused a command, or is gone."""
+
+
+class QMP:
+    """One connection to QEMU's monitor. Not for use by several threads."""
+
+    def __init__(self, path, timeout=60):
+        self.events = []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(timeout)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("r", encoding="utf-8")
+        self._receive()
+        self.execute("qmp_capabilities")
+
+    def _receive(self):
+        try:
+            line = self.file.readline()
+        except OSError as error:
+            raise QMPError(f"QEMU's monitor: {error}") from error
+        if not line:
+            raise QMPError("QEMU closed its monitor")
+        return json.loads(line)
+
+    def execute(self, command, **arguments):
+        """What a command returns; events that come meanwhile are kept."""
+        request = {"execute": command}
+        if arguments:
+            request["arguments"] = {name.replace("_", "-"): value
+                                    for name, value in arguments.items()}
+        try:
+            self.socket.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise QMPError(f"QEMU's monitor: {error}") from error
+        while True:
+            answer = self._receive()
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise QMPError(f"{command}: {answer['error']['desc']}")
+            else:
+                return answer["return"]
+
+    def close(self):
+        """Hang up."""
+        self.file.close()
+        self.socket.close()

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest's work on its disk, seen from the orchestrator."""
+
+import time
+
+from machine import MachineError
+
+
+class Workload:
+    """fio and files on an ext4 file system in the guest (guest/functions)."""
+
+    def __init__(self, guest, base_mib=64):
+        self.guest = guest
+        self.base_mib = base_mib
+
+    def prepare(self):
+        """Make the file system, and the file that fio's reader reads."""
+        self.guest.check(f"prepare {self.base_mib}", 240)
+
+    def start(self):
+        """Start reading and writing, and wait until that has an effect."""
+        self.guest.check("start_work")
+        end = time.monotonic() + 90
+        while True:
+            rate = self.guest.rate()
+            if rate and rate[0] > 0 and rate[1] > 0:
+                return
+            if time.monotonic() > end:
+                log = self.guest.call("cat /tmp/failed /tmp/round.err")[1]
+                raise MachineError("; ".join(["the guest's fio does not get "
+                                              "going", *log]))
+            time.sleep(0.2)
+
+    def finish(self, timeout=240):
+        """Let what is under way come to its end; blocks verified so far."""
+        self.guest.check("stop_work")
+        end = time.monotonic() + timeout
+        while self.guest.call("work_is_over")[0]:
+            if time.monotonic() > end:
+                raise MachineError("the guest's fio does not come to its end")
+            time.sleep(0.5)
+        rounds = self.guest.check("cat /tmp/rounds")
+        status, failed = self.guest.call("cat /tmp/failed")
+        if status == 0 or not rounds:
+            log = self.guest.call("cat /tmp/round.err /tmp/round")[1]
+            raise MachineError("; ".join(["the work failed", *failed, *log]))
+        return sum(int(n) for n in rounds)
+
+    def verify(self):
+        """Read everything back; {"blocks": N, "files": N}."""
+        status, lines = self.guest.call("verify_all", 240)
+        if status:
+            log = self.guest.call("tail -n 4 /tmp/base.log "
+                                  "/tmp/round.err /tmp/sums.log /tmp/fsck.log"
+                                  )[1]
+            raise MachineError("; ".join(["verification failed", *lines, *log]))
+        return {word: int(n) for word, n in (line.split() for line in lines)}
+
+    def check_log(self):
+        """Complain about trouble in the guest's kernel log."""
+        trouble = self.guest.trouble()
+        if trouble:
+            raise MachineError("in the guest's kernel log: " +
+                               "; ".join(trouble[:5]))
