@@ -107,3 +107,28 @@ void mdev_sweep(void)
 	}
 	closedir(dir);
 }
+
+/*
+ * Set the size of the data section of devices created from now on, if @kib is
+ * not 0. Returns what it was, or a negative errno.
+ */
+long mdev_window_kib(long kib)
+{
+	static const char name[] =
+		"/sys/module/vfio_mig_core/parameters/window_kib";
+	char text[32] = "";
+	int fd, ret;
+
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = read(fd, text, sizeof(text) - 1) > 0 ? 0 : -EIO;
+	close(fd);
+	if (!ret && kib) {
+		char value[32];
+
+		snprintf(value, sizeof(value), "%ld", kib);
+		ret = write_file(name, value);
+	}
+	return ret ? ret : atol(text);
+}

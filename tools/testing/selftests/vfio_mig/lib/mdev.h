@@ -14,5 +14,6 @@ void mdev_init(void);
 int mdev_create(struct mdev *mdev, const char *parent, const char *type);
 int mdev_remove(struct mdev *mdev);
 void mdev_sweep(void);
+long mdev_window_kib(long kib);
 
 #endif /* VFIO_MIG_LIB_MDEV_H */

@@ -32,18 +32,20 @@ static void load_module(void)
 		ksft_print_msg("modprobe " PARENT " did not succeed\n");
 }
 
-static void create_devices(void)
+static void create_devices(long window_kib)
 {
 	char reason[128];
+	long window;
 	int i, ret;
 
 	load_module();
 	mdev_init();
 	atexit(mdev_sweep);
-	for (i = 0; i < 2; i++) {
+	window = mdev_window_kib(window_kib);
+	for (i = 0, ret = 0; i < 2 && !ret; i++)
 		ret = mdev_create(&created[i], PARENT, "64M");
-		if (!ret)
-			continue;
+	mdev_window_kib(window);
+	if (ret) {
 		snprintf(reason, sizeof(reason),
 			 "no VFIO_MIG_DEVICE, and no " PARENT " device: %s",
 			 strerror(-ret));
@@ -54,12 +56,12 @@ static void create_devices(void)
 }
 
 /* Called before the harness runs, so that a lack of devices skips it all. */
-void suite_init(int argc, char **argv)
+void suite_init(int argc, char **argv, long window_kib)
 {
 	device_a = argc > 1 ? argv[1] : getenv("VFIO_MIG_DEVICE");
 	device_b = argc > 2 ? argv[2] : getenv("VFIO_MIG_DEVICE_B");
 	if (!device_a)
-		create_devices();
+		create_devices(window_kib);
 }
 
 /*

@@ -9,7 +9,7 @@
 #ifndef VFIO_MIG_LIB_SUITE_H
 #define VFIO_MIG_LIB_SUITE_H
 
-void suite_init(int argc, char **argv);
+void suite_init(int argc, char **argv, long window_kib);
 void suite_need_v1(void);
 void suite_need_v2(void);
 void suite_need_stream(void);
@@ -20,10 +20,20 @@ void suite_need_b(void);
 const char *suite_device(void);
 const char *suite_device_b(void);
 
-#define SUITE_MAIN(need)						\
+/*
+ * The data section of devices that are created: a small one, so that sessions
+ * start fast and what there is to send takes several iterations. The smallest
+ * there is where a test goes through very many sessions.
+ */
+#define SUITE_WINDOW_KIB	256
+#define SUITE_WINDOW_KIB_MIN	64
+
+#define SUITE_MAIN(need)	SUITE_MAIN_WINDOW(SUITE_WINDOW_KIB, need)
+
+#define SUITE_MAIN_WINDOW(window_kib, need)				\
 	int main(int argc, char **argv)					\
 	{								\
-		suite_init(argc, argv);					\
+		suite_init(argc, argv, window_kib);			\
 		need;							\
 		return test_harness_run(1, argv);			\
 	}

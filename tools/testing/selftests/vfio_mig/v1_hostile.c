@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Streams from an attacker, their sums all right. Each is refused with an errno
+ * that the protocol names, or it loads, and then the device serves I/O and can
+ * be saved again.
+ *
+ * VFIO_MIG_SEED makes the random ones start from that seed, VFIO_MIG_STREAMS
+ * sets how many of them there are.
+ */
+#include <endian.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/fixture.h"
+#include "lib/nvme.h"
+#include "lib/stream.h"
+
+#define RANDOM_STREAMS	180000
+#define IO_EVERY	512	/* of the streams that load */
+
+FIXTURE(hostile) {
+	struct device dev;
+	struct v1 v1;
+	struct guest guest;
+	struct buffer good, other, s;
+	unsigned char *buf;
+	unsigned long tried, loaded;
+};
+
+/* A state with queues, commands that wait, and some pages. */
+static void make_state(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(hostile) *self)
+{
+	struct nvme nvme;
+	int i;
+
+	if (nvme_probe(&self->dev))
+		return;
+	ASSERT_EQ(0, nvme_start(&nvme, &self->dev, &self->guest, 2, 16));
+	pattern_fill(&nvme, self->buf, 0, 4096 / nvme.lba_size, 1);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, nvme_io(&nvme, NVME_OP_WRITE,
+				     i * 3 * 4096 / nvme.lba_size,
+				     4096 / nvme.lba_size, self->buf));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
+	for (i = 0; i < 4; i++)
+		ASSERT_LE(0, nvme_submit_io(&nvme, &nvme.io[1], NVME_OP_READ,
+					    0, 8, self->buf));
+	ASSERT_RET(0, nvme_ring(&nvme, &nvme.io[1]));
+	nvme_close(&nvme);
+}
+
+FIXTURE_SETUP(hostile)
+{
+	struct v1 *v1 = &self->v1;
+
+	fixture_open(_metadata, suite_device(), &self->dev, v1);
+	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+	self->buf = guest_alloc(&self->guest, 64 << 10);
+	make_state(_metadata, self);
+	ASSERT_RET(0, v1_save(v1, &self->good));
+	ASSERT_RET(0, v1_set_state(v1, V1_STOPPED));
+	ASSERT_RET(0, v1_save(v1, &self->other));
+	ASSERT_RET(0, device_reset(&self->dev));
+}
+
+FIXTURE_TEARDOWN(hostile)
+{
+	buffer_free(&self->good);
+	buffer_free(&self->other);
+	buffer_free(&self->s);
+	fixture_close(&self->dev, &self->v1);
+	guest_destroy(&self->guest);
+}
+
+static bool is_named(int ret)
+{
+	switch (ret) {
+	case -EILSEQ:
+	case -EBADMSG:
+	case -EPROTONOSUPPORT:
+	case -ENODEV:
+	case -EINVAL:
+	case -ENODATA:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Whatever was loaded, a guest that starts its driver gets a working device. */
+static void check_io(struct __test_metadata *_metadata,
+		     FIXTURE_DATA(hostile) *self, const char *what)
+{
+	struct guest *guest = &self->guest;
+	size_t used = guest->used;
+	struct nvme nvme;
+	__u32 n;
+
+	if (nvme_probe(&self->dev))
+		return;
+	ASSERT_EQ(0, nvme_start(&nvme, &self->dev, guest, 1, 16))
+		TH_LOG("after %s: the controller does not start", what);
+	n = 4096 / nvme.lba_size;
+	pattern_fill(&nvme, self->buf, 8 * n, n, 3);
+	EXPECT_EQ(0, nvme_io(&nvme, NVME_OP_WRITE, 8 * n, n, self->buf));
+	memset(self->buf, 0, 4096);
+	EXPECT_EQ(0, nvme_io(&nvme, NVME_OP_READ, 8 * n, n, self->buf));
+	EXPECT_EQ(-1, pattern_check(&nvme, self->buf, 8 * n, n, 3))
+		TH_LOG("after %s: wrong data is read", what);
+	nvme_close(&nvme);
+	/* The device lets go of the queues before their memory is used again. */
+	ASSERT_RET(0, device_reset(&self->dev));
+	guest->used = used;
+}
+
+/* It loaded: the device runs, can be saved, and what is saved loads again. */
+static void check_loaded(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(hostile) *self, const char *what)
+{
+	struct v1 *v1 = &self->v1;
+	struct buffer again = { 0 };
+	char why[128];
+
+	EXPECT_STATE(V1_RUNNING, v1);
+	ASSERT_RET_FOR(0, v1_save(v1, &again), "after %s", what);
+	EXPECT_EQ(0, stream_check(&again, why, sizeof(why)))
+		TH_LOG("after %s: %s", what, why);
+	ASSERT_RET_FOR(0, v1_set_state(v1, V1_RUNNING), "after %s", what);
+	ASSERT_RET_FOR(0, v1_load(v1, &again, 0),
+		       "after %s: what was loaded and saved", what);
+	ASSERT_RET_FOR(0, v1_set_state(v1, V1_RUNNING), "after %s", what);
+	if (self->loaded++ % IO_EVERY == 0)
+		check_io(_metadata, self, what);
+	buffer_free(&again);
+}
+
+/* The case itself: self->s is fed, @what says how it was made. */
+static void try(struct __test_metadata *_metadata,
+		FIXTURE_DATA(hostile) *self, const char *what)
+{
+	struct v1 *v1 = &self->v1;
+	int ret;
+
+	self->tried++;
+	ASSERT_RET_FOR(0, v1_set_state(v1, V1_RESUMING), "before %s", what);
+	ret = v1_feed(v1, self->s.data, self->s.len, 0);
+	if (ret) {
+		EXPECT_TRUE(is_named(ret))
+			TH_LOG("%s: the commit says %s", what, errname(ret));
+		EXPECT_RET_FOR(ret, v1_set_state(v1, V1_RUNNING), "%s", what);
+	} else {
+		ret = v1_set_state(v1, V1_RUNNING);
+		/* All was taken: it is complete, or it lacks an end. */
+		EXPECT_TRUE(!ret || ret == -ENODATA)
+			TH_LOG("%s: the arc out of 100 says %s", what,
+			       errname(ret));
+		if (!ret)
+			check_loaded(_metadata, self, what);
+	}
+	ASSERT_RET_FOR(0, device_reset(&self->dev), "after %s", what);
+}
+
+/* None of it has had an effect on what comes later. */
+static void check_sound(struct __test_metadata *_metadata,
+			FIXTURE_DATA(hostile) *self)
+{
+	ASSERT_RET(0, v1_load(&self->v1, &self->good, 0));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	ASSERT_RET(0, device_reset(&self->dev));
+	check_io(_metadata, self, "all of it");
+	TH_LOG("%lu streams, %lu of them loaded", self->tried, self->loaded);
+}
+
+/* Start from the good stream, and find its chunk number @index. */
+static bool fresh(FIXTURE_DATA(hostile) *self, unsigned int index,
+		  struct chunk *c)
+{
+	buffer_copy(&self->s, &self->good);
+	return !stream_chunk(&self->s, index, c);
+}
+
+TEST_F_TIMEOUT(hostile, every_bit_of_the_chunk_headers, 900)
+{
+	unsigned int index, bit;
+	struct chunk c;
+	char what[64];
+
+	for (index = 0; fresh(self, index, &c); index++) {
+		for (bit = 0; bit < sizeof(*c.hdr) * 8; bit++) {
+			fresh(self, index, &c);
+			((unsigned char *)c.hdr)[bit / 8] ^= 1 << bit % 8;
+			/* The sum itself stays wrong. */
+			if (bit / 8 < offsetof(struct chunk_hdr, hdr_sum))
+				chunk_sum_header(&c);
+			snprintf(what, sizeof(what),
+				 "header of chunk %u, bit %u", index, bit);
+			try(_metadata, self, what);
+		}
+	}
+	check_sound(_metadata, self);
+}
+
+static void every_bit(struct __test_metadata *_metadata,
+		      FIXTURE_DATA(hostile) *self, int type)
+{
+	unsigned int bit, bits;
+	struct chunk c;
+	char what[64];
+
+	buffer_copy(&self->s, &self->good);
+	ASSERT_EQ(0, stream_find(&self->s, type, 0, &c));
+	bits = c.length * 8;
+	for (bit = 0; bit < bits; bit++) {
+		buffer_copy(&self->s, &self->good);
+		ASSERT_EQ(0, stream_find(&self->s, type, 0, &c));
+		((unsigned char *)c.payload)[bit / 8] ^= 1 << bit % 8;
+		chunk_sum(&c);
+		snprintf(what, sizeof(what), "chunk of type %d, bit %u", type,
+			 bit);
+		try(_metadata, self, what);
+	}
+	check_sound(_metadata, self);
+}
+
+TEST_F_TIMEOUT(hostile, every_bit_of_the_header, 900)
+{
+	every_bit(_metadata, self, CHUNK_HEADER);
+}
+
+TEST_F_TIMEOUT(hostile, every_bit_of_the_control_state, 1800)
+{
+	every_bit(_metadata, self, CHUNK_CONTROL);
+}
+
+TEST_F_TIMEOUT(hostile, every_bit_of_the_end, 300)
+{
+	every_bit(_metadata, self, CHUNK_END);
+}
+
+static const __u64 extremes[] = {
+	0, 1, 2, 7, 8, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000,
+	0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff, 0x100000000,
+	0x7fffffffffffffff, 0x8000000000000000, 0xfffffffffffffff8,
+	0xffffffffffffffff
+};
+
+/* Every place in a payload, as a number of each width. */
+static void extremes_in(struct __test_metadata *_metadata,
+			FIXTURE_DATA(hostile) *self, int type, size_t most)
+{
+	static const size_t widths[] = { 2, 4, 8 };
+	unsigned int i, w;
+	struct chunk c;
+	char what[96];
+	size_t at;
+
+	for (at = 0; at < most; at += 2) {
+		for (i = 0; i < ARRAY_SIZE(extremes) * 3; i++) {
+			w = widths[i % 3];
+			buffer_copy(&self->s, &self->good);
+			if (stream_find(&self->s, type, 0, &c) ||
+			    at + w > c.length || at % w)
+				continue;
+			memcpy(c.payload + at, &extremes[i / 3], w);
+			chunk_sum(&c);
+			snprintf(what, sizeof(what),
+				 "chunk of type %d, %#llx in %u bytes at %zu",
+				 type, extremes[i / 3], w, at);
+			try(_metadata, self, what);
+		}
+	}
+}
+
+TEST_F_TIMEOUT(hostile, extremes_in_every_length_and_count, 900)
+{
+	extremes_in(_metadata, self, CHUNK_HEADER,
+		    offsetof(struct header_payload, type));
+	extremes_in(_metadata, self, CHUNK_PAGES,
+		    sizeof(struct pages_payload) + 16);
+	extremes_in(_metadata, self, CHUNK_CONTROL,
+		    sizeof(struct control_payload));
+	extremes_in(_metadata, self, CHUNK_END, sizeof(struct end_payload));
+	check_sound(_metadata, self);
+}
+
+/* Random ones: several edits of one stream. */
+
+static void damage(struct buffer *s)
+{
+	struct chunk c;
+	size_t at, n;
+	int chunks = stream_count(s, 0);
+
+	if (chunks <= 0 || stream_chunk(s, rand() % chunks, &c) || !c.length)
+		return;
+	/* Mostly at the start of a payload, where the structures are. */
+	at = rand() % (rand() % 2 || c.length < 64 ? c.length : 64);
+	for (n = 1 + rand() % 8; n && at < c.length; n--, at++)
+		((unsigned char *)c.payload)[at] =
+			rand() % 2 ? rand() : rand() % 2 ? 0xff : 0;
+	chunk_sum(&c);
+}
+
+static void damage_header(struct buffer *s)
+{
+	struct chunk c;
+	int chunks = stream_count(s, 0);
+
+	if (chunks <= 0 || stream_chunk(s, rand() % chunks, &c))
+		return;
+	((unsigned char *)c.hdr)[rand() % sizeof(*c.hdr)] = rand();
+	chunk_sum_header(&c);
+}
+
+static void splice(struct buffer *s, const struct buffer *other)
+{
+	size_t from = rand() % other->len, len = rand() % (other->len - from);
+	size_t at = s->len ? rand() % s->len : 0;
+	struct chunk a, b;
+
+	/* Half of them at the bounds of chunks. */
+	if (rand() % 2 && stream_count(s, 0) > 0 &&
+	    !stream_chunk(s, rand() % stream_count(s, 0), &a) &&
+	    !stream_chunk(other, rand() % stream_count(other, 0), &b)) {
+		at = a.at;
+		from = b.at;
+		len = b.size;
+	}
+	if (rand() % 2)
+		buffer_insert(s, at, other->data + from, len);
+	else if (len <= s->len - at)
+		memcpy(s->data + at, other->data + from, len);
+	if (rand() % 2)
+		stream_renumber(s);
+}
+
+static void reshape(struct buffer *s)
+{
+	int chunks = stream_count(s, 0);
+
+	if (chunks < 2)
+		return;
+	switch (rand() % 4) {
+	case 0:
+		stream_remove(s, rand() % chunks);
+		break;
+	case 1:
+		stream_repeat(s, rand() % chunks);
+		break;
+	case 2:
+		stream_swap(s, 0, 1 + rand() % (chunks - 1));
+		break;
+	default:
+		s->len = rand() % s->len;
+		break;
+	}
+	if (rand() % 4)
+		stream_renumber(s);
+}
+
+static unsigned long env(const char *name, unsigned long other)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 0) : other;
+}
+
+TEST_F_TIMEOUT(hostile, random_damage_and_splices, 1800)
+{
+	unsigned long total = env("VFIO_MIG_STREAMS", RANDOM_STREAMS), n;
+	unsigned int seed = env("VFIO_MIG_SEED", time(NULL));
+	char what[64];
+	int edits;
+
+	TH_LOG("VFIO_MIG_SEED=%u VFIO_MIG_STREAMS=%lu", seed, total);
+	for (n = 0; n < total; n++, seed++) {
+		srand(seed);
+		buffer_copy(&self->s, &self->good);
+		for (edits = 1 + rand() % 3; edits; edits--) {
+			switch (rand() % 8) {
+			case 0:
+				splice(&self->s, &self->other);
+				break;
+			case 1:
+				reshape(&self->s);
+				break;
+			case 2:
+				damage_header(&self->s);
+				break;
+			default:
+				damage(&self->s);
+				break;
+			}
+		}
+		snprintf(what, sizeof(what), "VFIO_MIG_SEED=%u", seed);
+		try(_metadata, self, what);
+	}
+	check_sound(_metadata, self);
+}
+
+SUITE_MAIN_WINDOW(SUITE_WINDOW_KIB_MIN, suite_need_stream())

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The device and the reference model, side by side: all short sequences of
+ * operations, then long random ones.
+ *
+ * A sequence that shows a difference is shrunk and printed. VFIO_MIG_SEED makes
+ * the random ones start from that seed, VFIO_MIG_OPS sets their length in all.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "lib/fixture.h"
+#include "lib/model.h"
+
+#define LENGTH_MAX	512
+#define RANDOM_OPS	1000000
+
+FIXTURE(model) {
+	struct device dev;
+	struct v1 v1;
+	struct buffer good;
+	struct model m;
+};
+
+FIXTURE_SETUP(model)
+{
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_RET(0, v1_save(&self->v1, &self->good));
+	ASSERT_RET(0, device_reset(&self->dev));
+	ASSERT_RET(0, model_init(&self->m, &self->v1, &self->good));
+}
+
+FIXTURE_TEARDOWN(model)
+{
+	model_free(&self->m);
+	buffer_free(&self->good);
+	fixture_close(&self->dev, &self->v1);
+}
+
+/* -1, or the operation at which device and model differ. */
+static int run(struct model *m, const struct op *ops, int nr)
+{
+	int i;
+
+	if (device_reset(m->v1->dev))
+		return 0;
+	model_reset(m);
+	for (i = 0; i < nr; i++)
+		if (!model_step(m, &ops[i]))
+			return i;
+	return -1;
+}
+
+/* Leave out whatever is not needed for a difference. Returns what is left. */
+static int shrink(struct model *m, struct op *ops, int nr)
+{
+	struct op fewer[LENGTH_MAX];
+	int cut, at, rest, bad;
+
+	for (cut = nr / 2; cut; cut /= 2) {
+		for (at = 0; at + cut <= nr; ) {
+			rest = nr - at - cut;
+			memcpy(fewer, ops, at * sizeof(*ops));
+			memcpy(fewer + at, ops + at + cut,
+			       rest * sizeof(*ops));
+			bad = run(m, fewer, nr - cut);
+			if (bad < 0) {
+				at += cut;
+				continue;
+			}
+			nr = bad + 1;
+			memcpy(ops, fewer, nr * sizeof(*ops));
+		}
+	}
+	return nr;
+}
+
+static void report(struct __test_metadata *_metadata, struct model *m,
+		   const struct op *ops, int bad)
+{
+	struct op copy[LENGTH_MAX];
+	int i, nr;
+
+	memcpy(copy, ops, (bad + 1) * sizeof(*ops));
+	nr = shrink(m, copy, bad + 1);
+	run(m, copy, nr);
+	TH_LOG("device and model differ: %s", m->why);
+	TH_LOG("the shortest sequence found, after a reset:");
+	for (i = 0; i < nr; i++)
+		TH_LOG("  %d. %s", i + 1, op_name(&copy[i]));
+}
+
+/* What moves the device from one situation into another. */
+static const struct op moves[] = {
+	{ OP_SET_STATE, V1_STOPPED },
+	{ OP_SET_STATE, V1_RUNNING },
+	{ OP_SET_STATE, V1_STOP_COPY },
+	{ OP_SET_STATE, V1_PRE_COPY },
+	{ OP_SET_STATE, V1_RESUMING },
+	{ OP_READ_PENDING },
+	{ OP_READ_OFFSET },
+	{ OP_READ_SIZE },
+	{ OP_FEED_CHUNK },
+	{ OP_FEED_ALL },
+	{ OP_RESET },
+};
+
+/* What is to leave it where it is, other than the above. */
+static const struct op others[] = {
+	{ OP_SET_STATE, 5 },
+	{ OP_SET_STATE, V1_ERROR },
+	{ OP_SET_STATE, 7 },
+	{ OP_SET_STATE, 9 },
+	{ OP_SET_STATE, 0x80000001 },
+	{ OP_GET_STATE },
+	{ OP_READ_RESERVED },
+	{ OP_WRITE_RESERVED },
+	{ OP_WRITE_PENDING },
+	{ OP_WRITE_OFFSET },
+	{ OP_COMMIT_0 },
+	{ OP_COMMIT_TOO_MUCH, 0 },
+	{ OP_COMMIT_TOO_MUCH, 1 },
+	{ OP_READ_WRONG, 0 }, { OP_READ_WRONG, 2 }, { OP_READ_WRONG, 5 },
+	{ OP_READ_WRONG, 7 }, { OP_READ_WRONG, 9 }, { OP_READ_WRONG, 10 },
+	{ OP_WRITE_WRONG, 0 }, { OP_WRITE_WRONG, 2 }, { OP_WRITE_WRONG, 3 },
+	{ OP_WRITE_WRONG, 9 }, { OP_WRITE_WRONG, 10 },
+	{ OP_DATA_READ_1 },
+	{ OP_DATA_READ_ALL },
+	{ OP_DATA_READ_MORE },
+	{ OP_DATA_READ_PAST },
+	{ OP_DATA_WRITE, 4096 },
+	{ OP_DATA_WRITE_PAST },
+	{ OP_FEED_BYTE },
+	{ OP_FEED_BAD },
+};
+
+#define ALL	(ARRAY_SIZE(moves) + ARRAY_SIZE(others))
+
+static struct op nth(unsigned int i)
+{
+	return i < ARRAY_SIZE(moves) ? moves[i] :
+				       others[i - ARRAY_SIZE(moves)];
+}
+
+/* The @nr'th sequence of @depth operations out of the first @base. */
+static void sequence(struct op *ops, int depth, unsigned int base,
+		     unsigned int nr)
+{
+	int i;
+
+	for (i = 0; i < depth; i++, nr /= base)
+		ops[i] = nth(nr % base);
+}
+
+/*
+ * Every sequence, and behind it everything that must not matter there, each
+ * followed by a look at all the registers' own reads in later sequences.
+ */
+static void every_sequence(struct __test_metadata *_metadata, struct model *m,
+			   int depth, unsigned int base)
+{
+	struct op ops[LENGTH_MAX];
+	unsigned int nr, total = 1;
+	int i, tail = 0, bad;
+
+	for (i = 0; i < depth; i++)
+		total *= base;
+	if (base == ARRAY_SIZE(moves)) {
+		tail = ARRAY_SIZE(others) - 2;	/* feeds do matter */
+		memcpy(ops + depth, others, tail * sizeof(*ops));
+	}
+	for (nr = 0; nr < total; nr++) {
+		sequence(ops, depth, base, nr);
+		bad = run(m, ops, depth + tail);
+		if (bad < 0)
+			continue;
+		report(_metadata, m, ops, bad);
+		ASSERT_EQ(-1, bad);
+	}
+	TH_LOG("%u sequences, %u operations", total, total * (depth + tail));
+}
+
+TEST_F_TIMEOUT(model, every_sequence_of_5_moves, 900)
+{
+	every_sequence(_metadata, &self->m, 5, ARRAY_SIZE(moves));
+}
+
+TEST_F_TIMEOUT(model, every_sequence_of_3_operations_of_any_kind, 900)
+{
+	every_sequence(_metadata, &self->m, 3, ALL);
+}
+
+/* A good deal of arguments that the lists above do not have. */
+static struct op random_op(void)
+{
+	struct op op = nth(rand() % (rand() % 3 ? ARRAY_SIZE(moves) : ALL));
+
+	switch (op.code) {
+	case OP_READ_WRONG:
+	case OP_WRITE_WRONG:
+		op.arg = rand() % OP_WRONG_NR;
+		break;
+	case OP_DATA_WRITE:
+		op.arg = rand();
+		break;
+	case OP_SET_STATE:
+		if (!(rand() % 32))
+			op.arg = 1U << rand() % 32 | rand() % 8;
+		break;
+	case OP_RESET:
+		/* Rarely: a session is to get old. */
+		if (rand() % 8)
+			op = (struct op){ OP_READ_PENDING };
+		break;
+	default:
+		break;
+	}
+	return op;
+}
+
+static unsigned long env(const char *name, unsigned long other)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 0) : other;
+}
+
+TEST_F_TIMEOUT(model, random_sequences, 1800)
+{
+	unsigned long total = env("VFIO_MIG_OPS", RANDOM_OPS), done;
+	unsigned int seed = env("VFIO_MIG_SEED", time(NULL));
+	struct op ops[LENGTH_MAX];
+	int i, bad;
+
+	TH_LOG("VFIO_MIG_SEED=%u VFIO_MIG_OPS=%lu", seed, total);
+	for (done = 0; done < total; done += LENGTH_MAX, seed++) {
+		srand(seed);
+		for (i = 0; i < LENGTH_MAX; i++)
+			ops[i] = random_op();
+		bad = run(&self->m, ops, LENGTH_MAX);
+		if (bad < 0)
+			continue;
+		TH_LOG("VFIO_MIG_SEED=%u, operation %d", seed, bad);
+		report(_metadata, &self->m, ops, bad);
+		ASSERT_EQ(-1, bad);
+	}
+}
+
+SUITE_MAIN_WINDOW(SUITE_WINDOW_KIB_MIN, suite_need_stream())
