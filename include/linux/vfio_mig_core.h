@@ -22,6 +22,7 @@
 struct mem_cgroup;
 struct vfio_mig;
 struct vfio_mig_dirty;
+struct vfio_mig_mapping;
 
 /**
  * struct vfio_mig_budget - memory that several paged states share
@@ -51,6 +52,7 @@ struct vfio_mig_pages {
 	struct xarray *xa;
 	atomic_long_t resident;
 	struct vfio_mig_dirty __rcu *dirty;
+	struct vfio_mig_mapping *mapping;
 	wait_queue_head_t *wait;
 	struct mem_cgroup *memcg;
 	struct rw_semaphore locks[VFIO_MIG_PAGES_LOCKS];
@@ -88,6 +90,7 @@ ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off);
 ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 			     size_t count, loff_t off);
+int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma);
 void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr);
 
 /**

@@ -10,6 +10,7 @@
 #include <trace/events/vfio_mig.h>
 
 #include "machine.h"
+#include "mapping.h"
 #include "mig.h"
 #include "pages.h"
 #include "save.h"
@@ -89,17 +90,11 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	mig->vdev = vdev;
 	mig->desc = *desc;
 	mig->state = VFIO_MIG_STOP;
-	mig->window = vfio_mig_window_create((size_t)kib * 1024);
-	if (IS_ERR(mig->window)) {
-		ret = PTR_ERR(mig->window);
-		kfree(mig);
-		return ERR_PTR(ret);
-	}
+	mig->window_size = (size_t)kib * 1024;
 
 	ret = kobject_init_and_add(&mig->kobj, &vfio_mig_ktype,
 				   &vdev->dev->kobj, "migration");
 	if (ret) {
-		vfio_mig_window_destroy(mig->window);
 		kobject_put(&mig->kobj);
 		return ERR_PTR(ret);
 	}
@@ -122,10 +117,18 @@ void vfio_mig_destroy(struct vfio_mig *mig)
 	if (mig->desc.pages)
 		mig->desc.pages->wait = NULL;
 	kobject_del(&mig->kobj);
-	vfio_mig_window_destroy(mig->window);
 	kobject_put(&mig->kobj);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_destroy);
+
+/* What a user has mapped shows nothing any more, whoever opens the device next. */
+static void drop_mappings(struct vfio_mig *mig)
+{
+	vfio_mig_window_destroy(mig->window);
+	mig->window = NULL;
+	if (mig->desc.pages)
+		vfio_mig_mapping_close(mig->desc.pages);
+}
 
 /**
  * vfio_mig_open - a user opens the device
@@ -135,17 +138,25 @@ EXPORT_SYMBOL_GPL(vfio_mig_destroy);
  *
  * Context: the vendor driver's &vfio_device_ops.open_device, in the user's
  * process: the user's memory control group pays for the paged state from now on.
- * Return: 0, or what &vfio_mig_ops.stop returned.
+ * Return: 0, -ENOMEM, -ENFILE, or what &vfio_mig_ops.stop returned.
  */
 int vfio_mig_open(struct vfio_mig *mig)
 {
+	struct vfio_mig_window *window;
 	int ret;
 
+	window = vfio_mig_window_create(mig->window_size);
+	if (IS_ERR(window))
+		return PTR_ERR(window);
+
 	mutex_lock(&mig->lock);
+	mig->window = window;
 	if (mig->desc.pages)
 		vfio_mig_pages_set_payer(mig->desc.pages, current->mm);
 	ret = vfio_mig_machine_start(mig);
 	mig->opened = !ret;
+	if (ret)
+		drop_mappings(mig);
 	mutex_unlock(&mig->lock);
 	return ret;
 }
@@ -166,6 +177,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
 	vfio_mig_log_end(mig);
 	mig->opened = false;
+	drop_mappings(mig);
 	mutex_unlock(&mig->lock);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_close);

@@ -1,12 +1,218 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Device memory: a paged state that the user reads, writes and maps
+ *
+ * A store to a mapping makes no noise, so what changed is found out by faults. A
+ * page is entered in a mapping with the right to write only by a fault that
+ * marks it as changed, and is taken out again when it is frozen to be sent: in
+ * between it counts as changed anyway. So tracking costs a fault for each page
+ * and round, nothing outside a save, and all that need be known is in the page
+ * tables. A page that was never written is entered as the zero page, so that
+ * reading takes no memory.
+ *
+ * Pages are entered with the page's lock held, and whatever makes an entry stale
+ * (a copy takes a page's place, a discard, a load) removes it with the lock held
+ * for writing. Locks: mmap_lock, the mapping's, the page's.
  */
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "mapping.h"
 #include "pages.h"
+#include "space.h"
+
+/**
+ * struct vfio_mig_mapping - the mappings of a device's memory
+ * @space: finds them
+ * @lock: held for reading by faults, for writing to change what follows
+ * @pages: the memory, NULL after the device was closed
+ *
+ * Outlives the device where somebody keeps a mapping.
+ */
+struct vfio_mig_mapping {
+	struct vfio_mig_space space;
+	struct rw_semaphore lock;
+	struct vfio_mig_pages *pages;
+};
+
+static int mapping_release(struct inode *inode, struct file *file)
+{
+	struct vfio_mig_mapping *m = file->private_data;
+
+	vfio_mig_space_release(&m->space);
+	kfree(m);
+	return 0;
+}
+
+static const struct file_operations mapping_fops = {
+	.owner = THIS_MODULE,
+	.release = mapping_release,
+};
+
+/* The one of the device's present user, made when it is first needed. */
+static struct vfio_mig_mapping *mapping_get(struct vfio_mig_pages *p)
+{
+	struct vfio_mig_mapping *m, *other;
+	int ret;
+
+	m = READ_ONCE(p->mapping);
+	if (m)
+		return m;
+
+	m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT);
+	if (!m)
+		return ERR_PTR(-ENOMEM);
+	init_rwsem(&m->lock);
+	m->pages = p;
+	ret = vfio_mig_space_init(&m->space, &mapping_fops, m);
+	if (ret) {
+		kfree(m);
+		return ERR_PTR(ret);
+	}
+	other = cmpxchg(&p->mapping, NULL, m);
+	if (!other)
+		return m;
+	fput(m->space.file);
+	return other;
+}
+
+/* Whatever is there is entered, without the right to write. */
+static vm_fault_t fault_read(struct vfio_mig_pages *p, struct vm_fault *vmf)
+{
+	struct page *page = vfio_mig_page_read_begin(p, vmf->pgoff);
+	vm_fault_t ret;
+
+	if (!page)
+		page = ZERO_PAGE(vmf->address);
+	ret = vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+	vfio_mig_page_read_end(p, vmf->pgoff);
+	return ret;
+}
+
+static vm_fault_t fault_write(struct vfio_mig_pages *p, struct vm_fault *vmf)
+{
+	/* vm_page_prot leaves it out, because there is a pfn_mkwrite. */
+	pgprot_t prot = vm_get_page_prot(vmf->vma->vm_flags);
+	struct page *page;
+	vm_fault_t ret;
+
+	page = vfio_mig_page_write_begin(p, vmf->pgoff);
+	if (IS_ERR(page))
+		return vmf_error(PTR_ERR(page));
+	ret = vmf_insert_pfn_prot(vmf->vma, vmf->address, page_to_pfn(page),
+				  prot);
+	vfio_mig_page_write_end(p, vmf->pgoff);
+	return ret;
+}
+
+static vm_fault_t mapping_fault(struct vm_fault *vmf)
+{
+	struct vfio_mig_mapping *m = vmf->vma->vm_private_data;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	down_read(&m->lock);
+	if (m->pages)
+		ret = vmf->flags & FAULT_FLAG_WRITE ?
+		      fault_write(m->pages, vmf) : fault_read(m->pages, vmf);
+	up_read(&m->lock);
+	return ret;
+}
+
+/*
+ * A store where the entry does not allow it. The kernel could add the right to
+ * the entry, but after this returns, when the page may have been frozen and
+ * entered again for reading. So the entry is made anew, with the lock held.
+ */
+static vm_fault_t mapping_mkwrite(struct vm_fault *vmf)
+{
+	struct vfio_mig_mapping *m = vmf->vma->vm_private_data;
+
+	vfio_mig_space_unmap(&m->space, vmf->pgoff, 1);
+	return mapping_fault(vmf);
+}
+
+static const struct vm_operations_struct mapping_vm_ops = {
+	.fault = mapping_fault,
+	.pfn_mkwrite = mapping_mkwrite,
+};
+
+/**
+ * vfio_mig_pages_mmap - mmap(2) of device memory
+ * @p: the paged state that is the memory, the one of &vfio_mig_desc.pages
+ * @vma: the mapping. Of vm_pgoff only the part below the region's index, as
+ *	VFIO PCI devices lay out their file, is looked at.
+ *
+ * A save tracks what is stored to the mapping, a load shows in it. Pages are
+ * allocated by the first store; where the budget is used up that raises SIGBUS,
+ * so a driver should set aside all that the memory can take, and as much again
+ * for a load. After the device was closed any access raises SIGBUS.
+ *
+ * Faults take a page's lock with mmap_lock held: such memory must not be
+ * accessed by copies to and from users inside a page's bracket, see
+ * vfio_mig_pages_read() and vfio_mig_pages_write().
+ *
+ * Context: the vendor driver's &vfio_device_ops.mmap.
+ * Return: 0, -EINVAL for a private mapping or one that is not wholly inside,
+ * -ENOMEM or -ENFILE.
+ */
+int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma)
+{
+	pgoff_t first = vfio_mig_pci_offset((u64)vma->vm_pgoff << PAGE_SHIFT) >>
+			PAGE_SHIFT;
+	struct vfio_mig_mapping *m = mapping_get(p);
+
+	if (IS_ERR(m))
+		return PTR_ERR(m);
+	return vfio_mig_space_mmap(&m->space, vma, first, p->nr,
+				   &mapping_vm_ops);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pages_mmap);
+
+/**
+ * vfio_mig_mapping_unmap - take pages out of all mappings
+ * @p: the paged state
+ * @first: first page
+ * @nr: number of pages, 0 for all from @first on
+ *
+ * Context: the pages' locks held for writing, so that no fault enters them.
+ */
+void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first,
+			    pgoff_t nr)
+{
+	struct vfio_mig_mapping *m = READ_ONCE(p->mapping);
+
+	if (m)
+		vfio_mig_space_unmap(&m->space, first, nr);
+}
+
+/**
+ * vfio_mig_mapping_close - the device was closed: mappings have no pages any more
+ * @p: the paged state
+ */
+void vfio_mig_mapping_close(struct vfio_mig_pages *p)
+{
+	struct vfio_mig_mapping *m = p->mapping;
+	int i;
+
+	if (!m)
+		return;
+	down_write(&m->lock);
+	m->pages = NULL;
+	up_write(&m->lock);
+	vfio_mig_space_unmap(&m->space, 0, 0);
+
+	WRITE_ONCE(p->mapping, NULL);
+	/* Who still uses it to unmap a page holds that page's lock. */
+	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++) {
+		down_write(&p->locks[i]);
+		up_write(&p->locks[i]);
+	}
+	fput(m->space.file);
+}
 
 /* The part of an access that is in one page. */
 static size_t in_page(loff_t off, size_t count)

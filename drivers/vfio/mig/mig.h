@@ -121,7 +121,8 @@ enum vfio_mig_counter {
  * @wait: woken when there is something to read again, and when a session ends
  * @v2_ops: what the VFIO core calls; also how this is found from the device
  * @log_dma: what DMA logging noted; has a lock of its own
- * @window: the v1 region's data section
+ * @window: the v1 region's data section, while the device is open
+ * @window_size: its size in bytes
  * @iteration: the v1 region's iteration
  * @counters: what sysfs shows
  * @log: limits what a user can make the library write to the log
@@ -143,6 +144,7 @@ struct vfio_mig {
 	struct vfio_migration_ops v2_ops;
 	struct vfio_mig_log log_dma;
 	struct vfio_mig_window *window;
+	size_t window_size;
 	struct vfio_mig_iteration iteration;
 	atomic64_t counters[VFIO_MIG_NR_COUNTERS];
 	struct ratelimit_state log;

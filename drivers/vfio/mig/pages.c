@@ -14,6 +14,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "mapping.h"
 #include "pages.h"
 
 /**
@@ -179,6 +180,7 @@ int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
 	p->wait = NULL;
 	atomic_long_set(&p->resident, 0);
 	RCU_INIT_POINTER(p->dirty, NULL);
+	p->mapping = NULL;
 	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
 		__init_rwsem(&p->locks[i], "vfio_mig_pages", key);
 	return 0;
@@ -194,6 +196,7 @@ EXPORT_SYMBOL_GPL(__vfio_mig_pages_init);
 void vfio_mig_pages_destroy(struct vfio_mig_pages *p)
 {
 	vfio_mig_pages_untrack(p);
+	vfio_mig_mapping_close(p);
 	vfio_mig_pages_free_array(p, p->xa);
 	p->xa = NULL;
 	vfio_mig_pages_set_payer(p, NULL);
@@ -225,16 +228,22 @@ unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_resident);
 
+static bool page_writable(struct page *page)
+{
+	return page && page_private(page) == PAGE_LIVE;
+}
+
 /*
  * A page where there is none, or a copy in place of one that is being sent.
- * Called with the page's lock held for reading: other writers may do the same
- * at the same time, and one of them wins.
+ * Called with the page's lock held for writing: nobody sees the old one any more
+ * when it is dropped, neither in a bracket nor in a mapping.
  */
-static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index,
-				 struct page *old)
+static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 {
-	struct page *new, *cur;
+	struct page *old = xa_load(p->xa, index), *new, *cur;
 
+	if (page_writable(old))
+		return old;
 	new = vfio_mig_pages_alloc(p, old ? 0 : __GFP_ZERO, old);
 	if (IS_ERR(new))
 		return new;
@@ -242,10 +251,13 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index,
 		copy_page(page_address(new), page_address(old));
 
 	cur = vfio_mig_pages_store(p, p->xa, index, old, new);
-	if (cur != old) {
+	if (xa_is_err(cur)) {
 		vfio_mig_pages_free(p, new);
-		return xa_is_err(cur) ? ERR_PTR(xa_err(cur)) : cur;
+		return ERR_PTR(xa_err(cur));
 	}
+	/* Either it is seen by the walk that starts a save, or marks itself. */
+	smp_mb();
+	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
 		set_page_private(old, PAGE_DETACHED);
 	else
@@ -302,10 +314,16 @@ struct page *vfio_mig_page_write_begin(struct vfio_mig_pages *p, pgoff_t index)
 
 	down_read(page_lock(p, index));
 	page = xa_load(p->xa, index);
-	if (unlikely(!page || page_private(page) != PAGE_LIVE))
-		page = page_install(p, index, page);
+	if (likely(page_writable(page)))
+		return page;
+	up_read(page_lock(p, index));
+
+	down_write(page_lock(p, index));
+	page = page_install(p, index);
 	if (IS_ERR(page))
-		up_read(page_lock(p, index));
+		up_write(page_lock(p, index));
+	else
+		downgrade_write(page_lock(p, index));
 	return page;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_page_write_begin);
@@ -357,6 +375,7 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
 		down_write(page_lock(p, i));
 		page = xa_erase(p->xa, i);
 		if (page) {
+			vfio_mig_mapping_unmap(p, i, 1);
 			atomic_long_dec(&p->resident);
 			page_mark(p, i);
 			if (page_private(page) == PAGE_LIVE)
@@ -391,6 +410,7 @@ int vfio_mig_pages_track(struct vfio_mig_pages *p)
 
 	/* Published first: a page that is added during the walk marks itself. */
 	rcu_assign_pointer(p->dirty, dirty);
+	smp_mb(); /* pairs with page_install() */
 	xa_for_each(p->xa, i, page) {
 		page_mark(p, i);
 		cond_resched();
@@ -455,8 +475,9 @@ void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
  * @p: the paged state, tracked
  * @index: page number
  *
- * Waits for those who write to the page, and counts it as sent. It keeps its
- * contents until vfio_mig_page_thaw().
+ * Waits for those who write to the page, takes it from mappings so that the next
+ * store to one faults, and counts it as sent. It keeps its contents until
+ * vfio_mig_page_thaw().
  *
  * Return: the page, NULL where it reads as zeros (nothing to thaw then), or
  * ERR_PTR(-EINTR) where the caller is being killed.
@@ -471,8 +492,10 @@ struct page *vfio_mig_page_freeze(struct vfio_mig_pages *p, pgoff_t index)
 	if (test_and_clear_bit(index, dirty->bits))
 		atomic_long_dec(&dirty->count);
 	page = xa_load(p->xa, index);
-	if (page)
+	if (page) {
 		set_page_private(page, PAGE_FROZEN);
+		vfio_mig_mapping_unmap(p, index, 1);
+	}
 	up_write(page_lock(p, index));
 	return page;
 }
@@ -517,6 +540,7 @@ void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
 	old = p->xa;
 	p->xa = xa;
 	atomic_long_set(&p->resident, nr);
+	vfio_mig_mapping_unmap(p, 0, 0);
 	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
 		up_write(&p->locks[i]);
 	vfio_mig_pages_free_array(p, old);

@@ -115,7 +115,7 @@ int vfio_mig_region_begin(struct vfio_mig *mig)
  */
 void vfio_mig_region_end(struct vfio_mig *mig)
 {
-	if (!vfio_mig_window_mem(mig->window))
+	if (!mig->window || !vfio_mig_window_mem(mig->window))
 		return;
 	vfio_mig_window_close(mig->window);
 	kvfree(mig->iteration.seen);

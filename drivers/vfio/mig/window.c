@@ -4,24 +4,18 @@
  *
  * A mapping can be made at any time and outlives sessions, the device's being
  * open, even the device; its pages come by faults, and only while a session goes
- * on. To take them away again all mappings must be found, in every process and
- * after every fork, mremap and split. The kernel does that for the mappings of a
- * file's address space. VFIO device files of Linux 6.1 share one address space
- * with all other anonymous files, so a window is a file of its own, to which a
- * mapping is moved when it is made. It also keeps the window, and this module,
- * for as long as there is a mapping.
+ * on. Each time that the device is opened it gets another window: who kept a
+ * mapping of the last one sees nothing of the next user's.
  */
-#include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rwsem.h>
-#include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-#include "compat.h"
+#include "space.h"
 #include "window.h"
 
 /* Pages that one fault brings in: a fault costs more than an entry. */
@@ -29,8 +23,7 @@
 
 /**
  * struct vfio_mig_window - a data section
- * @file: stands for the window towards mappings, and holds it
- * @space: owns the address space that @file lends
+ * @space: its mappings
  * @size: size in bytes, a multiple of the page size
  * @lock: held for reading by faults, for writing to change what follows; taken
  *	after mmap_lock
@@ -39,8 +32,7 @@
  * @maps: mappings there are
  */
 struct vfio_mig_window {
-	struct file *file;
-	struct file *space;
+	struct vfio_mig_space space;
 	size_t size;
 	struct rw_semaphore lock;
 	void *mem;
@@ -52,7 +44,7 @@ static int window_release(struct inode *inode, struct file *file)
 {
 	struct vfio_mig_window *win = file->private_data;
 
-	fput(win->space);
+	vfio_mig_space_release(&win->space);
 	kfree(win);
 	return 0;
 }
@@ -79,24 +71,12 @@ struct vfio_mig_window *vfio_mig_window_create(size_t size)
 	init_rwsem(&win->lock);
 	win->size = size;
 
-	win->space = shmem_file_setup("vfio-mig", size, VFIO_MIG_SHMEM_FLAGS);
-	if (IS_ERR(win->space)) {
-		ret = PTR_ERR(win->space);
-		goto err_free;
+	ret = vfio_mig_space_init(&win->space, &window_fops, win);
+	if (ret) {
+		kfree(win);
+		return ERR_PTR(ret);
 	}
-	win->file = anon_inode_getfile("[vfio-mig]", &window_fops, win, O_RDWR);
-	if (IS_ERR(win->file)) {
-		ret = PTR_ERR(win->file);
-		goto err_space;
-	}
-	win->file->f_mapping = win->space->f_mapping;
 	return win;
-
-err_space:
-	fput(win->space);
-err_free:
-	kfree(win);
-	return ERR_PTR(ret);
 }
 
 /**
@@ -105,7 +85,7 @@ err_free:
  */
 void vfio_mig_window_destroy(struct vfio_mig_window *win)
 {
-	fput(win->file);
+	fput(win->space.file);
 }
 
 /**
@@ -142,7 +122,7 @@ void vfio_mig_window_close(struct vfio_mig_window *win)
 	win->mem = NULL;
 	up_write(&win->lock);
 	/* No fault adds an entry any more. */
-	unmap_mapping_range(win->file->f_mapping, 0, 0, 1);
+	vfio_mig_space_unmap(&win->space, 0, 0);
 	vfree(mem);
 }
 
@@ -243,8 +223,7 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 	up_read(&win->lock);
 	if (!writable)
 		return VM_FAULT_SIGBUS;
-	unmap_mapping_range(win->file->f_mapping,
-			    (loff_t)vmf->pgoff << PAGE_SHIFT, PAGE_SIZE, 1);
+	vfio_mig_space_unmap(&win->space, vmf->pgoff, 1);
 	return VM_FAULT_NOPAGE;
 }
 
@@ -267,18 +246,11 @@ static const struct vm_operations_struct window_vm_ops = {
 int vfio_mig_window_mmap(struct vfio_mig_window *win,
 			 struct vm_area_struct *vma, pgoff_t first)
 {
-	pgoff_t nr = win->size >> PAGE_SHIFT;
+	int ret;
 
-	if (!(vma->vm_flags & VM_SHARED))
-		return -EINVAL;
-	if (first >= nr || vma_pages(vma) > nr - first)
-		return -EINVAL;
-
-	vma_set_file(vma, win->file);
-	vma->vm_pgoff = first;
-	vma->vm_private_data = win;
-	vma->vm_ops = &window_vm_ops;
-	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
-	window_vm_open(vma);
-	return 0;
+	ret = vfio_mig_space_mmap(&win->space, vma, first,
+				  win->size >> PAGE_SHIFT, &window_vm_ops);
+	if (!ret)
+		window_vm_open(vma);
+	return ret;
 }

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Device memory: what the rest of the library uses of its mappings */
+#ifndef VFIO_MIG_MAPPING_H
+#define VFIO_MIG_MAPPING_H
+
+#include <linux/vfio_mig_core.h>
+
+void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first,
+			    pgoff_t nr);
+void vfio_mig_mapping_close(struct vfio_mig_pages *p);
+
+#endif /* VFIO_MIG_MAPPING_H */

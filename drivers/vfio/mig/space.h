@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* An address space of its own for mappings */
+#ifndef VFIO_MIG_SPACE_H
+#define VFIO_MIG_SPACE_H
+
+#include <linux/types.h>
+
+struct file;
+struct file_operations;
+struct vm_area_struct;
+struct vm_operations_struct;
+
+/**
+ * struct vfio_mig_space - what mappings are moved to
+ * @file: stands for the object towards its mappings, and holds it
+ * @backing: owns the address space that @file lends
+ */
+struct vfio_mig_space {
+	struct file *file;
+	struct file *backing;
+};
+
+int vfio_mig_space_init(struct vfio_mig_space *space,
+			const struct file_operations *fops, void *object);
+void vfio_mig_space_release(struct vfio_mig_space *space);
+int vfio_mig_space_mmap(struct vfio_mig_space *space,
+			struct vm_area_struct *vma, pgoff_t first, pgoff_t nr,
+			const struct vm_operations_struct *ops);
+void vfio_mig_space_unmap(struct vfio_mig_space *space, pgoff_t first,
+			  pgoff_t nr);
+
+#endif /* VFIO_MIG_SPACE_H */
