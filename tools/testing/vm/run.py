@@ -6,6 +6,7 @@ Documentation/testing.rst says what the VM has and what the statuses mean.
 """
 
 import argparse
+import fcntl
 import os
 import re
 import selectors
@@ -26,6 +27,7 @@ CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME")
 STATUS_HUNG = 124
 STATUS_KERNEL = 125     # the kernel warned or died, or the VM did not come up
 RUNS_KEPT = 20
+RUN_AGE = 6 * 3600      # a younger one may still run
 
 # Directories below drivers/ that a machine without hardware can use modules of.
 # depmod reads every module it is shown, and all 4000 would take it seconds.
@@ -85,11 +87,13 @@ def install_modules(run, release, kernel, built):
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         if os.path.exists(os.path.join(source, name)):
             shutil.copy(os.path.join(source, name), base)
-    for directory, _, names in os.walk(built):
-        for name in names:
-            if name.endswith(".ko"):
-                shutil.copy(os.path.join(directory, name),
-                            os.path.join(base, "updates"))
+    with open(built + ".lock", "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)    # not while `make` writes them
+        for directory, _, names in os.walk(built):
+            for name in names:
+                if name.endswith(".ko"):
+                    shutil.copy(os.path.join(directory, name),
+                                os.path.join(base, "updates"))
     subprocess.run(["/sbin/depmod", "-b", root, release], check=True)
 
     # In the VM this covers the directory that the links may lead to: there they
@@ -105,7 +109,9 @@ def make_run_directory():
     base = os.path.join(TOP, "build/vm")
     os.makedirs(base, exist_ok=True)
     for old in sorted(d for d in os.listdir(base) if d != "last")[:-RUNS_KEPT]:
-        shutil.rmtree(os.path.join(base, old), ignore_errors=True)
+        path = os.path.join(base, old)
+        if time.time() - os.lstat(path).st_mtime > RUN_AGE:
+            shutil.rmtree(path, ignore_errors=True)
     name = time.strftime("%Y%m%d-%H%M%S-") + str(os.getpid())
     run = os.path.join(base, name)
     os.mkdir(run)
