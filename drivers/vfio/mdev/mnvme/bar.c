@@ -5,7 +5,6 @@
  * Registers are made of 32-bit words. A 64-bit access is two of them under one
  * hold of the lock. Narrower writes are not allowed by NVMe and do nothing.
  */
-#include <asm/unaligned.h>
 
 #include "mnvme.h"
 

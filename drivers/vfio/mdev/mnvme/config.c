@@ -4,7 +4,6 @@
  *
  * A byte array with a mask of what can be written. All of it migrates.
  */
-#include <asm/unaligned.h>
 
 #include "mnvme.h"
 
@@ -109,7 +108,7 @@ static void mnvme_config_build(u8 *value, u8 *mask)
 
 static u16 mnvme_config_word(const struct mnvme *dev, u32 off)
 {
-	return READ_ONCE(*(const u16 *)(dev->config + off));
+	return get_unaligned_le16(dev->config + off);
 }
 
 static bool mnvme_powered(const struct mnvme *dev)

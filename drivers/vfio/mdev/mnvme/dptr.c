@@ -1,21 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The data pointer of a command: Physical Region Page entries and lists
- * (NVMe 4.3)
+ * The data pointer of a command: guest memory as a row of segments
  */
-#include <linux/math.h>
-
 #include "mnvme.h"
-
-static u32 mnvme_page_size(const struct mnvme *dev)
-{
-	return 1u << dev->page_shift;
-}
-
-static u32 mnvme_page_offset(const struct mnvme *dev, u64 iova)
-{
-	return iova & (mnvme_page_size(dev) - 1);
-}
 
 /**
  * mnvme_dptr_init() - start at the beginning of a command's data
@@ -23,78 +10,27 @@ static u32 mnvme_page_offset(const struct mnvme *dev, u64 iova)
  * @req: the command
  * @len: bytes of the whole transfer, at least 1
  *
- * Reads nothing from the guest.
- *
  * Return: NVMe status.
  */
 u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len)
 {
-	const struct nvme_command *cmd = req->cmd;
-	u64 prp1 = le64_to_cpu(cmd->common.dptr.prp1);
-	u64 prp2 = le64_to_cpu(cmd->common.dptr.prp2);
-	u32 room;
+	u8 psdt = req->cmd->common.flags & NVME_CMD_SGL_ALL;
 
 	d->dev = req->dev;
 	d->left = len;
+	d->seg = 0;
 	d->idx = 0;
 	d->nr = 0;
-	d->list = prp2;
 	d->list_left = 0;
+	d->discard = false;
+	d->sgl_in_use = psdt;
+	if (!psdt)
+		return mnvme_prp_init(d, req);
 
-	/* Identify says that SGLs are not supported. */
-	if (cmd->common.flags & NVME_CMD_SGL_ALL)
+	/* Over PCIe admin commands use PRPs only (NVMe 4.2.1). */
+	if (psdt == NVME_CMD_SGL_ALL || !req->sq->id)
 		return MNVME_BAD_FIELD(req, common.flags);
-
-	if (prp1 & 3) {
-		req->err_loc = offsetof(struct nvme_command, common.dptr.prp1);
-		return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
-	}
-
-	room = mnvme_page_size(req->dev) - mnvme_page_offset(req->dev, prp1);
-	d->iova = prp1;
-	d->seg = min(len, room);
-	if (d->seg == len)
-		return NVME_SC_SUCCESS;
-
-	/* What is left decides whether PRP2 is an entry or points to a list. */
-	req->err_loc = offsetof(struct nvme_command, common.dptr.prp2);
-	if (len - d->seg <= mnvme_page_size(req->dev)) {
-		if (mnvme_page_offset(req->dev, prp2))
-			return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
-		d->cache[0] = cpu_to_le64(prp2);
-		d->nr = 1;
-	} else {
-		if (prp2 & 7)
-			return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
-		room = mnvme_page_size(req->dev) -
-		       mnvme_page_offset(req->dev, prp2);
-		d->list_left = room / sizeof(u64);
-	}
-	req->err_loc = MNVME_NO_LOCATION;
-	return NVME_SC_SUCCESS;
-}
-
-static u16 mnvme_prp_fill(struct mnvme_dptr *d)
-{
-	u32 need = DIV_ROUND_UP(d->left, mnvme_page_size(d->dev));
-	u32 nr = min3(need, d->list_left, (u32)ARRAY_SIZE(d->cache));
-
-	if (mnvme_dma(d->dev, d->list, d->cache, nr * sizeof(u64), false))
-		return NVME_SC_DATA_XFER_ERROR;
-
-	d->list += nr * sizeof(u64);
-	d->list_left -= nr;
-	d->idx = 0;
-	d->nr = nr;
-
-	/* The last entry of a page leads to the rest of the list, if there is one. */
-	if (!d->list_left && need > nr) {
-		d->list = le64_to_cpu(d->cache[--d->nr]);
-		d->list_left = mnvme_page_size(d->dev) / sizeof(u64);
-		if (mnvme_page_offset(d->dev, d->list))
-			return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
-	}
-	return NVME_SC_SUCCESS;
+	return mnvme_sgl_init(d, req);
 }
 
 /**
@@ -108,22 +44,24 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
  */
 u16 mnvme_dptr_next(struct mnvme_dptr *d)
 {
-	u16 status;
-
 	if (d->seg)
 		return NVME_SC_SUCCESS;
+	return d->sgl_in_use ? mnvme_sgl_next(d) : mnvme_prp_next(d);
+}
 
-	/* A page of a list may hold nothing but the pointer to the next one. */
-	while (d->idx == d->nr) {
-		status = mnvme_prp_fill(d);
-		if (status)
-			return status;
-	}
-
-	d->iova = le64_to_cpu(d->cache[d->idx++]);
-	d->seg = min(d->left, mnvme_page_size(d->dev));
-	if (mnvme_page_offset(d->dev, d->iova))
-		return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
+/**
+ * mnvme_dptr_dma() - move bytes of the current segment
+ * @d: where
+ * @buf: kernel buffer
+ * @len: bytes, at most what is left of the segment
+ * @write: to the guest
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_dptr_dma(struct mnvme_dptr *d, void *buf, u32 len, bool write)
+{
+	if (!d->discard && mnvme_dma(d->dev, d->iova, buf, len, write))
+		return NVME_SC_DATA_XFER_ERROR;
 	return NVME_SC_SUCCESS;
 }
 
@@ -147,8 +85,9 @@ u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write)
 			return status;
 
 		n = min(len, d->seg);
-		if (mnvme_dma(d->dev, d->iova, buf, n, write))
-			return NVME_SC_DATA_XFER_ERROR;
+		status = mnvme_dptr_dma(d, buf, n, write);
+		if (status)
+			return status;
 		mnvme_dptr_advance(d, n);
 	}
 	return NVME_SC_SUCCESS;

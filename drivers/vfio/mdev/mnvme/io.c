@@ -65,10 +65,10 @@ static u16 mnvme_read_piece(struct mnvme *dev, struct mnvme_dptr *d,
 {
 	struct page *page = vfio_mig_page_read_begin(&dev->pages, index);
 	void *data = page ? page_address(page) + off : mnvme_zeros();
-	int ret = mnvme_dma(dev, d->iova, data, len, true);
+	u16 status = mnvme_dptr_dma(d, data, len, true);
 
 	vfio_mig_page_read_end(&dev->pages, index);
-	return ret ? NVME_SC_DATA_XFER_ERROR : NVME_SC_SUCCESS;
+	return status;
 }
 
 /* No retry helps while the memory that all devices share is used up. */
@@ -83,13 +83,13 @@ static u16 mnvme_write_piece(struct mnvme *dev, struct mnvme_dptr *d,
 			     pgoff_t index, u32 off, u32 len)
 {
 	struct page *page = vfio_mig_page_write_begin(&dev->pages, index);
-	int ret;
+	u16 status;
 
 	if (IS_ERR(page))
 		return mnvme_alloc_status(page);
-	ret = mnvme_dma(dev, d->iova, page_address(page) + off, len, false);
+	status = mnvme_dptr_dma(d, page_address(page) + off, len, false);
 	vfio_mig_page_write_end(&dev->pages, index);
-	return ret ? NVME_SC_DATA_XFER_ERROR : NVME_SC_SUCCESS;
+	return status;
 }
 
 static u16 mnvme_read_write(struct mnvme_req *req, bool write)

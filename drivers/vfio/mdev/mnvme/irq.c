@@ -19,7 +19,7 @@ void mnvme_irq_init(struct mnvme_irq *irq)
 
 static void mnvme_signal(struct eventfd_ctx *ctx)
 {
-	eventfd_signal(ctx, 1);
+	vfio_mig_signal(ctx);
 }
 
 static bool mnvme_vector_blocked(struct mnvme *dev, u16 v)
@@ -272,34 +272,6 @@ void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val)
 }
 
 /* How many interrupts an index of VFIO_DEVICE_SET_IRQS has; 0 for no such. */
-int mnvme_irq_count(u32 index)
-{
-	switch (index) {
-	case VFIO_PCI_INTX_IRQ_INDEX:
-	case VFIO_PCI_REQ_IRQ_INDEX:
-		return 1;
-	case VFIO_PCI_MSI_IRQ_INDEX:
-		return MNVME_NR_MSI;
-	case VFIO_PCI_MSIX_IRQ_INDEX:
-		return MNVME_NR_VECTORS;
-	default: /* VFIO_PCI_ERR_IRQ_INDEX: no error reporting */
-		return 0;
-	}
-}
-
-int mnvme_irq_info(struct vfio_irq_info *info)
-{
-	int count = mnvme_irq_count(info->index);
-
-	if (!count)
-		return -EINVAL;
-	info->count = count;
-	info->flags = VFIO_IRQ_INFO_EVENTFD;
-	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
-		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-	return 0;
-}
-
 static bool mnvme_irq_bool(const struct vfio_irq_set *hdr, const void *data,
 			   u32 i)
 {
@@ -331,33 +303,42 @@ static int mnvme_set_eventfd(struct mnvme *dev, struct eventfd_ctx **place,
 	return 0;
 }
 
+static int mnvme_vectors_enable(struct mnvme *dev,
+				const struct vfio_irq_set *hdr,
+				const void *data)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	bool first = irq->index == -1;
+	int ret = 0;
+	u32 i;
+
+	/* As with vfio-pci, the other kind is to be disabled first. */
+	if (irq->index != hdr->index && !first)
+		return -EINVAL;
+
+	WRITE_ONCE(irq->index, hdr->index);
+	for (i = 0; !ret && i < hdr->count; i++)
+		ret = mnvme_set_eventfd(dev, &irq->vector[hdr->start + i], data, i);
+	if (ret && first)
+		mnvme_vectors_disable(irq);
+	else
+		mnvme_irq_update(dev);
+	return ret;
+}
+
 static int mnvme_vectors_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 			     const void *data)
 {
 	struct mnvme_irq *irq = &dev->irq;
 	u32 i;
-	int ret;
 
 	if (!hdr->count && (hdr->flags & VFIO_IRQ_SET_DATA_NONE)) {
 		if (irq->index == hdr->index)
 			mnvme_vectors_disable(irq);
 		return 0;
 	}
-
-	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
-		/* As with vfio-pci, the other kind is to be disabled first. */
-		if (irq->index != hdr->index && irq->index != -1)
-			return -EINVAL;
-		WRITE_ONCE(irq->index, hdr->index);
-		for (i = 0; i < hdr->count; i++) {
-			ret = mnvme_set_eventfd(dev, &irq->vector[hdr->start + i],
-						data, i);
-			if (ret)
-				return ret;
-		}
-		mnvme_irq_update(dev);
-		return 0;
-	}
+	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return mnvme_vectors_enable(dev, hdr, data);
 
 	if (irq->index != hdr->index)
 		return -EINVAL;
@@ -457,26 +438,20 @@ int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 		  const void *data)
 {
 	u32 action = hdr->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+	bool intx = hdr->index == VFIO_PCI_INTX_IRQ_INDEX;
 
 	lockdep_assert_held(&dev->lock);
-	switch (hdr->index) {
-	case VFIO_PCI_INTX_IRQ_INDEX:
-		if (action == VFIO_IRQ_SET_ACTION_TRIGGER)
-			return mnvme_intx_set(dev, hdr, data);
+	if (intx && (action == VFIO_IRQ_SET_ACTION_MASK ||
+		     action == VFIO_IRQ_SET_ACTION_UNMASK))
 		return mnvme_intx_mask(dev, hdr, data,
 				       action == VFIO_IRQ_SET_ACTION_MASK);
-	case VFIO_PCI_MSI_IRQ_INDEX:
-	case VFIO_PCI_MSIX_IRQ_INDEX:
-		if (action == VFIO_IRQ_SET_ACTION_TRIGGER)
-			return mnvme_vectors_set(dev, hdr, data);
+	if (action != VFIO_IRQ_SET_ACTION_TRIGGER)
 		return -ENOTTY;
-	case VFIO_PCI_REQ_IRQ_INDEX:
-		if (action == VFIO_IRQ_SET_ACTION_TRIGGER)
-			return mnvme_req_set(dev, hdr, data);
-		return -ENOTTY;
-	default:
-		return -ENOTTY;
-	}
+	if (intx)
+		return mnvme_intx_set(dev, hdr, data);
+	if (hdr->index == VFIO_PCI_REQ_IRQ_INDEX)
+		return mnvme_req_set(dev, hdr, data);
+	return mnvme_vectors_set(dev, hdr, data);
 }
 
 /**

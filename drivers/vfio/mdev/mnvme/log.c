@@ -5,7 +5,6 @@
 #include <linux/ktime.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
-#include <asm/unaligned.h>
 
 #include "mnvme.h"
 

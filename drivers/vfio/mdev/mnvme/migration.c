@@ -123,6 +123,7 @@ int mnvme_migration_init(struct mnvme *dev)
 		.control_max = MNVME_STATE_MAX,
 		.ops = &mnvme_mig_ops,
 		.pages = &dev->pages,
+		.dma_logging = true,
 	};
 
 	dev->mig = vfio_mig_create(&dev->vdev, &desc);

@@ -17,6 +17,7 @@
 #include <linux/spinlock.h>
 #include <linux/uuid.h>
 #include <linux/vfio.h>
+#include <linux/vfio_mig_compat.h>
 #include <linux/vfio_mig_core.h>
 #include <linux/workqueue.h>
 
@@ -52,10 +53,6 @@
 
 #define MNVME_CONFIG_SIZE	256	/* what is kept; above it all reads 0 */
 
-#define MNVME_REGION_MIGRATION	VFIO_PCI_NUM_REGIONS
-#define MNVME_NR_REGIONS	(VFIO_PCI_NUM_REGIONS + 1)
-#define MNVME_REGION_SHIFT	40
-#define MNVME_REGION_MASK	((1ull << MNVME_REGION_SHIFT) - 1)
 
 /* A status that a retry does not change. */
 #define MNVME_DNR(sc)		((sc) | NVME_STATUS_DNR)
@@ -408,8 +405,6 @@ void mnvme_irq_unhold(struct mnvme *dev);
 void mnvme_irq_update(struct mnvme *dev);
 void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq);
 bool mnvme_intx_level(struct mnvme *dev);
-int mnvme_irq_info(struct vfio_irq_info *info);
-int mnvme_irq_count(u32 index);
 int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 		  const void *data);
 void mnvme_irq_request(struct mnvme *dev, unsigned int count);
@@ -441,26 +436,41 @@ bool mnvme_cq_empty(const struct mnvme_cq *cq);
  * @left: bytes of the transfer not consumed yet
  * @iova: guest address of the current segment
  * @seg: bytes left in it; never more than @left
- * @list: guest address of the next entry of the PRP list
- * @list_left: entries from @list to the end of its page
- * @idx: next entry of @cache
- * @nr: entries in @cache
- * @cache: a part of the PRP list
+ * @discard: the current segment is a bit bucket
+ * @sgl_in_use: SGL, not PRP
+ * @to_device: SGL: data goes to the controller
+ * @last_segment: SGL: no segment follows this one
+ * @sgl_left: SGL: descriptors that may still come
+ * @list: guest address of the next entry of the list
+ * @list_left: entries from @list to the end of its page (PRP) or segment (SGL)
+ * @idx: next entry of @prp or @sgl
+ * @nr: entries there
+ * @prp: a part of the PRP list
+ * @sgl: a part of the SGL segment
  */
 struct mnvme_dptr {
 	struct mnvme *dev;
 	u32 left;
 	u64 iova;
 	u32 seg;
+	bool discard;
+	bool sgl_in_use;
+	bool to_device;
+	bool last_segment;
+	u32 sgl_left;
 	u64 list;
 	u32 list_left;
 	u32 idx;
 	u32 nr;
-	__le64 cache[32];
+	union {
+		__le64 prp[32];
+		struct nvme_sgl_desc sgl[16];
+	};
 };
 
 u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len);
 u16 mnvme_dptr_next(struct mnvme_dptr *d);
+u16 mnvme_dptr_dma(struct mnvme_dptr *d, void *buf, u32 len, bool write);
 u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write);
 u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len);
 u16 mnvme_copy_in(struct mnvme_req *req, void *buf, u32 len);
@@ -471,6 +481,14 @@ static inline void mnvme_dptr_advance(struct mnvme_dptr *d, u32 len)
 	d->seg -= len;
 	d->left -= len;
 }
+
+/* prp.c */
+u16 mnvme_prp_init(struct mnvme_dptr *d, struct mnvme_req *req);
+u16 mnvme_prp_next(struct mnvme_dptr *d);
+
+/* sgl.c */
+u16 mnvme_sgl_init(struct mnvme_dptr *d, struct mnvme_req *req);
+u16 mnvme_sgl_next(struct mnvme_dptr *d);
 
 /* io.c */
 u16 mnvme_io_command(struct mnvme_req *req);

@@ -36,7 +36,7 @@ int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write)
 	if (iova + len < iova)
 		return -EFAULT;
 
-	ret = vfio_dma_rw(&dev->vdev, iova, buf, len, write);
+	ret = vfio_mig_dma_rw(dev->mig, iova, buf, len, write);
 	if (!ret || !mm)
 		return ret;
 
@@ -45,7 +45,7 @@ int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write)
 	 * is reached only from a thread without an address space.
 	 */
 	kthread_unuse_mm(mm);
-	ret = vfio_dma_rw(&dev->vdev, iova, buf, len, write);
+	ret = vfio_mig_dma_rw(dev->mig, iova, buf, len, write);
 	kthread_use_mm(mm);
 	return ret;
 }

@@ -43,7 +43,7 @@ static void mnvme_release_dev(struct vfio_device *vdev)
 
 	vfio_mig_pages_destroy(&dev->pages);
 	mnvme_instance_put();
-	vfio_free_device(vdev);
+	vfio_mig_free_device(vdev);
 }
 
 static int mnvme_open_device(struct vfio_device *vdev)
@@ -77,17 +77,28 @@ static void mnvme_close_device(struct vfio_device *vdev)
 	dev->mm = NULL;
 }
 
-static u64 mnvme_region_size(u32 index)
+static int mnvme_set_irqs(struct vfio_device *vdev,
+			  const struct vfio_irq_set *set, const void *data)
 {
-	switch (index) {
-	case VFIO_PCI_BAR0_REGION_INDEX:
-		return MNVME_BAR_SIZE;
-	case VFIO_PCI_CONFIG_REGION_INDEX:
-		return PCI_CFG_SPACE_EXP_SIZE;
-	default:
-		return 0;
-	}
+	struct mnvme *dev = to_mnvme(vdev);
+	int ret;
+
+	mutex_lock(&dev->lock);
+	ret = mnvme_irq_set(dev, set, data);
+	mutex_unlock(&dev->lock);
+	return ret;
 }
+
+/* Registers are trapped, so nothing of this is mapped. */
+static const struct vfio_mig_pci mnvme_pci = {
+	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = MNVME_BAR_SIZE,
+	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_EXP_SIZE,
+	.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX] = 1,
+	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = MNVME_NR_MSI,
+	.nr_irqs[VFIO_PCI_MSIX_IRQ_INDEX] = MNVME_NR_VECTORS,
+	.nr_irqs[VFIO_PCI_REQ_IRQ_INDEX] = 1,
+	.set_irqs = mnvme_set_irqs,
+};
 
 /* One access of 1, 2, 4 or (BAR only) 8 bytes, naturally aligned. */
 static int mnvme_access(struct mnvme *dev, u32 index, u32 off, u8 *buf,
@@ -114,9 +125,10 @@ static size_t mnvme_access_size(u32 index, u64 off, size_t count)
 }
 
 static ssize_t mnvme_rw(struct mnvme *dev, char __user *buf, size_t count,
-			u32 index, u64 off, bool write)
+			u64 index, u64 off, bool write)
 {
-	u64 size = mnvme_region_size(index);
+	u64 size = index < VFIO_PCI_NUM_REGIONS ?
+		   mnvme_pci.region_size[index] : 0;
 	size_t len, done;
 	u8 val[8];
 	int ret;
@@ -142,11 +154,10 @@ static ssize_t mnvme_read(struct vfio_device *vdev, char __user *buf,
 			  size_t count, loff_t *ppos)
 {
 	struct mnvme *dev = to_mnvme(vdev);
-	u32 index = *ppos >> MNVME_REGION_SHIFT;
-	u64 off = *ppos & MNVME_REGION_MASK;
+	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
 	ssize_t ret;
 
-	if (index == MNVME_REGION_MIGRATION)
+	if (index == VFIO_MIG_PCI_REGION)
 		ret = vfio_mig_region_read(dev->mig, buf, count, off);
 	else
 		ret = mnvme_rw(dev, buf, count, index, off, false);
@@ -159,11 +170,10 @@ static ssize_t mnvme_write(struct vfio_device *vdev, const char __user *buf,
 			   size_t count, loff_t *ppos)
 {
 	struct mnvme *dev = to_mnvme(vdev);
-	u32 index = *ppos >> MNVME_REGION_SHIFT;
-	u64 off = *ppos & MNVME_REGION_MASK;
+	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
 	ssize_t ret;
 
-	if (index == MNVME_REGION_MIGRATION)
+	if (index == VFIO_MIG_PCI_REGION)
 		ret = vfio_mig_region_write(dev->mig, buf, count, off);
 	else
 		ret = mnvme_rw(dev, (char __user *)buf, count, index, off, true);
@@ -174,144 +184,25 @@ static ssize_t mnvme_write(struct vfio_device *vdev, const char __user *buf,
 
 static int mnvme_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 {
-	u32 index = vma->vm_pgoff >> (MNVME_REGION_SHIFT - PAGE_SHIFT);
+	u64 index = vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT);
 
-	/* Registers are trapped. */
-	if (index != MNVME_REGION_MIGRATION)
+	if (index != VFIO_MIG_PCI_REGION)
 		return -EINVAL;
 	return vfio_mig_region_mmap(to_mnvme(vdev)->mig, vma);
-}
-
-static long mnvme_get_info(void __user *arg)
-{
-	size_t minsz = offsetofend(struct vfio_device_info, num_irqs);
-	struct vfio_device_info info;
-
-	if (copy_from_user(&info, arg, minsz))
-		return -EFAULT;
-	if (info.argsz < minsz)
-		return -EINVAL;
-
-	info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
-	info.num_regions = MNVME_NR_REGIONS;
-	info.num_irqs = VFIO_PCI_NUM_IRQS;
-	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
-}
-
-/* Puts capabilities after the structure if there is room, else says how much. */
-static long mnvme_copy_region_info(void __user *arg,
-				   struct vfio_region_info *info,
-				   struct vfio_info_cap *caps)
-{
-	u32 argsz = info->argsz;
-
-	if (caps->size) {
-		info->flags |= VFIO_REGION_INFO_FLAG_CAPS;
-		info->argsz = sizeof(*info) + caps->size;
-		info->cap_offset = 0;
-		if (argsz >= info->argsz) {
-			vfio_info_cap_shift(caps, sizeof(*info));
-			if (copy_to_user(arg + sizeof(*info), caps->buf,
-					 caps->size))
-				return -EFAULT;
-			info->cap_offset = sizeof(*info);
-		}
-	}
-	return copy_to_user(arg, info, min_t(size_t, argsz, sizeof(*info))) ?
-	       -EFAULT : 0;
-}
-
-static long mnvme_get_region_info(struct mnvme *dev, void __user *arg)
-{
-	size_t minsz = offsetofend(struct vfio_region_info, offset);
-	struct vfio_info_cap caps = {};
-	struct vfio_region_info info = {};
-	long ret = 0;
-
-	if (copy_from_user(&info, arg, minsz))
-		return -EFAULT;
-	if (info.argsz < minsz || info.index >= MNVME_NR_REGIONS)
-		return -EINVAL;
-
-	info.flags = 0;
-	info.cap_offset = 0;
-	info.size = mnvme_region_size(info.index);
-	if (info.index == MNVME_REGION_MIGRATION)
-		ret = vfio_mig_region_info(dev->mig, &info, &caps);
-	else if (info.size)
-		info.flags = VFIO_REGION_INFO_FLAG_READ |
-			     VFIO_REGION_INFO_FLAG_WRITE;
-	info.offset = (u64)info.index << MNVME_REGION_SHIFT;
-	if (!ret)
-		ret = mnvme_copy_region_info(arg, &info, &caps);
-	kfree(caps.buf);
-	return ret;
-}
-
-static long mnvme_get_irq_info(void __user *arg)
-{
-	size_t minsz = offsetofend(struct vfio_irq_info, count);
-	struct vfio_irq_info info;
-	int ret;
-
-	if (copy_from_user(&info, arg, minsz))
-		return -EFAULT;
-	if (info.argsz < minsz || info.index >= VFIO_PCI_NUM_IRQS)
-		return -EINVAL;
-
-	ret = mnvme_irq_info(&info);
-	if (ret)
-		return ret;
-	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
-}
-
-static long mnvme_set_irqs(struct mnvme *dev, void __user *arg)
-{
-	size_t minsz = offsetofend(struct vfio_irq_set, count);
-	struct vfio_irq_set hdr;
-	void *data = NULL;
-	size_t size;
-	int ret;
-
-	if (copy_from_user(&hdr, arg, minsz))
-		return -EFAULT;
-	ret = vfio_set_irqs_validate_and_prepare(&hdr, mnvme_irq_count(hdr.index),
-						 VFIO_PCI_NUM_IRQS, &size);
-	if (ret)
-		return ret;
-
-	if (size) {
-		data = memdup_user(arg + minsz, size);
-		if (IS_ERR(data))
-			return PTR_ERR(data);
-	}
-	mutex_lock(&dev->lock);
-	ret = mnvme_irq_set(dev, &hdr, data);
-	mutex_unlock(&dev->lock);
-	kfree(data);
-	return ret;
 }
 
 static long mnvme_ioctl(struct vfio_device *vdev, unsigned int cmd,
 			unsigned long arg)
 {
-	struct mnvme *dev = to_mnvme(vdev);
-	void __user *uarg = (void __user *)arg;
+	return vfio_mig_pci_ioctl(to_mnvme(vdev)->mig, &mnvme_pci, cmd, arg);
+}
 
-	switch (cmd) {
-	case VFIO_DEVICE_GET_INFO:
-		return mnvme_get_info(uarg);
-	case VFIO_DEVICE_GET_REGION_INFO:
-		return mnvme_get_region_info(dev, uarg);
-	case VFIO_DEVICE_GET_IRQ_INFO:
-		return mnvme_get_irq_info(uarg);
-	case VFIO_DEVICE_SET_IRQS:
-		return mnvme_set_irqs(dev, uarg);
-	case VFIO_DEVICE_RESET:
-		return vfio_mig_reset(dev->mig);
-	default:
-		return -ENOTTY;
-	}
+static int __maybe_unused mnvme_region_info(struct vfio_device *vdev,
+					    struct vfio_region_info *info,
+					    struct vfio_info_cap *caps)
+{
+	return vfio_mig_pci_region_info(to_mnvme(vdev)->mig, &mnvme_pci, info,
+					caps);
 }
 
 static void mnvme_request(struct vfio_device *vdev, unsigned int count)
@@ -329,5 +220,6 @@ const struct vfio_device_ops mnvme_vfio_ops = {
 	.write = mnvme_write,
 	.mmap = mnvme_mmap,
 	.ioctl = mnvme_ioctl,
+	VFIO_MIG_REGION_INFO_OP(mnvme_region_info)
 	.request = mnvme_request,
 };

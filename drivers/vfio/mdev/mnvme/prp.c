@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Physical Region Page entries and lists (NVMe 4.3)
+ */
+#include <linux/math.h>
+
+#include "mnvme.h"
+
+static u32 mnvme_page_size(const struct mnvme *dev)
+{
+	return 1u << dev->page_shift;
+}
+
+static u32 mnvme_page_offset(const struct mnvme *dev, u64 iova)
+{
+	return iova & (mnvme_page_size(dev) - 1);
+}
+
+static u16 mnvme_bad_prp(struct mnvme_req *req, u16 offset)
+{
+	req->err_loc = offset;
+	return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
+}
+
+/**
+ * mnvme_prp_init() - start with PRP1
+ * @d: with the length of the transfer in @left
+ * @req: the command
+ *
+ * Reads nothing from the guest.
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_prp_init(struct mnvme_dptr *d, struct mnvme_req *req)
+{
+	u64 prp1 = le64_to_cpu(req->cmd->common.dptr.prp1);
+	u64 prp2 = le64_to_cpu(req->cmd->common.dptr.prp2);
+	u32 page = mnvme_page_size(req->dev);
+
+	if (prp1 & 3)
+		return mnvme_bad_prp(req, offsetof(struct nvme_command,
+						   common.dptr.prp1));
+
+	d->iova = prp1;
+	d->seg = min(d->left, page - mnvme_page_offset(req->dev, prp1));
+	if (d->seg == d->left)
+		return NVME_SC_SUCCESS;
+
+	/* What is left decides whether PRP2 is an entry or points to a list. */
+	if (d->left - d->seg <= page) {
+		if (mnvme_page_offset(req->dev, prp2))
+			return mnvme_bad_prp(req, offsetof(struct nvme_command,
+							   common.dptr.prp2));
+		d->prp[0] = cpu_to_le64(prp2);
+		d->nr = 1;
+		return NVME_SC_SUCCESS;
+	}
+
+	if (prp2 & 7)
+		return mnvme_bad_prp(req, offsetof(struct nvme_command,
+						   common.dptr.prp2));
+	d->list = prp2;
+	d->list_left = (page - mnvme_page_offset(req->dev, prp2)) / sizeof(u64);
+	return NVME_SC_SUCCESS;
+}
+
+static u16 mnvme_prp_fill(struct mnvme_dptr *d)
+{
+	u32 need = DIV_ROUND_UP(d->left, mnvme_page_size(d->dev));
+	u32 nr = min3(need, d->list_left, (u32)ARRAY_SIZE(d->prp));
+
+	if (mnvme_dma(d->dev, d->list, d->prp, nr * sizeof(u64), false))
+		return NVME_SC_DATA_XFER_ERROR;
+
+	d->list += nr * sizeof(u64);
+	d->list_left -= nr;
+	d->idx = 0;
+	d->nr = nr;
+
+	/* The last entry of a page leads to the rest of the list, if there is one. */
+	if (!d->list_left && need > nr) {
+		d->list = le64_to_cpu(d->prp[--d->nr]);
+		d->list_left = mnvme_page_size(d->dev) / sizeof(u64);
+		if (mnvme_page_offset(d->dev, d->list))
+			return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
+	}
+	return NVME_SC_SUCCESS;
+}
+
+/**
+ * mnvme_prp_next() - go to the next entry
+ * @d: with bytes left and the current segment used up
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_prp_next(struct mnvme_dptr *d)
+{
+	u16 status;
+
+	/* A page of a list may hold nothing but the pointer to the next one. */
+	while (d->idx == d->nr) {
+		status = mnvme_prp_fill(d);
+		if (status)
+			return status;
+	}
+
+	d->iova = le64_to_cpu(d->prp[d->idx++]);
+	d->seg = min(d->left, mnvme_page_size(d->dev));
+	if (mnvme_page_offset(d->dev, d->iova))
+		return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
+	return NVME_SC_SUCCESS;
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Scatter Gather Lists (NVMe 4.4)
+ */
+#include "mnvme.h"
+
+/* Descriptor type, in the upper half of the identifier. */
+enum {
+	MNVME_SGL_DATA,
+	MNVME_SGL_BIT_BUCKET,
+	MNVME_SGL_SEGMENT,
+	MNVME_SGL_LAST_SEGMENT,
+};
+
+/*
+ * Descriptors that one command may have. More than the largest transfer takes
+ * by the dword; it ends lists that lead back to themselves.
+ */
+#define MNVME_SGL_MAX		(MNVME_XFER_MAX / 4 + 64)
+
+static u8 mnvme_sgl_type(const struct nvme_sgl_desc *desc)
+{
+	return desc->type >> 4;
+}
+
+static u16 mnvme_sgl_data(struct mnvme_dptr *d, const struct nvme_sgl_desc *desc)
+{
+	u32 len = le32_to_cpu(desc->length);
+
+	/* To the controller, a bit bucket has no length. */
+	d->discard = mnvme_sgl_type(desc) == MNVME_SGL_BIT_BUCKET;
+	if (d->discard && d->to_device)
+		len = 0;
+	d->iova = le64_to_cpu(desc->addr);
+	d->seg = min(d->left, len);
+	return NVME_SC_SUCCESS;
+}
+
+static u16 mnvme_sgl_segment(struct mnvme_dptr *d,
+			     const struct nvme_sgl_desc *desc)
+{
+	u32 len = le32_to_cpu(desc->length);
+
+	if (!len || len % sizeof(*desc) || d->last_segment)
+		return MNVME_DNR(NVME_SC_SGL_INVALID_LAST);
+	/* Only the last descriptor of a segment may lead to another. */
+	if (d->idx < d->nr || d->list_left)
+		return MNVME_DNR(NVME_SC_SGL_INVALID_COUNT);
+	d->list = le64_to_cpu(desc->addr);
+	d->list_left = len / sizeof(*desc);
+	d->last_segment = mnvme_sgl_type(desc) == MNVME_SGL_LAST_SEGMENT;
+	return NVME_SC_SUCCESS;
+}
+
+static u16 mnvme_sgl_take(struct mnvme_dptr *d, const struct nvme_sgl_desc *desc)
+{
+	/* The lower half, the subtype: an address is the only one over PCIe. */
+	if (desc->type & 0xf)
+		return MNVME_DNR(NVME_SC_SGL_INVALID_TYPE);
+	if (!d->sgl_left--)
+		return MNVME_DNR(NVME_SC_SGL_INVALID_COUNT);
+
+	switch (mnvme_sgl_type(desc)) {
+	case MNVME_SGL_DATA:
+	case MNVME_SGL_BIT_BUCKET:
+		return mnvme_sgl_data(d, desc);
+	case MNVME_SGL_SEGMENT:
+	case MNVME_SGL_LAST_SEGMENT:
+		return mnvme_sgl_segment(d, desc);
+	default:
+		return MNVME_DNR(NVME_SC_SGL_INVALID_TYPE);
+	}
+}
+
+/**
+ * mnvme_sgl_init() - start with the descriptor in the command
+ * @d: with the length of the transfer in @left
+ * @req: the command
+ *
+ * Reads nothing from the guest.
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_sgl_init(struct mnvme_dptr *d, struct mnvme_req *req)
+{
+	u16 status;
+
+	d->sgl_left = MNVME_SGL_MAX;
+	d->last_segment = false;
+	d->to_device = req->cmd->common.opcode & 1;
+	status = mnvme_sgl_take(d, &req->cmd->common.dptr.sgl);
+	if (status)
+		req->err_loc = offsetof(struct nvme_command, common.dptr.sgl);
+	return status;
+}
+
+static u16 mnvme_sgl_fill(struct mnvme_dptr *d)
+{
+	u32 nr = min_t(u32, d->list_left, ARRAY_SIZE(d->sgl));
+
+	if (!nr)
+		return MNVME_DNR(NVME_SC_SGL_INVALID_DATA);
+	if (mnvme_dma(d->dev, d->list, d->sgl, nr * sizeof(d->sgl[0]), false))
+		return NVME_SC_DATA_XFER_ERROR;
+	d->list += nr * sizeof(d->sgl[0]);
+	d->list_left -= nr;
+	d->idx = 0;
+	d->nr = nr;
+	return NVME_SC_SUCCESS;
+}
+
+/**
+ * mnvme_sgl_next() - go to the next descriptor that has data
+ * @d: with bytes left and the current segment used up
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_sgl_next(struct mnvme_dptr *d)
+{
+	u16 status;
+
+	while (!d->seg) {
+		if (d->idx == d->nr) {
+			status = mnvme_sgl_fill(d);
+			if (status)
+				return status;
+		}
+		status = mnvme_sgl_take(d, &d->sgl[d->idx++]);
+		if (status)
+			return status;
+	}
+	return NVME_SC_SUCCESS;
+}
