@@ -10,8 +10,9 @@ import time
 
 import mdev
 from lab import Lab, Interrupted
-from live import MIB, MigrationError, QMPError, migrate, say
+from live import MIB, MigrationError, migrate, say
 from machine import MachineError
+from qmp import QMPError
 from workload import Workload
 
 

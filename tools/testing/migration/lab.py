@@ -43,12 +43,13 @@ class Lab:
         for machine in self.machines:
             machine.kill()
         if kind is not None:
-            self._show_logs()
+            self.show_logs()
         for device in self.devices:
             device.remove()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _show_logs(self):
+    def show_logs(self):
+        """The ends of the machines' logs, for a person."""
         for machine in self.machines:
             for name in ("qemu.log", "console.log", "trace.log"):
                 path = machine.path(name)

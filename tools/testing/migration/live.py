@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One live migration, and what a person sees of it."""
 
-import sys
 import time
 
-from qmp import QMPError
-
 MIB = 1 << 20
+
+UNLIMITED = 1 << 40
 
 CAPABILITIES = ("return-path", "events")
 
@@ -23,10 +22,7 @@ def say(text):
 
 
 class Migration:
-    """Moves a guest from one machine to another.
-
-    Without a destination machine, uri says where the stream goes.
-    """
+    """Moves a guest from one machine to another."""
 
     def __init__(self, source, destination, quiet=False):
         self.source, self.destination = source, destination
@@ -35,14 +31,18 @@ class Migration:
         self.begun = self.last = time.monotonic()
         self.in_flight = None
 
-    def start(self, uri=None):
-        """Begin; returns while the migration goes on."""
+    def start(self, uri=None, bandwidth=UNLIMITED):
+        """Begin; returns while the migration goes on.
+
+        uri is for a way to the destination that is not the direct one; a
+        bandwidth, in bytes per second, can keep the migration from converging.
+        """
         path = "unix:" + self.destination.path("migration")
         for machine in (self.source, self.destination):
             machine.qmp.execute("migrate-set-capabilities", capabilities=[
                 {"capability": name, "state": True} for name in CAPABILITIES])
         self.source.qmp.execute("migrate-set-parameters",
-                                max_bandwidth=1 << 40)
+                                max_bandwidth=bandwidth)
         self.destination.qmp.execute("migrate-incoming", uri=path)
         self.begun = self.last = time.monotonic()
         self.source.qmp.execute("migrate", uri=uri or path)
@@ -107,15 +107,10 @@ class Migration:
             time.sleep(0.01)
         raise MigrationError("the device does not get to pre-copy")
 
-    def slow(self, bytes_per_second=4 * MIB):
-        """Keep the migration from converging."""
-        self.source.qmp.execute("migrate-set-parameters",
-                                max_bandwidth=bytes_per_second)
-
     def fast(self):
         """Let the migration converge."""
         self.source.qmp.execute("migrate-set-parameters",
-                                max_bandwidth=1 << 40)
+                                max_bandwidth=UNLIMITED)
 
     def finish(self, timeout=180):
         """Wait for success; the guest is at the destination then."""
@@ -124,13 +119,10 @@ class Migration:
             raise MigrationError(
                 f"{info['status']}: {info.get('error-desc', 'no reason given')}"
                 f"; source: {self.source.errors()}; destination: "
-                f"{self._destination_errors()}")
+                f"{self.destination.errors()}")
         self.source.guest.machine = self.destination
         self._wait_running()
         return info
-
-    def _destination_errors(self):
-        return self.destination.errors() if self.destination else "none"
 
     def _wait_running(self):
         end = time.monotonic() + 30
@@ -153,10 +145,3 @@ def migrate(source, destination, quiet=False):
     migration.start()
     return migration, migration.finish()
 
-
-def fail(text):
-    """End the program."""
-    sys.exit(f"migration: {text}")
-
-
-__all__ = ["Migration", "MigrationError", "QMPError", "migrate", "say", "fail"]

@@ -122,7 +122,7 @@ class Guest:
         """The disk's I/Os per second, and how many are in flight."""
         with self.lock:
             recent = [r for r in self.reports[-6:] if len(r[2]) > 8]
-        if len(recent) < 2 or time.monotonic() - recent[-1][0] > 5:
+        if len(recent) < 2 or time.monotonic() - recent[-1][0] > 20:
             return None
         (_, t0, first), (_, t1, last) = recent[-2:]
         done = last[0] + last[4] - first[0] - first[4]
