@@ -212,6 +212,10 @@ struct vfio_mig_pci {
 			const struct vfio_irq_set *set, const void *data);
 };
 
+int vfio_mig_pci_region_info(struct vfio_mig *mig,
+			     const struct vfio_mig_pci *pci,
+			     struct vfio_region_info *info,
+			     struct vfio_info_cap *caps);
 long vfio_mig_pci_ioctl(struct vfio_mig *mig, const struct vfio_mig_pci *pci,
 			unsigned int cmd, unsigned long arg);
 

@@ -19,6 +19,7 @@
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
+#include <linux/vfio_mig_compat.h>
 #include <linux/vfio_mig_core.h>
 
 #define SIZE		SZ_64M		/* of BAR2 */
@@ -90,7 +91,7 @@ static void mscratch_act(struct mscratch *s)
 		s->owed = true;
 	}
 	if (s->owed && s->msi)
-		eventfd_signal(s->msi, 1);
+		vfio_mig_signal(s->msi);
 	s->owed = false;
 }
 
@@ -192,6 +193,7 @@ static const struct vfio_mig_pci mscratch_pci = {
 	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_SIZE,
 	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = 4 * (NR_WORDS - SCRATCH),
 	.region_size[VFIO_PCI_BAR2_REGION_INDEX] = SIZE,
+	.mappable = BIT(VFIO_PCI_BAR2_REGION_INDEX),
 	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = 1,
 	.set_irqs = mscratch_set_irqs,
 };
@@ -257,15 +259,25 @@ static ssize_t mscratch_write(struct vfio_device *vdev, const char __user *buf,
 
 static int mscratch_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 {
-	if (vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT) ==
-	    VFIO_MIG_PCI_REGION)
+	u64 index = vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT);
+
+	if (index == VFIO_MIG_PCI_REGION)
 		return vfio_mig_region_mmap(to_mscratch(vdev)->mig, vma);
+	if (index == VFIO_PCI_BAR2_REGION_INDEX)
+		return vfio_mig_pages_mmap(&to_mscratch(vdev)->pages, vma);
 	return -EINVAL;
 }
 
 static long mscratch_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
 {
 	return vfio_mig_pci_ioctl(to_mscratch(vdev)->mig, &mscratch_pci, cmd, arg);
+}
+
+static int __maybe_unused mscratch_region_info(struct vfio_device *vdev,
+					       struct vfio_region_info *info,
+					       struct vfio_info_cap *caps)
+{
+	return vfio_mig_pci_region_info(to_mscratch(vdev)->mig, &mscratch_pci, info, caps);
 }
 
 static int mscratch_open(struct vfio_device *vdev)
@@ -298,7 +310,7 @@ static int mscratch_init(struct vfio_device *vdev)
 static void mscratch_release(struct vfio_device *vdev)
 {
 	vfio_mig_pages_destroy(&to_mscratch(vdev)->pages);
-	vfio_free_device(vdev);
+	vfio_mig_free_device(vdev);
 }
 
 static const struct vfio_device_ops mscratch_ops = {
@@ -311,6 +323,7 @@ static const struct vfio_device_ops mscratch_ops = {
 	.write = mscratch_write,
 	.mmap = mscratch_mmap,
 	.ioctl = mscratch_ioctl,
+	VFIO_MIG_REGION_INFO_OP(mscratch_region_info)
 };
 
 static int mscratch_probe(struct mdev_device *mdev)

@@ -6,12 +6,12 @@
 #include <linux/kobject.h>
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
+#include <linux/vfio_mig_compat.h>
 #include <linux/vfio_mig_core.h>
 #include <linux/wait.h>
 #include <uapi/linux/vfio_mig_region.h>
 #include <uapi/linux/vfio_mig_stream.h>
 
-#include "compat.h"
 #include "log.h"
 
 struct vfio_mig_data;

@@ -50,31 +50,52 @@ static int put_region_info(void __user *arg, struct vfio_region_info *info,
 	       -EFAULT : 0;
 }
 
+/**
+ * vfio_mig_pci_region_info - describe a region of an emulated PCI function
+ * @mig: the device
+ * @pci: what the function has
+ * @info: has the region's index; the rest is filled in
+ * @caps: capabilities are added here
+ *
+ * Context: &vfio_device_ops.get_region_info_caps, where the kernel has that;
+ * elsewhere vfio_mig_pci_ioctl() serves.
+ * Return: 0, -EINVAL for an index that there is not, or -ENOMEM.
+ */
+int vfio_mig_pci_region_info(struct vfio_mig *mig,
+			     const struct vfio_mig_pci *pci,
+			     struct vfio_region_info *info,
+			     struct vfio_info_cap *caps)
+{
+	if (info->index > VFIO_MIG_PCI_REGION)
+		return -EINVAL;
+
+	info->offset = (u64)info->index << VFIO_MIG_PCI_SHIFT;
+	if (info->index == VFIO_MIG_PCI_REGION)
+		return vfio_mig_region_info(mig, info, caps);
+	info->flags = 0;
+	info->size = pci->region_size[info->index];
+	if (info->size)
+		info->flags |= VFIO_REGION_INFO_FLAG_READ |
+			       VFIO_REGION_INFO_FLAG_WRITE;
+	if (info->size && pci->mappable & BIT(info->index))
+		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_region_info);
+
 static long get_region_info(struct vfio_mig *mig,
 			    const struct vfio_mig_pci *pci, void __user *arg)
 {
 	size_t minsz = offsetofend(struct vfio_region_info, offset);
 	struct vfio_region_info info = {};
 	struct vfio_info_cap caps = {};
-	long ret = 0;
+	long ret;
 
 	if (copy_from_user(&info, arg, minsz))
 		return -EFAULT;
-	if (info.argsz < minsz || info.index > VFIO_MIG_PCI_REGION)
+	if (info.argsz < minsz)
 		return -EINVAL;
-
-	info.flags = 0;
-	info.size = 0;
-	info.offset = (u64)info.index << VFIO_MIG_PCI_SHIFT;
-	if (info.index == VFIO_MIG_PCI_REGION)
-		ret = vfio_mig_region_info(mig, &info, &caps);
-	else
-		info.size = pci->region_size[info.index];
-	if (info.size)
-		info.flags |= VFIO_REGION_INFO_FLAG_READ |
-			      VFIO_REGION_INFO_FLAG_WRITE;
-	if (info.size && pci->mappable & BIT(info.index))
-		info.flags |= VFIO_REGION_INFO_FLAG_MMAP;
+	ret = vfio_mig_pci_region_info(mig, pci, &info, &caps);
 	if (!ret)
 		ret = put_region_info(arg, &info, &caps);
 	kfree(caps.buf);

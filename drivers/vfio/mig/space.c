@@ -14,8 +14,8 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/shmem_fs.h>
+#include <linux/vfio_mig_compat.h>
 
-#include "compat.h"
 #include "space.h"
 
 /**

@@ -3,12 +3,9 @@
 #ifndef VFIO_MIG_SPACE_H
 #define VFIO_MIG_SPACE_H
 
+#include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/types.h>
-
-struct file;
-struct file_operations;
-struct vm_area_struct;
-struct vm_operations_struct;
 
 /**
  * struct vfio_mig_space - what mappings are moved to

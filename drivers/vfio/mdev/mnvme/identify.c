@@ -17,18 +17,18 @@
 /**
  * mnvme_serial() - serial number
  * @dev: the controller
- * @sn: where to; not terminated, padded with spaces as NVMe wants it
- * @len: its size
+ * @sn: where to; not terminated
  *
- * A UUID has 32 digits and the field is 20 characters: the first 20 digits.
+ * A UUID has 32 digits and the field is 20 characters. The first group and the
+ * last are those in which UUIDs that were made one after another differ,
+ * whether by time, at random, or by counting.
  */
-void mnvme_serial(const struct mnvme *dev, char *sn, size_t len)
+void mnvme_serial(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN])
 {
-	char hex[2 * UUID_SIZE + 1];
+	char hex[MNVME_SERIAL_LEN + 1];
 
-	snprintf(hex, sizeof(hex), "%*phN", UUID_SIZE, &dev->id);
-	memset(sn, ' ', len);
-	memcpy(sn, hex, min_t(size_t, len, 2 * UUID_SIZE));
+	snprintf(hex, sizeof(hex), "%4phN%6phN", dev->id.b, dev->id.b + 10);
+	memcpy(sn, hex, MNVME_SERIAL_LEN);
 }
 
 /**
@@ -62,7 +62,7 @@ static void mnvme_identify_ctrl(struct mnvme *dev, void *buf)
 	id->vid = cpu_to_le16(get_unaligned_le16(dev->config + PCI_VENDOR_ID));
 	id->ssvid = cpu_to_le16(get_unaligned_le16(dev->config +
 						   PCI_SUBSYSTEM_VENDOR_ID));
-	mnvme_serial(dev, id->sn, sizeof(id->sn));
+	mnvme_serial(dev, id->sn);
 	mnvme_pad(id->mn, sizeof(id->mn), "mnvme mediated NVMe controller");
 	mnvme_pad(id->fr, sizeof(id->fr), MNVME_FIRMWARE);
 	id->rab = 6;

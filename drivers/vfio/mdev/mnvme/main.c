@@ -169,9 +169,9 @@ ATTRIBUTE_GROUPS(mnvme_parent);
 static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
 {
-	char sn[sizeof_field(struct nvme_id_ctrl, sn)];
+	char sn[MNVME_SERIAL_LEN];
 
-	mnvme_serial(dev_get_drvdata(dev), sn, sizeof(sn));
+	mnvme_serial(dev_get_drvdata(dev), sn);
 	return sysfs_emit(buf, "%.*s\n", (int)sizeof(sn), sn);
 }
 static DEVICE_ATTR_RO(serial);

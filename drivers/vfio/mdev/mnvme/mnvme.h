@@ -499,7 +499,8 @@ u16 mnvme_admin_command(struct mnvme_req *req);
 /* identify.c */
 u16 mnvme_identify(struct mnvme_req *req);
 void mnvme_set_identity(struct mnvme *dev, const guid_t *guid);
-void mnvme_serial(const struct mnvme *dev, char *sn, size_t len);
+#define MNVME_SERIAL_LEN	20
+void mnvme_serial(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN]);
 
 /* features.c */
 void mnvme_features_reset(struct mnvme_features *f);

@@ -1,14 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Differences between the kernels that this builds for, and nothing else */
-#ifndef VFIO_MIG_COMPAT_H
-#define VFIO_MIG_COMPAT_H
+#ifndef _LINUX_VFIO_MIG_COMPAT_H
+#define _LINUX_VFIO_MIG_COMPAT_H
 
+#include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/version.h>
 #include <linux/vfio.h>
 
+#if __has_include(<linux/unaligned.h>)
+#include <linux/unaligned.h>
+#else
+#include <asm/unaligned.h>
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "vfio-mig-core supports Linux 6.1 and later"
+#endif
+
+/* 6.2 has the VFIO core free the device after its release(). */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define vfio_mig_free_device(vdev)	vfio_free_device(vdev)
+#else
+#define vfio_mig_free_device(vdev)	do { } while (0)
+#endif
+
+/* 6.8 took the count away, which had to be 1. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define vfio_mig_signal(eventfd)	eventfd_signal(eventfd, 1)
+#else
+#define vfio_mig_signal(eventfd)	eventfd_signal(eventfd)
+#endif
+
+/* 6.19 made an operation of VFIO_DEVICE_GET_REGION_INFO. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#define VFIO_MIG_REGION_INFO_OP(fn)
+#else
+#define VFIO_MIG_REGION_INFO_OP(fn)	.get_region_info_caps = (fn),
 #endif
 
 /* 6.3 made vm_flags read-only and added the accessors. */
@@ -56,4 +84,4 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 	((state) == VFIO_MIG_PRE_COPY ? VFIO_MIG_RUNNING : (state))
 #endif
 
-#endif /* VFIO_MIG_COMPAT_H */
+#endif /* _LINUX_VFIO_MIG_COMPAT_H */
