@@ -8,7 +8,7 @@
 #include <linux/version.h>
 #include <linux/vfio.h>
 
-#if __has_include(<linux/unaligned.h>)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 #include <linux/unaligned.h>
 #else
 #include <asm/unaligned.h>
@@ -75,13 +75,9 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
  * kernel without it is not told of the states that only v1 can then reach.
  */
 #ifdef VFIO_MIG_GET_PRECOPY_INFO
-#define VFIO_MIG_V2_FLAGS	(VFIO_MIGRATION_STOP_COPY | \
-				 VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY)
-#define vfio_mig_v2_known(state)	(state)
+#define VFIO_MIG_V2_PRE_COPY	VFIO_MIGRATION_PRE_COPY
 #else
-#define VFIO_MIG_V2_FLAGS	(VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P)
-#define vfio_mig_v2_known(state) \
-	((state) == VFIO_MIG_PRE_COPY ? VFIO_MIG_RUNNING : (state))
+#define VFIO_MIG_V2_PRE_COPY	0
 #endif
 
 #endif /* _LINUX_VFIO_MIG_COMPAT_H */

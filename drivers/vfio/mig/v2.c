@@ -17,13 +17,12 @@
 
 static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
 {
-	enum vfio_device_mig_state next;
+	enum vfio_device_mig_state cur, next;
 	int ret;
 
 	while (mig->state != (enum vfio_mig_state)to) {
-		ret = vfio_mig_get_next_state(mig->vdev,
-				(enum vfio_device_mig_state)mig->state, to,
-				&next);
+		cur = (enum vfio_device_mig_state)mig->state;
+		ret = vfio_mig_get_next_state(mig->vdev, cur, to, &next);
 		if (ret)
 			return ret;
 		ret = vfio_mig_enter(mig, (enum vfio_mig_state)next,
@@ -68,7 +67,10 @@ static int v2_get_state(struct vfio_device *vdev,
 	ret = vfio_mig_lock(mig);
 	if (ret)
 		return ret;
-	*state = (enum vfio_device_mig_state)vfio_mig_v2_known(mig->state);
+	*state = (enum vfio_device_mig_state)mig->state;
+	/* v1 can bring about what this kernel's v2 has no name for. */
+	if (mig->state == VFIO_MIG_PRE_COPY && !VFIO_MIG_V2_PRE_COPY)
+		*state = VFIO_DEVICE_STATE_RUNNING;
 	mutex_unlock(&mig->lock);
 	return 0;
 }
@@ -100,5 +102,6 @@ void vfio_mig_v2_offer(struct vfio_mig *mig)
 	mig->v2_ops.migration_get_data_size = v2_get_data_size;
 #endif
 	mig->vdev->mig_ops = &mig->v2_ops;
-	mig->vdev->migration_flags = VFIO_MIG_V2_FLAGS;
+	mig->vdev->migration_flags = VFIO_MIGRATION_STOP_COPY |
+				     VFIO_MIGRATION_P2P | VFIO_MIG_V2_PRE_COPY;
 }
