@@ -224,7 +224,7 @@ def build_initramfs(path, modules, scratch):
             cpio.directory(directory)
         guest = os.path.join(HERE, "guest")
         cpio.file("/init", os.path.join(guest, "init"))
-        for name in ("functions", "workload.fio"):
+        for name in ("functions", "trouble", "workload.fio"):
             cpio.file(f"/etc/{name}", os.path.join(guest, name))
         cpio.file("/bin/busybox", busybox)
         for program in PROGRAMS:

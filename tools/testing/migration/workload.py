@@ -58,7 +58,7 @@ class Workload:
 
     def check_log(self):
         """Complain about trouble in the guest's kernel log."""
-        trouble = self.guest.trouble()
+        trouble = self.guest.check("kernel_trouble")
         if trouble:
             raise MachineError("in the guest's kernel log: " +
                                "; ".join(trouble[:5]))
