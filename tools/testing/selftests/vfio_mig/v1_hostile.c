@@ -5,7 +5,7 @@
  * be saved again.
  *
  * VFIO_MIG_SEED makes the random ones start from that seed, VFIO_MIG_STREAMS
- * sets how many of them there are.
+ * sets how many of them there are, VFIO_MIG_LONG makes them many.
  */
 #include <endian.h>
 #include <string.h>
@@ -15,8 +15,10 @@
 #include "lib/nvme.h"
 #include "lib/stream.h"
 
-#define RANDOM_STREAMS	180000
+#define STREAMS		10000
+#define STREAMS_LONG	200000
 #define IO_EVERY	512	/* of the streams that load */
+#define BITS_SHORT	4000	/* of a payload, if it is not to take long */
 
 FIXTURE(hostile) {
 	struct device dev;
@@ -205,14 +207,15 @@ TEST_F_TIMEOUT(hostile, every_bit_of_the_chunk_headers, 900)
 static void every_bit(struct __test_metadata *_metadata,
 		      FIXTURE_DATA(hostile) *self, int type)
 {
-	unsigned int bit, bits;
+	unsigned int bit, bits, step;
 	struct chunk c;
 	char what[64];
 
 	buffer_copy(&self->s, &self->good);
 	ASSERT_EQ(0, stream_find(&self->s, type, 0, &c));
 	bits = c.length * 8;
-	for (bit = 0; bit < bits; bit++) {
+	step = suite_long() ? 1 : 1 + bits / BITS_SHORT;
+	for (bit = 0; bit < bits; bit += step) {
 		buffer_copy(&self->s, &self->good);
 		ASSERT_EQ(0, stream_find(&self->s, type, 0, &c));
 		((unsigned char *)c.payload)[bit / 8] ^= 1 << bit % 8;
@@ -360,17 +363,12 @@ static void reshape(struct buffer *s)
 		stream_renumber(s);
 }
 
-static unsigned long env(const char *name, unsigned long other)
+TEST_F_TIMEOUT(hostile, random_damage_and_splices, 7200)
 {
-	const char *text = getenv(name);
-
-	return text ? strtoul(text, NULL, 0) : other;
-}
-
-TEST_F_TIMEOUT(hostile, random_damage_and_splices, 1800)
-{
-	unsigned long total = env("VFIO_MIG_STREAMS", RANDOM_STREAMS), n;
-	unsigned int seed = env("VFIO_MIG_SEED", time(NULL));
+	unsigned long total = suite_number("VFIO_MIG_STREAMS", suite_long() ?
+					   STREAMS_LONG : STREAMS);
+	unsigned int seed = suite_number("VFIO_MIG_SEED", time(NULL));
+	unsigned long n;
 	char what[64];
 	int edits;
 

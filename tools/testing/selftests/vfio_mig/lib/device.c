@@ -180,3 +180,19 @@ int device_irq_disable(struct device *dev, __u32 index)
 
 	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &set) ? -errno : 0;
 }
+
+/* A number in the device's sysfs folder, or -ENOENT. */
+long long device_counter(struct device *dev, const char *name)
+{
+	char path[PATH_MAX + 64], text[32] = "";
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dev->path, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return len > 0 ? atoll(text) : -EIO;
+}

@@ -41,6 +41,8 @@ int device_open(struct device *dev, const char *path);
 void device_close(struct device *dev);
 int device_reset(struct device *dev);
 
+long long device_counter(struct device *dev, const char *name);
+
 int device_map(struct device *dev, void *vaddr, __u64 iova, size_t size);
 int device_unmap(struct device *dev, __u64 iova, size_t size);
 

@@ -157,3 +157,17 @@ const char *suite_device_b(void)
 {
 	return device_b;
 }
+
+/* A number from the environment. */
+unsigned long suite_number(const char *name, unsigned long other)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 0) : other;
+}
+
+/* Is it to take long? Else a program is done within a few minutes. */
+int suite_long(void)
+{
+	return suite_number("VFIO_MIG_LONG", 0) != 0;
+}

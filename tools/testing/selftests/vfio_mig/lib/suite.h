@@ -17,6 +17,9 @@ void suite_need_nvme(void);
 void suite_need_mnvme(void);
 void suite_need_b(void);
 
+unsigned long suite_number(const char *name, unsigned long other);
+int suite_long(void);
+
 const char *suite_device(void);
 const char *suite_device_b(void);
 

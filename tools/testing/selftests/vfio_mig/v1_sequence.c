@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A user that breaks the rules at the source: the breach is counted, and the
+ * target refuses what comes of it. And streams between windows of any size.
+ */
+#include <endian.h>
+#include <string.h>
+
+#include "lib/fixture.h"
+#include "lib/mdev.h"
+#include "lib/nvme.h"
+#include "lib/stream.h"
+
+#define DATA	(1U << 20)	/* many times the smallest window */
+
+FIXTURE(breach) {
+	struct device dev;
+	struct v1 v1;
+	struct guest guest;
+	struct nvme nvme;
+	struct buffer stream;
+	long long before;
+};
+
+static void write_data(struct __test_metadata *_metadata, struct device *dev,
+		       struct guest *guest, struct nvme *nvme)
+{
+	void *buf;
+
+	if (nvme_probe(dev))
+		return;
+	ASSERT_RET(0, guest_create(guest, 4 << 20));
+	ASSERT_RET(0, guest_attach(guest, dev));
+	ASSERT_EQ(0, nvme_start(nvme, dev, guest, 1, 16));
+	buf = guest_alloc(guest, DATA);
+	pattern_fill(nvme, buf, 0, DATA / nvme->lba_size, 1);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, DATA / nvme->lba_size,
+			     buf));
+}
+
+FIXTURE_SETUP(breach)
+{
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	write_data(_metadata, &self->dev, &self->guest, &self->nvme);
+	self->before = device_counter(&self->dev, "migration/breaches");
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOP_COPY));
+}
+
+FIXTURE_TEARDOWN(breach)
+{
+	buffer_free(&self->stream);
+	nvme_close(&self->nvme);
+	fixture_close(&self->dev, &self->v1);
+	guest_destroy(&self->guest);
+}
+
+static void check_breaches(struct __test_metadata *_metadata,
+			   FIXTURE_DATA(breach) *self, int more)
+{
+	if (self->before < 0)
+		SKIP(return, "the device has no counter of breaches");
+	EXPECT_EQ(self->before + more,
+		  device_counter(&self->dev, "migration/breaches"));
+}
+
+/* Open an iteration, by data_offset alone. */
+static void open_only(struct __test_metadata *_metadata, struct v1 *v1)
+{
+	__u64 offset;
+
+	ASSERT_RET(0, v1_data_offset(v1, &offset));
+}
+
+static __u64 size_of(struct __test_metadata *_metadata, struct v1 *v1)
+{
+	__u64 size;
+
+	ASSERT_RET(0, v1_data_size(v1, &size));
+	ASSERT_LT(8, size);
+	return size;
+}
+
+static void conclude(struct __test_metadata *_metadata, struct v1 *v1)
+{
+	__u64 pending;
+
+	ASSERT_RET(0, v1_pending(v1, &pending));
+}
+
+TEST_F(breach, concluding_without_data_size)
+{
+	open_only(_metadata, &self->v1);
+	conclude(_metadata, &self->v1);
+	check_breaches(_metadata, self, 1);
+}
+
+TEST_F(breach, concluding_without_data_size_although_mapped)
+{
+	ASSERT_RET(0, v1_map(&self->v1));
+	open_only(_metadata, &self->v1);
+	conclude(_metadata, &self->v1);
+	check_breaches(_metadata, self, 1);
+}
+
+TEST_F(breach, concluding_without_the_data)
+{
+	open_only(_metadata, &self->v1);
+	size_of(_metadata, &self->v1);
+	conclude(_metadata, &self->v1);
+	check_breaches(_metadata, self, 1);
+}
+
+TEST_F(breach, concluding_without_the_last_byte)
+{
+	__u64 size;
+	void *buf;
+
+	open_only(_metadata, &self->v1);
+	size = size_of(_metadata, &self->v1);
+	buf = malloc(size);
+	ASSERT_RET(0, v1_read_data(&self->v1, 0, buf, size - 1));
+	conclude(_metadata, &self->v1);
+	check_breaches(_metadata, self, 1);
+	free(buf);
+}
+
+TEST_F(breach, concluding_without_a_byte_in_the_middle)
+{
+	__u64 size, half;
+	void *buf;
+
+	open_only(_metadata, &self->v1);
+	size = size_of(_metadata, &self->v1);
+	half = size / 2;
+	buf = malloc(size);
+	ASSERT_RET(0, v1_read_data(&self->v1, half + 1, buf, size - half - 1));
+	ASSERT_RET(0, v1_read_data(&self->v1, 0, buf, half));
+	conclude(_metadata, &self->v1);
+	check_breaches(_metadata, self, 1);
+	free(buf);
+}
+
+TEST_F(breach, none_if_all_was_read_in_pieces_of_any_order)
+{
+	unsigned char buf[1000];
+	__u64 size, at, n;
+
+	open_only(_metadata, &self->v1);
+	size = size_of(_metadata, &self->v1);
+	for (at = size; at; at -= n) {
+		n = at < sizeof(buf) ? at : sizeof(buf);
+		ASSERT_RET(0, v1_read_data(&self->v1, at - n, buf, n));
+	}
+	conclude(_metadata, &self->v1);
+	check_breaches(_metadata, self, 0);
+}
+
+TEST_F(breach, none_if_mapped_and_data_size_was_read)
+{
+	ASSERT_RET(0, v1_map(&self->v1));
+	open_only(_metadata, &self->v1);
+	size_of(_metadata, &self->v1);
+	conclude(_metadata, &self->v1);
+	check_breaches(_metadata, self, 0);
+}
+
+TEST_F(breach, none_if_left_open_by_leaving)
+{
+	open_only(_metadata, &self->v1);
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	check_breaches(_metadata, self, 0);
+}
+
+/* It counts as consumed: what opens next is what comes next. */
+TEST_F(breach, the_data_counts_as_consumed_all_the_same)
+{
+	struct buffer first = { 0 };
+	struct chunk a, b;
+
+	ASSERT_LT(0, v1_iteration(&self->v1, &first));
+	conclude(_metadata, &self->v1);
+	open_only(_metadata, &self->v1);
+	conclude(_metadata, &self->v1);
+	ASSERT_LE(0, v1_iteration(&self->v1, &self->stream));
+	if (stream_count(&first, 0) <= 0 || !self->stream.len)
+		SKIP(return, "all there is fits into one iteration");
+	ASSERT_EQ(0, stream_chunk(&first, stream_count(&first, 0) - 1, &a));
+	ASSERT_EQ(0, stream_chunk(&self->stream, 0, &b));
+	EXPECT_LT(le32toh(a.hdr->seq) + 1, le32toh(b.hdr->seq))
+		TH_LOG("what was not read is there again");
+	buffer_free(&first);
+}
+
+/* Collect the stream without iteration number @lost. Returns how many. */
+static int save_without(struct __test_metadata *_metadata, struct v1 *v1,
+			struct buffer *s, int lost)
+{
+	struct buffer one = { 0 };
+	__u64 pending;
+	int n = 0;
+
+	s->len = 0;
+	ASSERT_RET(0, v1_go(v1, V1_STOP_COPY));
+	for (;;) {
+		ASSERT_RET(0, v1_pending(v1, &pending));
+		if (!pending)
+			break;
+		one.len = 0;
+		ASSERT_LT(0, v1_iteration(v1, &one));
+		if (n++ != lost)
+			buffer_append(s, one.data, one.len);
+	}
+	buffer_free(&one);
+	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
+	return n;
+}
+
+TEST_F_TIMEOUT(breach, a_stream_that_lacks_an_iteration_never_loads, 120)
+{
+	struct v1 *v1 = &self->v1;
+	int lost, n, want, ret;
+
+	n = save_without(_metadata, v1, &self->stream, -1);
+	for (lost = 0; lost < n; lost++) {
+		ASSERT_EQ(n, save_without(_metadata, v1, &self->stream, lost));
+		/* Without the last one nothing is out of order: it ends early. */
+		want = lost < n - 1 ? -EILSEQ : -ENODATA;
+		if (!self->stream.len)
+			want = -ENODATA;
+		ret = v1_load(v1, &self->stream, 0);
+		if (!ret)
+			ret = v1_set_state(v1, V1_RUNNING);
+		EXPECT_EQ(want, ret)
+			TH_LOG("without iteration %d of %d: expected %s, saw %s",
+			       lost + 1, n, errname(want), errname(ret));
+		ASSERT_RET(0, device_reset(&self->dev));
+	}
+}
+
+TEST_F(breach, a_refused_stream_is_counted)
+{
+	long long before = device_counter(&self->dev, "migration/refused");
+
+	if (before < 0)
+		SKIP(return, "the device has no counter of refused streams");
+	save_without(_metadata, &self->v1, &self->stream, -1);
+	self->stream.data[0] ^= 1;
+	ASSERT_RET(-EBADMSG, v1_load(&self->v1, &self->stream, 0));
+	EXPECT_EQ(before + 1, device_counter(&self->dev, "migration/refused"));
+}
+
+/* From each window into each, smaller and larger. */
+static const long kibs[] = { 64, 68, 256, 1024, 16384 };
+
+FIXTURE(windows) {
+	struct mdev mdev[ARRAY_SIZE(kibs)];
+	struct device dev[ARRAY_SIZE(kibs)];
+	struct v1 v1[ARRAY_SIZE(kibs)];
+	struct guest guest;
+	struct nvme nvme;
+	struct buffer stream;
+};
+
+FIXTURE_SETUP(windows)
+{
+	long before = mdev_window_kib(0);
+	unsigned int i;
+
+	if (before < 0)
+		return;
+	for (i = 0; i < ARRAY_SIZE(kibs); i++) {
+		mdev_window_kib(kibs[i]);
+		ASSERT_RET(0, mdev_create(&self->mdev[i], "mnvme", "64M"));
+		fixture_open(_metadata, self->mdev[i].path, &self->dev[i],
+			     &self->v1[i]);
+		EXPECT_EQ(kibs[i] * 1024, self->v1[i].window);
+	}
+	mdev_window_kib(before);
+	write_data(_metadata, &self->dev[0], &self->guest, &self->nvme);
+}
+
+FIXTURE_TEARDOWN(windows)
+{
+	unsigned int i;
+
+	buffer_free(&self->stream);
+	nvme_close(&self->nvme);
+	for (i = 0; i < ARRAY_SIZE(kibs) && self->v1[i].dev; i++) {
+		fixture_close(&self->dev[i], &self->v1[i]);
+		mdev_remove(&self->mdev[i]);
+	}
+	guest_destroy(&self->guest);
+}
+
+TEST_F_TIMEOUT(windows, a_stream_loads_into_any_other, 120)
+{
+	struct buffer *s = &self->stream;
+	unsigned int i, j, from = 0;
+	struct pages_total pages;
+	char why[128];
+
+	if (!self->v1[0].dev)
+		SKIP(return, "vfio-mig-core's windows have one size");
+	/* The state goes round: from the first to each, and from there on. */
+	for (i = 0; i < 2 * ARRAY_SIZE(kibs); i++) {
+		j = (i * 3 + 1) % ARRAY_SIZE(kibs);
+		if (j == from)
+			continue;
+		s->len = 0;
+		ASSERT_RET_FOR(0, v1_save(&self->v1[from], s),
+			       "from %ld KiB", kibs[from]);
+		ASSERT_EQ(0, stream_check(s, why, sizeof(why)))
+			TH_LOG("%s", why);
+		ASSERT_EQ(0, stream_pages(s, &pages));
+		EXPECT_EQ(DATA / STREAM_PAGE, pages.data);
+		ASSERT_RET_FOR(0, v1_load(&self->v1[j], s, 0),
+			       "from %ld KiB into %ld KiB", kibs[from],
+			       kibs[j]);
+		ASSERT_RET(0, v1_set_state(&self->v1[from], V1_STOPPED));
+		ASSERT_RET(0, v1_set_state(&self->v1[j], V1_STOPPED));
+		from = j;
+	}
+}
+
+SUITE_MAIN_WINDOW(SUITE_WINDOW_KIB_MIN, suite_need_v1())

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Many threads on one device: no deadlock, no torn value, and nothing seen that
+ * no order of what was done explains.
+ */
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "lib/fixture.h"
+#include "lib/nvme.h"
+#include "lib/poke.h"
+
+#define SECONDS		15
+#define SECONDS_LONG	120
+#define THREADS_MAX	16
+
+struct worker {
+	struct device *dev;
+	struct v1 v1;			/* a copy: each has its own mapping */
+	const struct buffer *good;
+	unsigned int seed;
+	volatile int *stop;
+	unsigned long rounds;
+	char why[160];			/* empty: all was as it may be */
+};
+
+#define wrong(w, fmt, ...)						\
+	snprintf((w)->why, sizeof((w)->why), fmt, ##__VA_ARGS__)
+
+/* What an access may return when somebody else moves the device meanwhile. */
+static bool may_be(int ret)
+{
+	switch (ret) {
+	case 0:
+	case -EINVAL:		/* an arc, or an access, that is not now */
+	case -EILSEQ:		/* two threads feed one stream */
+	case -EBADMSG:
+	case -EPROTONOSUPPORT:
+	case -ENODEV:
+	case -ENODATA:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void states(struct worker *w)
+{
+	static const __u32 to[] = { 0, 1, 2, 3, 4, 1, 2, 3, 1, 6, 7 };
+	__u32 state = to[rand_r(&w->seed) % ARRAY_SIZE(to)];
+	int ret = v1_set_state(&w->v1, state);
+
+	if (!may_be(ret))
+		wrong(w, "writing %u to device_state: %s", state, errname(ret));
+}
+
+static void registers(struct worker *w)
+{
+	__u64 pending, offset, size;
+	long state = v1_get_state(&w->v1);
+
+	if (state < 0 || state > V1_RESUMING)
+		wrong(w, "device_state reads %ld", state);
+	if (v1_pending(&w->v1, &pending) || pending > 1ULL << 40)
+		wrong(w, "pending_bytes reads %#llx", pending);
+	if (v1_data_offset(&w->v1, &offset) ||
+	    (offset && offset != w->v1.data))
+		wrong(w, "data_offset reads %#llx", offset);
+	if (v1_data_size(&w->v1, &size) || size > w->v1.window)
+		wrong(w, "data_size reads %#llx", size);
+}
+
+static void data_section(struct worker *w)
+{
+	unsigned char buf[4096];
+	int ret;
+
+	ret = v1_read_data(&w->v1, rand_r(&w->seed) % 8192, buf, sizeof(buf));
+	if (!may_be(ret))
+		wrong(w, "reading data: %s", errname(ret));
+	memset(buf, 0x3c, sizeof(buf));
+	ret = v1_write_data(&w->v1, rand_r(&w->seed) % 8192, buf, 512);
+	if (!may_be(ret))
+		wrong(w, "writing data: %s", errname(ret));
+}
+
+static void feeder(struct worker *w)
+{
+	size_t at = rand_r(&w->seed) % w->good->len;
+	int ret;
+
+	if (rand_r(&w->seed) % 4) {
+		ret = v1_feed(&w->v1, w->good->data, w->good->len, 0);
+	} else {
+		ret = v1_feed(&w->v1, w->good->data + at, w->good->len - at,
+			      4000);
+	}
+	if (!may_be(ret))
+		wrong(w, "feeding: %s", errname(ret));
+}
+
+static void mapping(struct worker *w)
+{
+	unsigned char byte;
+	__u64 at;
+	int i;
+
+	if (v1_map(&w->v1)) {
+		wrong(w, "mmap failed");
+		return;
+	}
+	for (i = 0; i < 200; i++) {
+		at = rand_r(&w->seed) % w->v1.window;
+		poke_load(w->v1.map + at, &byte);
+		poke_store(w->v1.map + at, byte);
+	}
+	v1_unmap(&w->v1);
+}
+
+static void resets(struct worker *w)
+{
+	struct timespec ts = { .tv_nsec = 3000000 };
+	int ret = device_reset(w->dev);
+
+	if (ret)
+		wrong(w, "reset: %s", errname(ret));
+	nanosleep(&ts, NULL);
+}
+
+static void interrupts(struct worker *w)
+{
+	int fd = eventfd(0, EFD_NONBLOCK), ret;
+
+	ret = device_irq_eventfds(w->dev, VFIO_PCI_MSIX_IRQ_INDEX, &fd, 1);
+	if (!ret)
+		ret = device_irq_disable(w->dev, VFIO_PCI_MSIX_IRQ_INDEX);
+	/* Two of these threads may meet. */
+	if (ret && ret != -EINVAL && ret != -EBUSY)
+		wrong(w, "setting interrupts: %s", errname(ret));
+	close(fd);
+}
+
+/* Registers of the guest's side: all of BAR0, and doorbells for nothing. */
+static void bar0(struct worker *w)
+{
+	struct region bar;
+	__u32 value;
+	int i;
+
+	if (region_open(&bar, w->dev, VFIO_PCI_BAR0_REGION_INDEX) || !bar.size)
+		return;
+	for (i = 0; i < 50; i++) {
+		__u64 at = rand_r(&w->seed) % (bar.size / 4) * 4;
+
+		region_read(&bar, at, &value, sizeof(value));
+		if (rand_r(&w->seed) % 2)
+			region_write(&bar, at, &value, sizeof(value));
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(struct worker *w);
+} kinds[] = {
+	{ "states", states }, { "registers", registers },
+	{ "data section", data_section }, { "feeder", feeder },
+	{ "mapping", mapping }, { "resets", resets },
+	{ "interrupts", interrupts }, { "bar0", bar0 },
+	{ "states", states }, { "registers", registers },
+	{ "mapping", mapping },
+};
+
+struct job {
+	struct worker w;
+	unsigned int kind;
+	pthread_t thread;
+};
+
+static void *work(void *arg)
+{
+	struct job *job = arg;
+
+	while (!*job->w.stop && !job->w.why[0]) {
+		kinds[job->kind].fn(&job->w);
+		job->w.rounds++;
+	}
+	return NULL;
+}
+
+FIXTURE(threads) {
+	struct device dev;
+	struct v1 v1;
+	struct buffer good;
+	struct job jobs[ARRAY_SIZE(kinds)];
+};
+
+FIXTURE_SETUP(threads)
+{
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_RET(0, v1_save(&self->v1, &self->good));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+}
+
+FIXTURE_TEARDOWN(threads)
+{
+	buffer_free(&self->good);
+	fixture_close(&self->dev, &self->v1);
+}
+
+TEST_F_TIMEOUT(threads, on_all_of_a_device_at_once, 600)
+{
+	volatile int stop = 0;
+	struct buffer s = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct job *job = &self->jobs[i];
+
+		job->kind = i;
+		job->w.dev = &self->dev;
+		job->w.v1 = self->v1;
+		job->w.good = &self->good;
+		job->w.seed = i + 1;
+		job->w.stop = &stop;
+		ASSERT_EQ(0, pthread_create(&job->thread, NULL, work, job));
+	}
+	sleep(suite_long() ? SECONDS_LONG : SECONDS);
+	stop = 1;
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct job *job = &self->jobs[i];
+
+		ASSERT_EQ(0, pthread_join(job->thread, NULL));
+		EXPECT_STREQ("", job->w.why);
+		EXPECT_LT(0, job->w.rounds)
+			TH_LOG("%s: did nothing", kinds[i].name);
+		TH_LOG("%s: %lu rounds", kinds[i].name, job->w.rounds);
+	}
+
+	/* And the device is none the worse for it. */
+	ASSERT_RET(0, device_reset(&self->dev));
+	ASSERT_STATE(V1_RUNNING, &self->v1);
+	ASSERT_RET(0, v1_save(&self->v1, &s));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	ASSERT_RET(0, v1_load(&self->v1, &s, 0));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	buffer_free(&s);
+}
+
+SUITE_MAIN_WINDOW(SUITE_WINDOW_KIB_MIN, suite_need_v1())
