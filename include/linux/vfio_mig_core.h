@@ -19,9 +19,11 @@
 #include <linux/wait.h>
 #include <linux/xarray.h>
 
+struct eventfd_ctx;
 struct mem_cgroup;
 struct vfio_mig;
 struct vfio_mig_dirty;
+struct vfio_mig_pci;
 struct vfio_mig_mapping;
 
 /**
@@ -115,7 +117,8 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  * @apply: Replace the state that is not paged by what @prepare returned, and
  *	take over (or free) the object. Cannot fail. Called between @stop and
  *	@run.
- * @discard: Free what @prepare returned; it will not be applied.
+ * @discard: Free what @prepare returned; it will not be applied. NULL where
+ *	kfree() does that.
  *
  * All are called with the library's session mutex held, in a context that may
  * sleep; none may call back into the library, except for the vfio_mig_page_*()
@@ -140,6 +143,7 @@ struct vfio_mig_ops {
  *	VFIO_MIG_STREAM_CONTROL_MAX
  * @ops: the callbacks
  * @pages: the paged state, or NULL
+ * @pci: the PCI function, for vfio_mig_pci_*(), or NULL
  * @dma_logging: all DMA goes through vfio_mig_dma_rw(), so that the library can
  *	log it
  */
@@ -149,6 +153,7 @@ struct vfio_mig_desc {
 	u32 control_max;
 	const struct vfio_mig_ops *ops;
 	struct vfio_mig_pages *pages;
+	const struct vfio_mig_pci *pci;
 	bool dma_logging;
 };
 
@@ -199,24 +204,36 @@ static inline u64 vfio_mig_pci_offset(u64 pos)
 /**
  * struct vfio_mig_pci - what an emulated PCI function has
  * @region_size: size of each region in bytes, 0 for none
- * @mappable: a bit for each region that can be mapped as a whole
+ * @memory: a bit for the region that is &vfio_mig_desc.pages, if one is: the
+ *	library reads, writes and maps it
  * @nr_irqs: number of interrupts of each kind, 0 for none
+ * @access: Read or write @len bytes at @off of any other region: 1, 2, 4 or, in
+ *	a BAR, 8 bytes, naturally aligned and wholly inside. Returns 0 or an error.
  * @set_irqs: VFIO_DEVICE_SET_IRQS. Index, start and count are checked, the data
  *	that the flags announce are there. Returns 0 or an error.
  */
 struct vfio_mig_pci {
 	u64 region_size[VFIO_PCI_NUM_REGIONS];
-	u32 mappable;
+	u32 memory;
 	u32 nr_irqs[VFIO_PCI_NUM_IRQS];
+	int (*access)(struct vfio_device *vdev, u32 index, u64 off, u8 *val,
+		      size_t len, bool write);
 	int (*set_irqs)(struct vfio_device *vdev,
 			const struct vfio_irq_set *set, const void *data);
 };
 
-int vfio_mig_pci_region_info(struct vfio_mig *mig,
-			     const struct vfio_mig_pci *pci,
+ssize_t vfio_mig_pci_read(struct vfio_device *vdev, char __user *buf,
+			  size_t count, loff_t *ppos);
+ssize_t vfio_mig_pci_write(struct vfio_device *vdev, const char __user *buf,
+			   size_t count, loff_t *ppos);
+int vfio_mig_pci_mmap(struct vfio_device *vdev, struct vm_area_struct *vma);
+int vfio_mig_pci_region_info(struct vfio_device *vdev,
 			     struct vfio_region_info *info,
 			     struct vfio_info_cap *caps);
-long vfio_mig_pci_ioctl(struct vfio_mig *mig, const struct vfio_mig_pci *pci,
-			unsigned int cmd, unsigned long arg);
+long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
+			unsigned long arg);
+int vfio_mig_pci_set_eventfd(struct eventfd_ctx **place,
+			     const struct vfio_irq_set *set, const void *data,
+			     u32 i);
 
 #endif /* _LINUX_VFIO_MIG_CORE_H */

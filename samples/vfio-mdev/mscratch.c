@@ -9,9 +9,7 @@
  *   0x8 STATUS    1 after an interrupt was raised, until the guest writes 0
  *   0xc COUNT     interrupts that were raised
  *
- * What this driver has to do for migration is between the two lines that say
- * so, and where it hands accesses of the migration region on. The rest is what
- * any mediated device needs.
+ * What is there for migration alone is between the two lines that say so.
  */
 #include <linux/eventfd.h>
 #include <linux/mdev.h>
@@ -40,14 +38,12 @@ static const struct {
 	[PCI_BASE_ADDRESS_2 / 4] = { PCI_BASE_ADDRESS_MEM_PREFETCH, ~(SIZE - 1) },
 	[PCI_CAPABILITY_LIST / 4] = { MSI },
 	[PCI_INTERRUPT_LINE / 4] = { 0, 0xff },
-	[MSI / 4] = { PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16, PCI_MSI_FLAGS_ENABLE << 16 },
+	[MSI / 4] = { PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16,
+		      PCI_MSI_FLAGS_ENABLE << 16 },
 	[(MSI + PCI_MSI_ADDRESS_LO) / 4] = { 0, ~3 },
 	[(MSI + PCI_MSI_ADDRESS_HI) / 4] = { 0, ~0 },
 	[(MSI + PCI_MSI_DATA_64) / 4] = { 0, 0xffff },
-	[SCRATCH] = { 0, ~0 },
-	[DOORBELL] = { 0, ~0 },
-	[STATUS] = { 0, 1 },
-	[COUNT] = { 0, ~0 },
+	[SCRATCH] = { 0, ~0 }, [DOORBELL] = { 0, ~0 }, [STATUS] = { 0, 1 }, [COUNT] = { 0, ~0 },
 };
 
 struct mscratch {
@@ -57,7 +53,7 @@ struct mscratch {
 	struct vfio_mig_budget budget;
 	struct mutex lock;		/* protects what follows */
 	__le32 word[NR_WORDS];
-	struct eventfd_ctx *msi;
+	struct eventfd_ctx *msi;	/* NULL: the user gave none */
 	bool running;
 	bool owed;			/* an interrupt, once it runs */
 };
@@ -141,11 +137,6 @@ static void *mscratch_prepare(struct vfio_device *vdev, const void *buf, size_t 
 	return ERR_PTR(-EINVAL);
 }
 
-static void mscratch_discard(struct vfio_device *vdev, void *prepared)
-{
-	kfree(prepared);
-}
-
 static void mscratch_apply(struct vfio_device *vdev, void *prepared)
 {
 	struct mscratch *s = to_mscratch(vdev);
@@ -164,121 +155,54 @@ static const struct vfio_mig_ops mscratch_mig_ops = {
 	.save = mscratch_save,
 	.prepare = mscratch_prepare,
 	.apply = mscratch_apply,
-	.discard = mscratch_discard,
 };
 
 /* Migration: up to here */
-/* One MSI vector, whose eventfd the user gives or, by -1 or none, takes back. */
+
+/* Words are read and written byte by byte, whatever the width. */
+static int mscratch_access(struct vfio_device *vdev, u32 index, u64 off, u8 *val,
+			   size_t len, bool write)
+{
+	struct mscratch *s = to_mscratch(vdev);
+	u8 *at = (u8 *)s->word, mask;
+
+	off += index == VFIO_PCI_BAR0_REGION_INDEX ? 4 * SCRATCH : 0;
+	mutex_lock(&s->lock);
+	for (; len; len--, off++, val++) {
+		mask = words[off / 4].mask >> (off % 4 * 8);
+		if (write)
+			at[off] = (at[off] & ~mask) | (*val & mask);
+		else
+			*val = at[off];
+	}
+	mscratch_act(s);
+	mutex_unlock(&s->lock);
+	if (write)
+		vfio_mig_control_changed(s->mig);
+	return 0;
+}
+
 static int mscratch_set_irqs(struct vfio_device *vdev, const struct vfio_irq_set *set,
 			     const void *data)
 {
 	struct mscratch *s = to_mscratch(vdev);
-	struct eventfd_ctx *msi = NULL;
+	int ret;
 
-	if (set->count && !(set->flags & VFIO_IRQ_SET_DATA_EVENTFD))
-		return -EINVAL;
-	if (set->count && *(s32 *)data != -1)
-		msi = eventfd_ctx_fdget(*(s32 *)data);
-	if (IS_ERR(msi))
-		return PTR_ERR(msi);
 	mutex_lock(&s->lock);
-	swap(s->msi, msi);
+	ret = vfio_mig_pci_set_eventfd(&s->msi, set, data, 0);
 	mutex_unlock(&s->lock);
-	if (msi)
-		eventfd_ctx_put(msi);
-	return 0;
+	return ret;
 }
 
 static const struct vfio_mig_pci mscratch_pci = {
 	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_SIZE,
 	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = 4 * (NR_WORDS - SCRATCH),
 	.region_size[VFIO_PCI_BAR2_REGION_INDEX] = SIZE,
-	.mappable = BIT(VFIO_PCI_BAR2_REGION_INDEX),
+	.memory = BIT(VFIO_PCI_BAR2_REGION_INDEX),
 	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = 1,
+	.access = mscratch_access,
 	.set_irqs = mscratch_set_irqs,
 };
-
-/* Where an access is among the words; one that is not gets no bytes. */
-static u64 to_words(u64 index, u64 off, size_t *count)
-{
-	u64 start = index == VFIO_PCI_BAR0_REGION_INDEX ? 4 * SCRATCH : 0;
-	u64 size = index < VFIO_PCI_NUM_REGIONS ? mscratch_pci.region_size[index] : 0;
-
-	*count = min(*count, size - min(size, off));
-	return start + off;
-}
-
-static ssize_t mscratch_read(struct vfio_device *vdev, char __user *buf,
-			     size_t count, loff_t *ppos)
-{
-	struct mscratch *s = to_mscratch(vdev);
-	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
-	__le32 word[NR_WORDS];
-
-	if (index == VFIO_MIG_PCI_REGION)
-		return vfio_mig_region_read(s->mig, buf, count, off);
-	if (index == VFIO_PCI_BAR2_REGION_INDEX)
-		return vfio_mig_pages_read(&s->pages, buf, count, off);
-	off = to_words(index, off, &count);
-	if (!count)
-		return -EINVAL;
-	mutex_lock(&s->lock);
-	memcpy(word, s->word, sizeof(word));
-	mutex_unlock(&s->lock);
-	return copy_to_user(buf, (u8 *)word + off, count) ? -EFAULT : count;
-}
-
-static ssize_t mscratch_write(struct vfio_device *vdev, const char __user *buf,
-			      size_t count, loff_t *ppos)
-{
-	struct mscratch *s = to_mscratch(vdev);
-	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
-	u8 val[sizeof(s->word)], mask, *to = (u8 *)s->word;
-	int i;
-
-	if (index == VFIO_MIG_PCI_REGION)
-		return vfio_mig_region_write(s->mig, buf, count, off);
-	if (index == VFIO_PCI_BAR2_REGION_INDEX)
-		return vfio_mig_pages_write(&s->pages, buf, count, off);
-	off = to_words(index, off, &count);
-	if (!count)
-		return -EINVAL;
-	if (copy_from_user(val, buf, count))
-		return -EFAULT;
-
-	mutex_lock(&s->lock);
-	for (i = 0; i < count; i++, off++) {
-		mask = words[off / 4].mask >> (off % 4 * 8);
-		to[off] = (to[off] & ~mask) | (val[i] & mask);
-	}
-	mscratch_act(s);
-	mutex_unlock(&s->lock);
-	vfio_mig_control_changed(s->mig);
-	return count;
-}
-
-static int mscratch_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
-{
-	u64 index = vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT);
-
-	if (index == VFIO_MIG_PCI_REGION)
-		return vfio_mig_region_mmap(to_mscratch(vdev)->mig, vma);
-	if (index == VFIO_PCI_BAR2_REGION_INDEX)
-		return vfio_mig_pages_mmap(&to_mscratch(vdev)->pages, vma);
-	return -EINVAL;
-}
-
-static long mscratch_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
-{
-	return vfio_mig_pci_ioctl(to_mscratch(vdev)->mig, &mscratch_pci, cmd, arg);
-}
-
-static int __maybe_unused mscratch_region_info(struct vfio_device *vdev,
-					       struct vfio_region_info *info,
-					       struct vfio_info_cap *caps)
-{
-	return vfio_mig_pci_region_info(to_mscratch(vdev)->mig, &mscratch_pci, info, caps);
-}
 
 static int mscratch_open(struct vfio_device *vdev)
 {
@@ -297,54 +221,52 @@ static void mscratch_close(struct vfio_device *vdev)
 	s->msi = NULL;
 }
 
-static int mscratch_init(struct vfio_device *vdev)
-{
-	struct mscratch *s = to_mscratch(vdev);
-
-	mutex_init(&s->lock);
-	/* A load stages as much again beside what is there. */
-	s->budget.limit = 2 * SIZE / PAGE_SIZE;
-	return vfio_mig_pages_init(&s->pages, SIZE / PAGE_SIZE, &s->budget);
-}
-
 static void mscratch_release(struct vfio_device *vdev)
 {
 	vfio_mig_pages_destroy(&to_mscratch(vdev)->pages);
 	vfio_mig_free_device(vdev);
 }
 
+static const struct vfio_mig_desc mscratch_desc = {
+	.type = "mscratch",
+	.control_max = sizeof_field(struct mscratch, word),
+	.ops = &mscratch_mig_ops,
+	.pci = &mscratch_pci,
+};
+
 static const struct vfio_device_ops mscratch_ops = {
 	.name = "mscratch",
-	.init = mscratch_init,
 	.release = mscratch_release,
 	.open_device = mscratch_open,
 	.close_device = mscratch_close,
-	.read = mscratch_read,
-	.write = mscratch_write,
-	.mmap = mscratch_mmap,
-	.ioctl = mscratch_ioctl,
-	VFIO_MIG_REGION_INFO_OP(mscratch_region_info)
+	.read = vfio_mig_pci_read,
+	.write = vfio_mig_pci_write,
+	.mmap = vfio_mig_pci_mmap,
+	.ioctl = vfio_mig_pci_ioctl,
+	VFIO_MIG_REGION_INFO_OP(vfio_mig_pci_region_info)
 };
 
 static int mscratch_probe(struct mdev_device *mdev)
 {
-	struct vfio_mig_desc desc = {
-		.type = "mscratch",
-		.control_max = sizeof_field(struct mscratch, word),
-		.ops = &mscratch_mig_ops,
-	};
+	struct vfio_mig_desc desc = mscratch_desc;
 	struct mscratch *s;
 	int ret;
 
 	s = vfio_alloc_device(mscratch, vdev, &mdev->dev, &mscratch_ops);
 	if (IS_ERR(s))
 		return PTR_ERR(s);
+	dev_set_drvdata(&mdev->dev, s);
+	mutex_init(&s->lock);
+	/* A load is staged beside what is there. */
+	s->budget.limit = 2 * SIZE / PAGE_SIZE;
+	ret = vfio_mig_pages_init(&s->pages, SIZE / PAGE_SIZE, &s->budget);
+	if (ret)
+		goto err_put;
 	desc.pages = &s->pages;
 	s->mig = vfio_mig_create(&s->vdev, &desc);
 	ret = PTR_ERR_OR_ZERO(s->mig);
 	if (ret)
 		goto err_put;
-	dev_set_drvdata(&mdev->dev, s);
 	ret = vfio_register_emulated_iommu_dev(&s->vdev);
 	if (!ret)
 		return 0;
@@ -372,7 +294,7 @@ static struct mdev_driver mscratch_driver = {
 	.remove = mscratch_remove,
 };
 
-static struct mdev_type mscratch_type = { .sysfs_name = "64M", .pretty_name = "64 MiB of memory" };
+static struct mdev_type mscratch_type = { .sysfs_name = "64M" };
 static struct mdev_type *mscratch_types[] = { &mscratch_type };
 static struct mdev_parent mscratch_parent;
 

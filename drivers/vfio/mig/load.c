@@ -178,8 +178,10 @@ static void drop_prepared(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load = mig->load;
 
-	if (load->prepared)
+	if (load->prepared && mig->desc.ops->discard)
 		mig->desc.ops->discard(mig->vdev, load->prepared);
+	else
+		kfree(load->prepared);
 	load->prepared = NULL;
 }
 

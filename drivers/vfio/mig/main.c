@@ -48,7 +48,7 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
 	return strlen(desc->type) < VFIO_MIG_STREAM_TYPE_LEN &&
 	       desc->control_max <= VFIO_MIG_STREAM_CONTROL_MAX &&
 	       ops->stop && ops->run && ops->reset && ops->save &&
-	       ops->prepare && ops->apply && ops->discard;
+	       ops->prepare && ops->apply;
 }
 
 /**

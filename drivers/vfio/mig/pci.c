@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What every emulated PCI function answers to VFIO's ioctls
+ * An emulated PCI function, as VFIO shows it
  *
- * None of it is about migration, but the region of the v1 protocol comes with
- * capabilities, which a driver without it need not know how to hand over.
+ * Little of it is about migration, but the migration region has a place among
+ * the others and comes with capabilities, which is most of what a driver without
+ * migration does not have yet.
  */
+#include <linux/eventfd.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
 #include "mig.h"
+
+/* Such a driver gives the device no other mig_ops than the library's. */
+static struct vfio_mig *to_mig(struct vfio_device *vdev)
+{
+	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
+}
+
+static u64 region_size(struct vfio_mig *mig, u64 index)
+{
+	return index < VFIO_PCI_NUM_REGIONS ?
+	       mig->desc.pci->region_size[index] : 0;
+}
+
+static bool is_memory(struct vfio_mig *mig, u64 index)
+{
+	return region_size(mig, index) && mig->desc.pci->memory & BIT(index);
+}
 
 static long get_info(void __user *arg)
 {
@@ -52,8 +71,7 @@ static int put_region_info(void __user *arg, struct vfio_region_info *info,
 
 /**
  * vfio_mig_pci_region_info - describe a region of an emulated PCI function
- * @mig: the device
- * @pci: what the function has
+ * @vdev: the device
  * @info: has the region's index; the rest is filled in
  * @caps: capabilities are added here
  *
@@ -61,11 +79,12 @@ static int put_region_info(void __user *arg, struct vfio_region_info *info,
  * elsewhere vfio_mig_pci_ioctl() serves.
  * Return: 0, -EINVAL for an index that there is not, or -ENOMEM.
  */
-int vfio_mig_pci_region_info(struct vfio_mig *mig,
-			     const struct vfio_mig_pci *pci,
+int vfio_mig_pci_region_info(struct vfio_device *vdev,
 			     struct vfio_region_info *info,
 			     struct vfio_info_cap *caps)
 {
+	struct vfio_mig *mig = to_mig(vdev);
+
 	if (info->index > VFIO_MIG_PCI_REGION)
 		return -EINVAL;
 
@@ -73,18 +92,17 @@ int vfio_mig_pci_region_info(struct vfio_mig *mig,
 	if (info->index == VFIO_MIG_PCI_REGION)
 		return vfio_mig_region_info(mig, info, caps);
 	info->flags = 0;
-	info->size = pci->region_size[info->index];
+	info->size = region_size(mig, info->index);
 	if (info->size)
 		info->flags |= VFIO_REGION_INFO_FLAG_READ |
 			       VFIO_REGION_INFO_FLAG_WRITE;
-	if (info->size && pci->mappable & BIT(info->index))
+	if (is_memory(mig, info->index))
 		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
 	return 0;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_region_info);
 
-static long get_region_info(struct vfio_mig *mig,
-			    const struct vfio_mig_pci *pci, void __user *arg)
+static long get_region_info(struct vfio_device *vdev, void __user *arg)
 {
 	size_t minsz = offsetofend(struct vfio_region_info, offset);
 	struct vfio_region_info info = {};
@@ -95,7 +113,7 @@ static long get_region_info(struct vfio_mig *mig,
 		return -EFAULT;
 	if (info.argsz < minsz)
 		return -EINVAL;
-	ret = vfio_mig_pci_region_info(mig, pci, &info, &caps);
+	ret = vfio_mig_pci_region_info(vdev, &info, &caps);
 	if (!ret)
 		ret = put_region_info(arg, &info, &caps);
 	kfree(caps.buf);
@@ -120,9 +138,9 @@ static long get_irq_info(const struct vfio_mig_pci *pci, void __user *arg)
 	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
 }
 
-static long set_irqs(struct vfio_mig *mig, const struct vfio_mig_pci *pci,
-		     void __user *arg)
+static long set_irqs(struct vfio_mig *mig, void __user *arg)
 {
+	const struct vfio_mig_pci *pci = mig->desc.pci;
 	size_t minsz = offsetofend(struct vfio_irq_set, count);
 	struct vfio_irq_set set;
 	void *data = NULL;
@@ -150,30 +168,30 @@ static long set_irqs(struct vfio_mig *mig, const struct vfio_mig_pci *pci,
 
 /**
  * vfio_mig_pci_ioctl - answer the ioctls of an emulated PCI function
- * @mig: the device
- * @pci: what the function has
+ * @vdev: the device
  * @cmd: VFIO_DEVICE_GET_INFO, _GET_REGION_INFO, _GET_IRQ_INFO, _SET_IRQS or
  *	_RESET
  * @arg: its argument
  *
- * Context: the vendor driver's &vfio_device_ops.ioctl.
+ * Context: &vfio_device_ops.ioctl.
  * Return: 0, -ENOTTY for any other ioctl, -EINVAL, -EFAULT, -ENOMEM, or what
  * &vfio_mig_pci.set_irqs or vfio_mig_reset() returned.
  */
-long vfio_mig_pci_ioctl(struct vfio_mig *mig, const struct vfio_mig_pci *pci,
-			unsigned int cmd, unsigned long arg)
+long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
+			unsigned long arg)
 {
+	struct vfio_mig *mig = to_mig(vdev);
 	void __user *uarg = (void __user *)arg;
 
 	switch (cmd) {
 	case VFIO_DEVICE_GET_INFO:
 		return get_info(uarg);
 	case VFIO_DEVICE_GET_REGION_INFO:
-		return get_region_info(mig, pci, uarg);
+		return get_region_info(vdev, uarg);
 	case VFIO_DEVICE_GET_IRQ_INFO:
-		return get_irq_info(pci, uarg);
+		return get_irq_info(mig->desc.pci, uarg);
 	case VFIO_DEVICE_SET_IRQS:
-		return set_irqs(mig, pci, uarg);
+		return set_irqs(mig, uarg);
 	case VFIO_DEVICE_RESET:
 		return vfio_mig_reset(mig);
 	default:
@@ -181,3 +199,158 @@ long vfio_mig_pci_ioctl(struct vfio_mig *mig, const struct vfio_mig_pci *pci,
 	}
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_ioctl);
+
+/**
+ * vfio_mig_pci_set_eventfd - take the eventfd that a user gives for an interrupt
+ * @place: where the driver keeps it; NULL there where the user takes it back: by
+ *	-1, or by a count of 0, which is for all
+ * @set: what &vfio_mig_pci.set_irqs got
+ * @data: the same
+ * @i: number of the interrupt, counted from &vfio_irq_set.start
+ *
+ * Context: may sleep. The driver's lock held against whoever signals @place.
+ * Return: 0, -EINVAL where the request is another, or what eventfd_ctx_fdget()
+ * said.
+ */
+int vfio_mig_pci_set_eventfd(struct eventfd_ctx **place,
+			     const struct vfio_irq_set *set, const void *data,
+			     u32 i)
+{
+	bool all = !set->count && set->flags & VFIO_IRQ_SET_DATA_NONE;
+	struct eventfd_ctx *ctx = NULL;
+	const s32 *fd = data;
+
+	if (!(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER))
+		return -EINVAL;
+	if (!all && (i >= set->count ||
+		     !(set->flags & VFIO_IRQ_SET_DATA_EVENTFD)))
+		return -EINVAL;
+	if (!all && fd[i] != -1)
+		ctx = eventfd_ctx_fdget(fd[i]);
+	if (IS_ERR(ctx))
+		return PTR_ERR(ctx);
+	swap(*place, ctx);
+	if (ctx)
+		eventfd_ctx_put(ctx);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_set_eventfd);
+
+/* The widest access that is aligned and stays within what is asked for. */
+static size_t access_len(u64 index, u64 off, size_t count)
+{
+	size_t len = index == VFIO_PCI_CONFIG_REGION_INDEX ? 4 : 8;
+
+	while (len > count || off & (len - 1))
+		len /= 2;
+	return len;
+}
+
+static ssize_t access(struct vfio_mig *mig, u64 index, u64 off, char __user *buf,
+		      size_t count, bool write)
+{
+	const struct vfio_mig_pci *pci = mig->desc.pci;
+	u64 size = region_size(mig, index);
+	size_t len, done;
+	u8 val[8];
+	int ret;
+
+	if (off >= size)
+		return -EINVAL;
+
+	count = min_t(u64, count, size - off);
+	for (done = 0; done < count; done += len) {
+		len = access_len(index, off + done, count - done);
+		if (write && copy_from_user(val, buf + done, len))
+			return -EFAULT;
+		ret = pci->access(mig->vdev, index, off + done, val, len,
+				  write);
+		if (ret)
+			return ret;
+		if (!write && copy_to_user(buf + done, val, len))
+			return -EFAULT;
+	}
+	return done;
+}
+
+/**
+ * vfio_mig_pci_read - read(2) of an emulated PCI function's regions
+ * @vdev: the device
+ * @buf: user buffer
+ * @count: bytes to read
+ * @ppos: where in the device's file
+ *
+ * Context: &vfio_device_ops.read.
+ * Return: the bytes read, fewer than @count at the end of a region only; -EINVAL
+ * for a place where there is nothing, -EFAULT, or what the region's own read
+ * returned: &vfio_mig_pci.access, vfio_mig_pages_read(), vfio_mig_region_read().
+ */
+ssize_t vfio_mig_pci_read(struct vfio_device *vdev, char __user *buf,
+			  size_t count, loff_t *ppos)
+{
+	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
+	struct vfio_mig *mig = to_mig(vdev);
+	ssize_t ret;
+
+	if (index == VFIO_MIG_PCI_REGION)
+		ret = vfio_mig_region_read(mig, buf, count, off);
+	else if (is_memory(mig, index))
+		ret = vfio_mig_pages_read(mig->desc.pages, buf, count, off);
+	else
+		ret = access(mig, index, off, buf, count, false);
+	if (ret > 0)
+		*ppos += ret;
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_read);
+
+/**
+ * vfio_mig_pci_write - write(2) of an emulated PCI function's regions
+ * @vdev: the device
+ * @buf: user buffer
+ * @count: bytes to write
+ * @ppos: where in the device's file
+ *
+ * Context: &vfio_device_ops.write.
+ * Return: as vfio_mig_pci_read().
+ */
+ssize_t vfio_mig_pci_write(struct vfio_device *vdev, const char __user *buf,
+			   size_t count, loff_t *ppos)
+{
+	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
+	struct vfio_mig *mig = to_mig(vdev);
+	ssize_t ret;
+
+	if (index == VFIO_MIG_PCI_REGION)
+		ret = vfio_mig_region_write(mig, buf, count, off);
+	else if (is_memory(mig, index))
+		ret = vfio_mig_pages_write(mig->desc.pages, buf, count, off);
+	else
+		ret = access(mig, index, off, (char __user *)buf, count, true);
+	if (ret > 0)
+		*ppos += ret;
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_write);
+
+/**
+ * vfio_mig_pci_mmap - mmap(2) of an emulated PCI function's regions
+ * @vdev: the device
+ * @vma: the mapping
+ *
+ * Context: &vfio_device_ops.mmap.
+ * Return: 0, -EINVAL for a region that cannot be mapped, or what
+ * vfio_mig_region_mmap() or vfio_mig_pages_mmap() returned.
+ */
+int vfio_mig_pci_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
+{
+	u64 index = vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT);
+	struct vfio_mig *mig = to_mig(vdev);
+
+	if (index == VFIO_MIG_PCI_REGION)
+		return vfio_mig_region_mmap(mig, vma);
+	if (is_memory(mig, index))
+		return vfio_mig_pages_mmap(mig->desc.pages, vma);
+	return -EINVAL;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_mmap);

@@ -123,6 +123,7 @@ int mnvme_migration_init(struct mnvme *dev)
 		.control_max = MNVME_STATE_MAX,
 		.ops = &mnvme_mig_ops,
 		.pages = &dev->pages,
+		.pci = &mnvme_pci,
 		.dma_logging = true,
 	};
 

@@ -53,7 +53,6 @@
 
 #define MNVME_CONFIG_SIZE	256	/* what is kept; above it all reads 0 */
 
-
 /* A status that a retry does not change. */
 #define MNVME_DNR(sc)		((sc) | NVME_STATUS_DNR)
 /* Not a status: the command stays outstanding and has no completion yet. */
@@ -97,7 +96,9 @@ struct mnvme_counters {
  * struct mnvme_sq - a submission queue
  * @dev: the controller
  * @id: queue identifier
- * @work: executes commands; the only user of @head while the queue is live
+ * @work: executes commands
+ * @exec: held while commands are fetched, executed and completed, by @work or
+ *	where the doorbell is written; nobody else uses @head of a live queue
  * @lock: protects @live and @tail, and orders kicks against deletion
  * @live: the queue exists
  * @base: its address in the guest
@@ -106,14 +107,15 @@ struct mnvme_counters {
  * @prio: priority class, kept and not used: arbitration is round robin
  * @head: next entry to execute
  * @tail: what the doorbell was written with
- * @count: statistics; written by @work alone
+ * @count: statistics, written with @exec held
  *
- * The members other than @lock and @tail change only while @work cannot run.
+ * The members other than @tail and @head change only while nothing executes.
  */
 struct mnvme_sq {
 	struct mnvme *dev;
 	u16 id;
 	struct work_struct work;
+	struct mutex exec; /* of head and count */
 	spinlock_t lock; /* of live and tail */
 	bool live;
 	u64 base;
@@ -370,6 +372,7 @@ int mnvme_instance_get(const struct mnvme_type *type);
 void mnvme_instance_put(void);
 
 /* vfio.c */
+extern const struct vfio_mig_pci mnvme_pci;
 extern const struct vfio_device_ops mnvme_vfio_ops;
 
 /* config.c */
@@ -418,6 +421,7 @@ bool mnvme_may_execute(const struct mnvme *dev);
 void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio);
 void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 		     bool ien);
+void mnvme_sq_quiesce(struct mnvme_sq *sq);
 void mnvme_sq_delete(struct mnvme_sq *sq);
 void mnvme_cq_delete(struct mnvme_cq *cq);
 void mnvme_sq_kick(struct mnvme_sq *sq);

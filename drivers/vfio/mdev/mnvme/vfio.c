@@ -89,21 +89,12 @@ static int mnvme_set_irqs(struct vfio_device *vdev,
 	return ret;
 }
 
-/* Registers are trapped, so nothing of this is mapped. */
-static const struct vfio_mig_pci mnvme_pci = {
-	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = MNVME_BAR_SIZE,
-	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_EXP_SIZE,
-	.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX] = 1,
-	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = MNVME_NR_MSI,
-	.nr_irqs[VFIO_PCI_MSIX_IRQ_INDEX] = MNVME_NR_VECTORS,
-	.nr_irqs[VFIO_PCI_REQ_IRQ_INDEX] = 1,
-	.set_irqs = mnvme_set_irqs,
-};
-
 /* One access of 1, 2, 4 or (BAR only) 8 bytes, naturally aligned. */
-static int mnvme_access(struct mnvme *dev, u32 index, u32 off, u8 *buf,
+static int mnvme_access(struct vfio_device *vdev, u32 index, u64 off, u8 *buf,
 			size_t len, bool write)
 {
+	struct mnvme *dev = to_mnvme(vdev);
+
 	if (index == VFIO_PCI_BAR0_REGION_INDEX)
 		return write ? mnvme_bar_write(dev, off, buf, len) :
 			       mnvme_bar_read(dev, off, buf, len);
@@ -114,96 +105,17 @@ static int mnvme_access(struct mnvme *dev, u32 index, u32 off, u8 *buf,
 	return 0;
 }
 
-/* The widest access that is aligned and stays within what is asked for. */
-static size_t mnvme_access_size(u32 index, u64 off, size_t count)
-{
-	size_t len = index == VFIO_PCI_BAR0_REGION_INDEX ? 8 : 4;
-
-	while (len > count || off & (len - 1))
-		len /= 2;
-	return len;
-}
-
-static ssize_t mnvme_rw(struct mnvme *dev, char __user *buf, size_t count,
-			u64 index, u64 off, bool write)
-{
-	u64 size = index < VFIO_PCI_NUM_REGIONS ?
-		   mnvme_pci.region_size[index] : 0;
-	size_t len, done;
-	u8 val[8];
-	int ret;
-
-	if (!size || off >= size)
-		return -EINVAL;
-
-	count = min_t(u64, count, size - off);
-	for (done = 0; done < count; done += len) {
-		len = mnvme_access_size(index, off + done, count - done);
-		if (write && copy_from_user(val, buf + done, len))
-			return -EFAULT;
-		ret = mnvme_access(dev, index, off + done, val, len, write);
-		if (ret)
-			return ret;
-		if (!write && copy_to_user(buf + done, val, len))
-			return -EFAULT;
-	}
-	return done;
-}
-
-static ssize_t mnvme_read(struct vfio_device *vdev, char __user *buf,
-			  size_t count, loff_t *ppos)
-{
-	struct mnvme *dev = to_mnvme(vdev);
-	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
-	ssize_t ret;
-
-	if (index == VFIO_MIG_PCI_REGION)
-		ret = vfio_mig_region_read(dev->mig, buf, count, off);
-	else
-		ret = mnvme_rw(dev, buf, count, index, off, false);
-	if (ret > 0)
-		*ppos += ret;
-	return ret;
-}
-
-static ssize_t mnvme_write(struct vfio_device *vdev, const char __user *buf,
-			   size_t count, loff_t *ppos)
-{
-	struct mnvme *dev = to_mnvme(vdev);
-	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
-	ssize_t ret;
-
-	if (index == VFIO_MIG_PCI_REGION)
-		ret = vfio_mig_region_write(dev->mig, buf, count, off);
-	else
-		ret = mnvme_rw(dev, (char __user *)buf, count, index, off, true);
-	if (ret > 0)
-		*ppos += ret;
-	return ret;
-}
-
-static int mnvme_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
-{
-	u64 index = vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT);
-
-	if (index != VFIO_MIG_PCI_REGION)
-		return -EINVAL;
-	return vfio_mig_region_mmap(to_mnvme(vdev)->mig, vma);
-}
-
-static long mnvme_ioctl(struct vfio_device *vdev, unsigned int cmd,
-			unsigned long arg)
-{
-	return vfio_mig_pci_ioctl(to_mnvme(vdev)->mig, &mnvme_pci, cmd, arg);
-}
-
-static int __maybe_unused mnvme_region_info(struct vfio_device *vdev,
-					    struct vfio_region_info *info,
-					    struct vfio_info_cap *caps)
-{
-	return vfio_mig_pci_region_info(to_mnvme(vdev)->mig, &mnvme_pci, info,
-					caps);
-}
+/* Registers are trapped, so nothing of this is mapped. */
+const struct vfio_mig_pci mnvme_pci = {
+	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = MNVME_BAR_SIZE,
+	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_EXP_SIZE,
+	.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX] = 1,
+	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = MNVME_NR_MSI,
+	.nr_irqs[VFIO_PCI_MSIX_IRQ_INDEX] = MNVME_NR_VECTORS,
+	.nr_irqs[VFIO_PCI_REQ_IRQ_INDEX] = 1,
+	.access = mnvme_access,
+	.set_irqs = mnvme_set_irqs,
+};
 
 static void mnvme_request(struct vfio_device *vdev, unsigned int count)
 {
@@ -216,10 +128,10 @@ const struct vfio_device_ops mnvme_vfio_ops = {
 	.release = mnvme_release_dev,
 	.open_device = mnvme_open_device,
 	.close_device = mnvme_close_device,
-	.read = mnvme_read,
-	.write = mnvme_write,
-	.mmap = mnvme_mmap,
-	.ioctl = mnvme_ioctl,
-	VFIO_MIG_REGION_INFO_OP(mnvme_region_info)
+	.read = vfio_mig_pci_read,
+	.write = vfio_mig_pci_write,
+	.mmap = vfio_mig_pci_mmap,
+	.ioctl = vfio_mig_pci_ioctl,
+	VFIO_MIG_REGION_INFO_OP(vfio_mig_pci_region_info)
 	.request = mnvme_request,
 };
