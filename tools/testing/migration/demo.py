@@ -42,6 +42,10 @@ class Demo:
         say(f"   done: {info['total-time'] / 1000:.1f} s, downtime "
             f"{info['downtime']} ms, device state {pre / MIB:.1f} MiB in "
             f"pre-copy and {stop / MIB:.1f} MiB in the blackout")
+        queued = source.device.queued()
+        if queued is not None:
+            say(f"   {queued} commands were submitted and not fetched when the "
+                "device stopped: they travelled")
         say(f"   the data section: {mapped} buffers, {by_call} bytes of them "
             "read by system call, the rest copied from QEMU's mapping")
         if by_call or not (pre + stop):

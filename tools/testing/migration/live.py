@@ -27,9 +27,8 @@ class Migration:
     def __init__(self, source, destination, quiet=False):
         self.source, self.destination = source, destination
         self.quiet = quiet
-        self.before = source.device.counters() if source.device else {}
+        self.before = source.device.counters()
         self.begun = self.last = time.monotonic()
-        self.in_flight = None
 
     def start(self, uri=None, bandwidth=UNLIMITED):
         """Begin; returns while the migration goes on.
@@ -59,21 +58,17 @@ class Migration:
 
     def show(self, info):
         """A line for the person who watches."""
-        guest, ram = self.source.guest, info.get("ram", {})
+        ram, rate = info.get("ram", {}), self.source.guest.rate()
         parts = [f"{time.monotonic() - self.begun:5.1f} s",
-                 f"{self.source.name} -> {self.destination.name}",
-                 f"{info.get('status', '-'):9}"]
-        if self.source.device:
-            pre, stop = self.sent()
-            parts += [f"device {self.source.device.state()} -> "
-                      f"{self.destination.device.state()}",
-                      f"state {(pre + stop) / MIB:.1f} MiB"]
-        parts += [f"memory {ram.get('transferred', 0) / MIB:.1f} MiB sent, "
-                  f"{ram.get('remaining', 0) / MIB:.1f} left, "
-                  f"{ram.get('dirty-pages-rate', 0)} pages/s dirtied"]
-        rate = guest.rate()
-        if rate:
-            parts.append(f"guest {rate[0]:.0f} I/O/s, {rate[1]} in flight")
+                 f"{info.get('status', 'none'):9}",
+                 f"{self.source.device.state():>13} -> "
+                 f"{self.destination.device.state():8}",
+                 f"state {sum(self.sent()) / MIB:5.1f} MiB",
+                 f"memory {ram.get('transferred', 0) / MIB:5.1f} MiB, "
+                 f"{ram.get('remaining', 0) / MIB:5.1f} left, "
+                 f"{ram.get('dirty-pages-rate', 0):4} pages/s dirtied",
+                 "guest silent" if rate is None else
+                 f"guest {rate:3.0f} I/O/s"]
         say("   " + " | ".join(parts))
 
     def watch(self, until=ENDED, timeout=180, interval=1.0):

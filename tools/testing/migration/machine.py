@@ -118,14 +118,14 @@ class Guest:
         return lines
 
     def rate(self):
-        """The disk's I/Os per second, and how many are in flight."""
+        """The disk's I/Os per second, None where there is no recent report."""
         with self.lock:
             recent = [r for r in self.reports[-6:] if len(r[2]) > 8]
         if len(recent) < 2 or time.monotonic() - recent[-1][0] > 20:
             return None
         (_, t0, first), (_, t1, last) = recent[-2:]
         done = last[0] + last[4] - first[0] - first[4]
-        return (done / (t1 - t0) if t1 > t0 else 0), int(last[8])
+        return done / (t1 - t0) if t1 > t0 else 0.0
 
 
 class Machine:

@@ -50,6 +50,14 @@ class Device:
         """Bytes of namespace that are allocated."""
         return int(_read(os.path.join(self.sysfs, "memory_used")))
 
+    def queued(self):
+        """Commands that the guest submitted and the device did not fetch.
+
+        None where the driver does not tell.
+        """
+        path = os.path.join(self.sysfs, "queued")
+        return int(_read(path)) if os.path.exists(path) else None
+
     def remove(self):
         """Remove the mdev, unless that was done already."""
         if os.path.exists(self.sysfs):

@@ -22,8 +22,7 @@ class Workload:
         self.guest.check("start_work")
         end = time.monotonic() + 90
         while True:
-            rate = self.guest.rate()
-            if rate and rate[0] > 0:
+            if self.guest.rate():
                 return
             if time.monotonic() > end:
                 log = self.guest.call("cat /tmp/failed /tmp/round.err")[1]
