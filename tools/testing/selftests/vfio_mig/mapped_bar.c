@@ -11,13 +11,12 @@
 #include <sys/wait.h>
 
 #include "lib/check.h"
-#include "lib/mdev.h"
 #include "lib/migrate.h"
 #include "lib/poke.h"
+#include "lib/scratch.h"
 #include "lib/stream.h"
 #include "lib/v1.h"
 
-#define PARENT		"mscratch"
 #define WINDOW_KIB	256
 #define PAGE		4096UL
 #define SIZE		(64UL << 20)
@@ -476,28 +475,9 @@ TEST_F_TIMEOUT(busy, the_target_has_what_was_there_at_the_stop, 300)
 	}
 }
 
-static void create_devices(void)
-{
-	long window;
-	int i, ret = 0;
-
-	if (system("modprobe -q " PARENT " 2>/dev/null"))
-		ksft_print_msg("modprobe " PARENT " did not succeed\n");
-	mdev_init();
-	atexit(mdev_sweep);
-	window = mdev_window_kib(WINDOW_KIB);
-	for (i = 0; i < 2 && !ret; i++)
-		ret = mdev_create(&mdev[i], PARENT, "64M");
-	mdev_window_kib(window);
-	if (!ret)
-		return;
-	ksft_print_header();
-	ksft_exit_skip("no " PARENT " device: %s\n", strerror(-ret));
-}
-
 int main(int argc, char **argv)
 {
 	(void)argc;
-	create_devices();
+	scratch_create(mdev, WINDOW_KIB);
 	return test_harness_run(1, argv);
 }
