@@ -114,7 +114,7 @@ static void mnvme_shutdown(struct mnvme *dev)
 
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_OCCUR);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
-		cancel_work_sync(&dev->sq[i].work);
+		mnvme_sq_quiesce(&dev->sq[i]);
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_CMPLT);
 }
 
@@ -157,7 +157,7 @@ void mnvme_stop(struct mnvme *dev)
 	smp_mb(); /* a work that starts after the waits below sees it */
 	cancel_work_sync(&dev->ctrl_work);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
-		cancel_work_sync(&dev->sq[i].work);
+		mnvme_sq_quiesce(&dev->sq[i]);
 	mnvme_irq_hold(dev);
 }
 

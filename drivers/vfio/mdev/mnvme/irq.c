@@ -271,7 +271,6 @@ void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val)
 	spin_unlock(&irq->lock);
 }
 
-/* How many interrupts an index of VFIO_DEVICE_SET_IRQS has; 0 for no such. */
 static bool mnvme_irq_bool(const struct vfio_irq_set *hdr, const void *data,
 			   u32 i)
 {

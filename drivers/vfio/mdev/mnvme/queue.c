@@ -3,8 +3,9 @@
  * Submission and completion queues
  *
  * Each submission queue has a work item of its own, so that queues on different
- * CPUs do not contend. A doorbell only notes the new value and kicks the work,
- * which executes everything that is there.
+ * CPUs do not contend. A doorbell notes the new value and kicks the work, which
+ * executes everything that is there. A single small command is executed on the
+ * spot instead: that takes less time than to wake a thread for it.
  */
 #include <linux/kthread.h>
 #include <linux/mmu_context.h>
@@ -16,6 +17,11 @@
 /* Completions are not held back while more than this many bytes are moved. */
 #define MNVME_BATCH_BYTES	SZ_128K
 
+/* A command that moves no more may be executed where the doorbell is written. */
+#define MNVME_SMALL_BYTES	SZ_16K
+
+#define MNVME_FUSE		(NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND)
+
 /**
  * mnvme_dma() - move bytes between guest memory and a kernel buffer
  * @dev: the controller
@@ -24,7 +30,8 @@
  * @len: bytes
  * @write: to the guest
  *
- * Context: a kernel thread. May sleep.
+ * Context: a kernel thread, or a thread of the process that opened the device.
+ * May sleep.
  * Return: 0 or an errno; some of the bytes may have been moved.
  */
 int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write)
@@ -37,7 +44,7 @@ int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write)
 		return -EFAULT;
 
 	ret = vfio_mig_dma_rw(dev->mig, iova, buf, len, write);
-	if (!ret || !mm)
+	if (!ret || !mm || !(current->flags & PF_KTHREAD))
 		return ret;
 
 	/*
@@ -173,15 +180,10 @@ void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
 		mnvme_irq_raise(dev, cq);
 }
 
-/* Fetches what the doorbell announced, as far as completions will have room. */
-static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
+/* Commands that the doorbell announced, up to the end of the queue's memory. */
+static u32 mnvme_sq_pending(struct mnvme_sq *sq)
 {
-	struct mnvme *dev = sq->dev;
-	struct mnvme_cq *cq = &dev->cq[sq->cqid];
 	u32 nr;
-
-	if (!mnvme_may_execute(dev))
-		return 0;
 
 	spin_lock(&sq->lock);
 	if (!sq->live)
@@ -191,17 +193,30 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 	else
 		nr = sq->size - sq->head;
 	spin_unlock(&sq->lock);
+	return nr;
+}
 
-	nr = min_t(u32, nr, MNVME_BATCH);
-	if (nr)
-		nr = mnvme_cq_reserve(cq, nr);
-	if (!nr)
+static int mnvme_sq_read(struct mnvme_sq *sq, struct nvme_command *cmd, u32 nr)
+{
+	return mnvme_dma(sq->dev, sq->base + (u64)sq->head * sizeof(*cmd), cmd,
+			 nr * sizeof(*cmd), false);
+}
+
+/* Fetches as many commands as there is room for their completions. */
+static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
+{
+	struct mnvme_cq *cq = &sq->dev->cq[sq->cqid];
+	u32 nr;
+
+	if (!mnvme_may_execute(sq->dev))
 		return 0;
 
-	if (mnvme_dma(dev, sq->base + (u64)sq->head * sizeof(*cmd), cmd,
-		      nr * sizeof(*cmd), false)) {
+	nr = min_t(u32, mnvme_sq_pending(sq), MNVME_BATCH);
+	if (nr)
+		nr = mnvme_cq_reserve(cq, nr);
+	if (nr && mnvme_sq_read(sq, cmd, nr)) {
 		mnvme_cq_unreserve(cq, nr);
-		mnvme_fail(dev, "a submission queue is not in guest memory");
+		mnvme_fail(sq->dev, "a submission queue is not in guest memory");
 		return 0;
 	}
 	return nr;
@@ -211,7 +226,7 @@ static u16 mnvme_execute(struct mnvme_req *req)
 {
 	u16 status;
 
-	if (req->cmd->common.flags & (NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND))
+	if (req->cmd->common.flags & MNVME_FUSE)
 		status = MNVME_BAD_FIELD(req, common.flags);
 	else if (req->sq->id)
 		status = mnvme_io_command(req);
@@ -223,6 +238,29 @@ static u16 mnvme_execute(struct mnvme_req *req)
 		status |= NVME_STATUS_MORE;
 	}
 	return status;
+}
+
+static void mnvme_sq_advance(struct mnvme_sq *sq)
+{
+	WRITE_ONCE(sq->head, sq->head + 1 == sq->size ? 0 : sq->head + 1);
+}
+
+static void mnvme_req_init(struct mnvme_req *req, const struct nvme_command *cmd)
+{
+	req->cmd = cmd;
+	req->result = 0;
+	req->err_loc = MNVME_NO_LOCATION;
+	req->err_lba = 0;
+}
+
+static void mnvme_cqe_fill(struct nvme_completion *cqe,
+			   const struct mnvme_req *req, u16 status)
+{
+	cqe->result.u64 = cpu_to_le64(req->result);
+	cqe->sq_head = cpu_to_le16(req->sq->head);
+	cqe->sq_id = cpu_to_le16(req->sq->id);
+	cqe->command_id = req->cmd->common.command_id;
+	cqe->status = cpu_to_le16(status << 1);
 }
 
 /* Executes @nr commands, or fewer if the device is to stop, and completes them. */
@@ -237,23 +275,13 @@ static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 	u16 status;
 
 	for (done = 0; done < nr && mnvme_may_execute(dev); done++) {
-		req.cmd = cmd + done;
-		req.result = 0;
-		req.err_loc = MNVME_NO_LOCATION;
-		req.err_lba = 0;
-		WRITE_ONCE(sq->head, sq->head + 1 == sq->size ? 0 : sq->head + 1);
-
+		mnvme_req_init(&req, cmd + done);
+		mnvme_sq_advance(sq);
 		status = mnvme_execute(&req);
 		if (status == MNVME_NO_COMPLETION)
 			continue;
 
-		cqe[n].result.u64 = cpu_to_le64(req.result);
-		cqe[n].sq_head = cpu_to_le16(sq->head);
-		cqe[n].sq_id = cpu_to_le16(sq->id);
-		cqe[n].command_id = req.cmd->common.command_id;
-		cqe[n].status = cpu_to_le16(status << 1);
-		n++;
-
+		mnvme_cqe_fill(&cqe[n++], &req, status);
 		if (req.bytes >= MNVME_BATCH_BYTES) {
 			mnvme_cq_post(dev, cq, cqe, n);
 			posted += n;
@@ -276,6 +304,7 @@ static void mnvme_sq_execute(struct mnvme_sq *sq)
 	bool busy = false;
 	u32 nr;
 
+	mutex_lock(&sq->exec);
 	while ((nr = mnvme_sq_fetch(sq, cmd))) {
 		mnvme_sq_batch(sq, cmd, nr);
 		busy = true;
@@ -284,6 +313,63 @@ static void mnvme_sq_execute(struct mnvme_sq *sq)
 
 	if (busy)
 		sq->count.busy_ns += ktime_get_ns() - start;
+	mutex_unlock(&sq->exec);
+}
+
+/* Reads and writes of a few pages, which take no longer than to wake a thread. */
+static bool mnvme_is_small(const struct mnvme *dev, const struct nvme_command *cmd)
+{
+	u32 len = (le16_to_cpu(cmd->rw.length) + 1) << dev->type->lba_shift;
+
+	return (cmd->rw.opcode == nvme_cmd_read ||
+		cmd->rw.opcode == nvme_cmd_write) && len <= MNVME_SMALL_BYTES;
+}
+
+/*
+ * Executes the one command there is, with @sq's exec and a place for its
+ * completion taken. Where that fails in a way that may be due to this thread's
+ * address space, nothing was completed, and the work does it again.
+ */
+static bool mnvme_sq_try_one(struct mnvme_sq *sq)
+{
+	struct mnvme_req req = { .dev = sq->dev, .sq = sq };
+	struct nvme_completion cqe;
+	struct nvme_command cmd;
+
+	if (!mnvme_may_execute(sq->dev) || mnvme_sq_pending(sq) != 1)
+		return false;
+	if (mnvme_sq_read(sq, &cmd, 1) || !mnvme_is_small(sq->dev, &cmd))
+		return false;
+
+	mnvme_req_init(&req, &cmd);
+	if ((cmd.common.flags & MNVME_FUSE) || mnvme_io_command(&req))
+		return false;
+
+	mnvme_sq_advance(sq);
+	mnvme_cqe_fill(&cqe, &req, NVME_SC_SUCCESS);
+	mnvme_cq_post(sq->dev, &sq->dev->cq[sq->cqid], &cqe, 1);
+	return true;
+}
+
+/* In the thread that wrote the doorbell. False: the work has to do it. */
+static bool mnvme_sq_execute_here(struct mnvme_sq *sq)
+{
+	struct mnvme_cq *cq = &sq->dev->cq[sq->cqid];
+	u64 start = ktime_get_ns();
+	bool done = false;
+
+	if (!sq->id || current->mm != sq->dev->mm || !mutex_trylock(&sq->exec))
+		return false;
+	if (mnvme_cq_reserve(cq, 1)) {
+		done = mnvme_sq_try_one(sq);
+		if (done)
+			sq->count.busy_ns += ktime_get_ns() - start;
+		else
+			mnvme_cq_unreserve(cq, 1);
+	}
+	mutex_unlock(&sq->exec);
+	/* What came meanwhile found the mutex taken, and kicked the work. */
+	return done;
 }
 
 /*
@@ -339,10 +425,13 @@ void mnvme_queues_init(struct mnvme *dev)
 		sq->id = i;
 		spin_lock_init(&sq->lock);
 		/* Apart, as the admin queue's work waits for the others. */
-		if (i)
+		if (i) {
 			INIT_WORK(&sq->work, mnvme_io_work);
-		else
+			mutex_init(&sq->exec);
+		} else {
 			INIT_WORK(&sq->work, mnvme_admin_work);
+			mutex_init(&sq->exec);
+		}
 
 		cq->id = i;
 		spin_lock_init(&cq->lock);
@@ -380,6 +469,19 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 }
 
 /**
+ * mnvme_sq_quiesce() - wait for the commands that are being executed
+ * @sq: the queue, which may not execute more: mnvme_may_execute() says so, or it
+ *	was marked as not existing
+ */
+void mnvme_sq_quiesce(struct mnvme_sq *sq)
+{
+	cancel_work_sync(&sq->work);
+	/* And for one that is executed where the doorbell was written. */
+	mutex_lock(&sq->exec);
+	mutex_unlock(&sq->exec);
+}
+
+/**
  * mnvme_sq_delete() - end a submission queue
  * @sq: the queue; need not exist
  *
@@ -391,7 +493,7 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 	spin_lock(&sq->lock);
 	sq->live = false;
 	spin_unlock(&sq->lock);
-	cancel_work_sync(&sq->work);
+	mnvme_sq_quiesce(sq);
 	mnvme_fold_counters(sq);
 }
 
@@ -438,11 +540,12 @@ static bool mnvme_sq_doorbell(struct mnvme_sq *sq, u32 val)
 
 	spin_lock(&sq->lock);
 	ok = sq->live && val < sq->size;
-	if (ok) {
+	if (ok)
 		sq->tail = val;
-		__mnvme_sq_kick(sq);
-	}
 	spin_unlock(&sq->lock);
+
+	if (ok && !mnvme_sq_execute_here(sq))
+		mnvme_sq_kick(sq);
 	return ok;
 }
 
@@ -477,8 +580,8 @@ static bool mnvme_cq_doorbell(struct mnvme *dev, struct mnvme_cq *cq, u32 val)
  * @off: offset from the first doorbell
  * @val: what was written
  *
- * Context: any that may take spinlocks. While the device is stopped the value
- * is kept and nothing else happens.
+ * Context: the user's thread, without &mnvme.lock. While the device is stopped
+ * the value is kept and nothing else happens.
  */
 void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
 {
