@@ -2,6 +2,9 @@
 # Builds vfio-mig-core and mnvme out of tree. `make help` lists the targets.
 # kbuild does not read this file: it starts at Kbuild.
 
+ifneq ($(KERNEL),)
+KDIR := $(shell tools/testing/vm/kernel $(KERNEL))/build
+endif
 KDIR ?= $(shell tools/build/kdir)
 RELEASE := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)".*/\1/p' \
 	$(KDIR)/include/generated/utsrelease.h 2>/dev/null)
@@ -16,7 +19,7 @@ endif
 
 # No headers package has the vmlinux that a module's BTF is made from, nor the
 # key that modules are signed with.
-KBUILD = $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
+KBUILD = tools/build/with-tools-of $(KDIR) $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
 	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_SAMPLE_VFIO_MIG_MSCRATCH=m \
 	CONFIG_DEBUG_INFO_BTF_MODULES= \
 	CONFIG_MODULE_SIG_ALL= $(1)
@@ -62,6 +65,7 @@ help:
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
 	@echo '  KDIR=DIR         - kernel to build for (now: $(or $(KDIR),none found))'
+	@echo '  KERNEL=VERSION   - to build for, or to use: Debian'"'"'s 6.1, 6.12 or 7.3'
 	@echo '  V=1              - show the commands'
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 

@@ -75,8 +75,13 @@ fetch_debs() {
 	rm -rf "$debs"
 }
 
-# depends SUITE PACKAGE PATTERN: the first dependency that matches the pattern.
-depends() {
+# all_depends SUITE PACKAGE PATTERN: the dependencies that match the pattern.
+all_depends() {
 	private_apt "$1" apt-cache depends "$2" |
-		sed -n 's/^ *Depends: //p' | grep -E -m 1 -e "$3"
+		sed -n 's/^ *Depends: //p' | grep -E -e "$3"
+}
+
+# depends SUITE PACKAGE PATTERN: the first of them.
+depends() {
+	all_depends "$@" | head -n 1 | grep .
 }
