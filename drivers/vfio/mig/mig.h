@@ -29,6 +29,7 @@ struct vfio_mig_window;
  * @VFIO_MIG_RUNNING_P2P: at rest towards others, still serves accesses; no session
  * @VFIO_MIG_PRE_COPY: running, its state is being saved
  * @VFIO_MIG_PRE_COPY_P2P: as RUNNING_P2P, its state is being saved
+ * @VFIO_MIG_NR_STATES: how many there are
  *
  * The values are those of enum vfio_device_mig_state, of which 6.1 lacks the
  * last two.
@@ -85,6 +86,7 @@ struct vfio_mig_iteration {
  * @VFIO_MIG_RESUME_BYTES: stream bytes taken in
  * @VFIO_MIG_READ_BYTES: data section bytes read by system call, not mapping
  * @VFIO_MIG_PAGES_SENT: pages sent with their data
+ * @VFIO_MIG_NR_COUNTERS: how many there are
  */
 enum vfio_mig_counter {
 	VFIO_MIG_SAVES,
