@@ -12,6 +12,7 @@
 #define MNVME_LPA_EXTENDED	BIT(2)	/* Get Log Page: offset, long lengths */
 #define MNVME_FRMW_1_READ_ONLY	(BIT(0) | 1 << 1)	/* one slot */
 #define MNVME_SGLS		(1 | BIT(16) | BIT(18)) /* bit bucket, excess length */
+#define MNVME_NSFEAT_OPTPERF	BIT(4)	/* NPWG to NOWS are defined */
 #define MNVME_DLFEAT_ZEROES	(1 | BIT(3))	/* zeros; Write Zeroes deallocates */
 
 /**
@@ -104,7 +105,7 @@ static u16 mnvme_identify_ns(struct mnvme_req *req, void *buf)
 	id->nsze = cpu_to_le64(mnvme_nr_blocks(dev));
 	id->ncap = id->nsze;
 	id->nuse = cpu_to_le64(nuse);
-	id->nsfeat = NVME_NS_FEAT_THIN | NVME_NS_FEAT_IO_OPT;
+	id->nsfeat = NVME_NS_FEAT_THIN | MNVME_NSFEAT_OPTPERF;
 	id->dlfeat = MNVME_DLFEAT_ZEROES;
 	/* Memory comes and goes in pages: writes and deallocations of whole ones. */
 	id->npwg = cpu_to_le16((MNVME_NS_PAGE_SIZE >> shift) - 1);
