@@ -21,7 +21,7 @@ endif
 # key that modules are signed with.
 KBUILD = tools/build/with-tools-of $(KDIR) $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
 	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_SAMPLE_VFIO_MIG_MSCRATCH=m \
-	CONFIG_DEBUG_INFO_BTF_MODULES= \
+	CONFIG_DEBUG_INFO_BTF_MODULES= 'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
 	CONFIG_MODULE_SIG_ALL= $(1)
 
 all: modules
