@@ -14,13 +14,17 @@
 
 #define MIB		0x100000ULL
 
-FIXTURE(migrate) {
+struct setting {
 	struct device dev[2];
 	struct v1 v1[2];
 	struct guest guest;
 	struct nvme nvme;
 	unsigned char *buf;	/* of 1 MiB */
 	__u32 mib;		/* blocks in it */
+};
+
+FIXTURE(migrate) {
+	struct setting f;
 };
 
 FIXTURE_VARIANT(migrate) {
@@ -34,32 +38,32 @@ FIXTURE_VARIANT_ADD(migrate, mapped) { .mapped = true };
 /* The guest runs on the first device; nothing of earlier tests is left there. */
 FIXTURE_SETUP(migrate)
 {
-	const char *path[] = { suite_device(), suite_device_b() };
 	int i;
 
-	ASSERT_RET(0, guest_create(&self->guest, 32 << 20));
+	ASSERT_RET(0, guest_create(&self->f.guest, 32 << 20));
 	for (i = 0; i < 2; i++) {
-		fixture_open(_metadata, path[i], &self->dev[i], &self->v1[i]);
-		ASSERT_RET(0, guest_attach(&self->guest, &self->dev[i]));
+		fixture_open(_metadata, i ? suite_device_b() : suite_device(),
+			     &self->f.dev[i], &self->f.v1[i]);
+		ASSERT_RET(0, guest_attach(&self->f.guest, &self->f.dev[i]));
 		if (variant->mapped)
-			ASSERT_RET(0, v1_map(&self->v1[i]));
+			ASSERT_RET(0, v1_map(&self->f.v1[i]));
 	}
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev[0], &self->guest, 2,
+	ASSERT_EQ(0, nvme_start(&self->f.nvme, &self->f.dev[0], &self->f.guest, 2,
 				64));
-	self->buf = guest_alloc(&self->guest, MIB);
-	self->mib = MIB / self->nvme.lba_size;
-	ASSERT_EQ(0, nvme_deallocate(&self->nvme, 0, self->nvme.nr_lbas,
-				     self->buf));
+	self->f.buf = guest_alloc(&self->f.guest, MIB);
+	self->f.mib = MIB / self->f.nvme.lba_size;
+	ASSERT_EQ(0, nvme_deallocate(&self->f.nvme, 0, self->f.nvme.nr_lbas,
+				     self->f.buf));
 }
 
 FIXTURE_TEARDOWN(migrate)
 {
 	int i;
 
-	nvme_close(&self->nvme);
+	nvme_close(&self->f.nvme);
 	for (i = 0; i < 2; i++)
-		fixture_close(&self->dev[i], &self->v1[i]);
-	guest_destroy(&self->guest);
+		fixture_close(&self->f.dev[i], &self->f.v1[i]);
+	guest_destroy(&self->f.guest);
 }
 
 /* Places in the namespace, in MiB: its start, its end and some between. */
@@ -75,7 +79,7 @@ static __u64 place(struct nvme *nvme, __u32 mib, int i)
 #define PLACES	5
 
 static void write_all(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(migrate) *self, __u32 when)
+		      struct setting *self, __u32 when)
 {
 	struct nvme *nvme = &self->nvme;
 	int i;
@@ -96,7 +100,7 @@ static bool zeros(const unsigned char *at, size_t len)
 
 /* The whole namespace: what was written, and zeros between. */
 static void check_all(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(migrate) *self, __u32 when)
+		      struct setting *self, __u32 when)
 {
 	struct nvme *nvme = &self->nvme;
 	__u64 lba;
@@ -122,7 +126,7 @@ static void check_all(struct __test_metadata *_metadata,
 
 /* The guest goes on where its device's state went. */
 static void move_guest(struct __test_metadata *_metadata,
-		       FIXTURE_DATA(migrate) *self, int to)
+		       struct setting *self, int to)
 {
 	ASSERT_RET(0, migrate(&self->v1[!to], &self->v1[to]));
 	ASSERT_RET(0, nvme_adopt(&self->nvme, &self->dev[to]));
@@ -131,96 +135,96 @@ static void move_guest(struct __test_metadata *_metadata,
 
 TEST_F_TIMEOUT(migrate, every_block_arrives, 300)
 {
-	write_all(_metadata, self, 1);
-	move_guest(_metadata, self, 1);
-	check_all(_metadata, self, 1);
+	write_all(_metadata, &self->f, 1);
+	move_guest(_metadata, &self->f, 1);
+	check_all(_metadata, &self->f, 1);
 }
 
 /* The old device still has what it had when the guest left it. */
 TEST_F_TIMEOUT(migrate, A_to_B_to_A_with_writes_between, 300)
 {
-	write_all(_metadata, self, 1);
-	move_guest(_metadata, self, 1);
-	check_all(_metadata, self, 1);
-	write_all(_metadata, self, 2);
-	move_guest(_metadata, self, 0);
-	check_all(_metadata, self, 2);
-	write_all(_metadata, self, 3);
-	move_guest(_metadata, self, 1);
-	check_all(_metadata, self, 3);
+	write_all(_metadata, &self->f, 1);
+	move_guest(_metadata, &self->f, 1);
+	check_all(_metadata, &self->f, 1);
+	write_all(_metadata, &self->f, 2);
+	move_guest(_metadata, &self->f, 0);
+	check_all(_metadata, &self->f, 2);
+	write_all(_metadata, &self->f, 3);
+	move_guest(_metadata, &self->f, 1);
+	check_all(_metadata, &self->f, 3);
 }
 
 TEST_F_TIMEOUT(migrate, what_was_deallocated_reads_as_zeros_there_too, 300)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	__u64 lba = nvme->nr_lbas / 4;
 
 	/* Both devices have data there, and then the guest's has none. */
-	write_all(_metadata, self, 1);
-	pattern_fill(nvme, self->buf, lba, self->mib, 1);
-	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->mib, self->buf));
-	move_guest(_metadata, self, 1);
-	ASSERT_EQ(0, nvme_deallocate(nvme, lba, self->mib, self->buf));
-	move_guest(_metadata, self, 0);
-	check_all(_metadata, self, 1);
+	write_all(_metadata, &self->f, 1);
+	pattern_fill(nvme, self->f.buf, lba, self->f.mib, 1);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->f.mib, self->f.buf));
+	move_guest(_metadata, &self->f, 1);
+	ASSERT_EQ(0, nvme_deallocate(nvme, lba, self->f.mib, self->f.buf));
+	move_guest(_metadata, &self->f, 0);
+	check_all(_metadata, &self->f, 1);
 }
 
 TEST_F_TIMEOUT(migrate, what_was_zeroed_in_pre_copy_reads_as_zeros, 300)
 {
-	struct migration m = { .from = &self->v1[0], .to = &self->v1[1] };
-	struct nvme *nvme = &self->nvme;
+	struct migration m = { .from = &self->f.v1[0], .to = &self->f.v1[1] };
+	struct nvme *nvme = &self->f.nvme;
 	__u64 lba = nvme->nr_lbas / 4;
 
-	write_all(_metadata, self, 1);
-	pattern_fill(nvme, self->buf, lba, self->mib, 1);
-	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->mib, self->buf));
+	write_all(_metadata, &self->f, 1);
+	pattern_fill(nvme, self->f.buf, lba, self->f.mib, 1);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->f.mib, self->f.buf));
 	ASSERT_RET(0, migration_begin(&m));
 	ASSERT_RET(0, migration_precopy(&m, 0));
 	/* One half by each way to get rid of data. */
-	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE_ZEROES, lba, self->mib / 2,
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE_ZEROES, lba, self->f.mib / 2,
 			     NULL));
-	ASSERT_EQ(0, nvme_deallocate(nvme, lba + self->mib / 2, self->mib / 2,
-				     self->buf));
+	ASSERT_EQ(0, nvme_deallocate(nvme, lba + self->f.mib / 2, self->f.mib / 2,
+				     self->f.buf));
 	ASSERT_RET(0, migration_blackout(&m));
 	ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 	migration_free(&m);
-	ASSERT_RET(0, nvme_adopt(nvme, &self->dev[1]));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_RUNNING));
-	check_all(_metadata, self, 1);
+	ASSERT_RET(0, nvme_adopt(nvme, &self->f.dev[1]));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
+	check_all(_metadata, &self->f, 1);
 }
 
 /* Whatever is written while pre-copy goes on is sent again. */
 TEST_F_TIMEOUT(migrate, writes_in_pre_copy_arrive, 300)
 {
-	struct migration m = { .from = &self->v1[0], .to = &self->v1[1] };
+	struct migration m = { .from = &self->f.v1[0], .to = &self->f.v1[1] };
 	__u32 when;
 
-	write_all(_metadata, self, 1);
+	write_all(_metadata, &self->f, 1);
 	ASSERT_RET(0, migration_begin(&m));
 	for (when = 2; when < 6; when++) {
 		ASSERT_RET(0, migration_precopy(&m, 1));
-		write_all(_metadata, self, when);
+		write_all(_metadata, &self->f, when);
 	}
 	ASSERT_RET(0, migration_blackout(&m));
 	ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 	migration_free(&m);
-	ASSERT_RET(0, nvme_adopt(&self->nvme, &self->dev[1]));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_RUNNING));
-	check_all(_metadata, self, 5);
+	ASSERT_RET(0, nvme_adopt(&self->f.nvme, &self->f.dev[1]));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
+	check_all(_metadata, &self->f, 5);
 }
 
 /* An open iteration is what it was, while the device writes to the same pages. */
 TEST_F_TIMEOUT(migrate, an_open_iteration_does_not_change_meanwhile, 300)
 {
-	struct v1 *v1 = &self->v1[0];
+	struct v1 *v1 = &self->f.v1[0];
 	struct buffer before = { 0 }, after = { 0 };
 	ssize_t size;
 
-	write_all(_metadata, self, 1);
+	write_all(_metadata, &self->f, 1);
 	ASSERT_RET(0, v1_set_state(v1, V1_PRE_COPY));
 	size = v1_iteration(v1, &before);
 	ASSERT_LT(0, size);
-	write_all(_metadata, self, 2);
+	write_all(_metadata, &self->f, 2);
 	ASSERT_EQ(size, v1_iteration(v1, &after));
 	EXPECT_EQ(0, memcmp(before.data, after.data, size));
 	ASSERT_RET(0, v1_set_state(v1, V1_STOP_COPY));
@@ -231,11 +235,11 @@ TEST_F_TIMEOUT(migrate, an_open_iteration_does_not_change_meanwhile, 300)
 	/* What the device wrote is sent later. */
 	ASSERT_LT(0, v1_drain(v1, &after));
 	ASSERT_RET(0, v1_set_state(v1, V1_STOPPED));
-	ASSERT_RET(0, v1_load(&self->v1[1], &after, 0));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_STOPPED));
-	ASSERT_RET(0, nvme_adopt(&self->nvme, &self->dev[1]));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_RUNNING));
-	check_all(_metadata, self, 2);
+	ASSERT_RET(0, v1_load(&self->f.v1[1], &after, 0));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_STOPPED));
+	ASSERT_RET(0, nvme_adopt(&self->f.nvme, &self->f.dev[1]));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
+	check_all(_metadata, &self->f, 2);
 	buffer_free(&before);
 	buffer_free(&after);
 }
@@ -243,14 +247,14 @@ TEST_F_TIMEOUT(migrate, an_open_iteration_does_not_change_meanwhile, 300)
 /* Commands in flight at the stop, in many rounds, back and forth. */
 TEST_F_TIMEOUT(migrate, commands_in_flight_complete_once_on_the_other, 300)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct flood f;
 	int round, here = 0;
 
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[0], 0));
 	for (round = 0; round < 10; round++) {
 		struct migration m = {
-			.from = &self->v1[here], .to = &self->v1[!here]
+			.from = &self->f.v1[here], .to = &self->f.v1[!here]
 		};
 
 		ASSERT_RET(0, migration_begin(&m));
@@ -262,12 +266,12 @@ TEST_F_TIMEOUT(migrate, commands_in_flight_complete_once_on_the_other, 300)
 		ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 		migration_free(&m);
 		here = !here;
-		ASSERT_RET(0, nvme_adopt(nvme, &self->dev[here]));
-		ASSERT_RET(0, v1_set_state(&self->v1[here], V1_RUNNING));
+		ASSERT_RET(0, nvme_adopt(nvme, &self->f.dev[here]));
+		ASSERT_RET(0, v1_set_state(&self->f.v1[here], V1_RUNNING));
 		ASSERT_RET_FOR(0, flood_finish(&f), "round %d", round);
 		EXPECT_EQ(-1, flood_check_reads(&f))
 			TH_LOG("round %d: wrong data was read", round);
-		EXPECT_EQ(-1, flood_check_blocks(&f, self->buf))
+		EXPECT_EQ(-1, flood_check_blocks(&f, self->f.buf))
 			TH_LOG("round %d: wrong data is in the namespace",
 			       round);
 	}
@@ -287,27 +291,27 @@ static void wait_irq(struct __test_metadata *_metadata, struct nvme_queue *q)
 
 TEST_F_TIMEOUT(migrate, a_doorbell_rung_while_stopped_is_served_there, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct flood f;
 
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[1], 0));
-	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_STOPPED));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[0], V1_STOPPED));
 	nvme_irqs(f.q);
 	ASSERT_RET(0, flood_submit(&f, 16));
 	ASSERT_RET(0, nvme_ring(nvme, f.q));
 	/* From 000 on, as QEMU migrates a guest that is paused. */
 	struct buffer s = { 0 };
 
-	ASSERT_RET(0, v1_save(&self->v1[0], &s));
-	ASSERT_RET(0, v1_load(&self->v1[1], &s, 0));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_STOPPED));
-	ASSERT_RET(0, nvme_adopt(nvme, &self->dev[1]));
+	ASSERT_RET(0, v1_save(&self->f.v1[0], &s));
+	ASSERT_RET(0, v1_load(&self->f.v1[1], &s, 0));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_STOPPED));
+	ASSERT_RET(0, nvme_adopt(nvme, &self->f.dev[1]));
 	EXPECT_EQ(0, nvme_irqs(f.q));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_RUNNING));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
 	ASSERT_RET(0, flood_finish(&f));
 	wait_irq(_metadata, f.q);
 	EXPECT_EQ(-1, flood_check_reads(&f));
-	EXPECT_EQ(-1, flood_check_blocks(&f, self->buf));
+	EXPECT_EQ(-1, flood_check_blocks(&f, self->f.buf));
 	buffer_free(&s);
 }
 
@@ -318,7 +322,7 @@ TEST_F_TIMEOUT(migrate, a_doorbell_rung_while_stopped_is_served_there, 120)
  */
 TEST_F_TIMEOUT(migrate, an_interrupt_whose_cause_stands_is_signalled_again, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct nvme_cqe cqe;
 	struct flood f;
 
@@ -327,7 +331,7 @@ TEST_F_TIMEOUT(migrate, an_interrupt_whose_cause_stands_is_signalled_again, 120)
 	ASSERT_RET(0, nvme_ring(nvme, f.q));
 	while ((f.q->cq[f.q->head].status & 1) != f.q->phase)
 		usleep(1000);
-	move_guest(_metadata, self, 1);
+	move_guest(_metadata, &self->f, 1);
 	wait_irq(_metadata, f.q);
 	ASSERT_RET(0, flood_finish(&f));
 	usleep(50000);
@@ -337,7 +341,7 @@ TEST_F_TIMEOUT(migrate, an_interrupt_whose_cause_stands_is_signalled_again, 120)
 
 TEST_F(migrate, without_eventfds_nothing_happens)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct flood f;
 
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[0], 0));
@@ -345,45 +349,45 @@ TEST_F(migrate, without_eventfds_nothing_happens)
 	ASSERT_RET(0, nvme_ring(nvme, f.q));
 	while ((f.q->cq[f.q->head].status & 1) != f.q->phase)
 		usleep(1000);
-	ASSERT_RET(0, migrate(&self->v1[0], &self->v1[1]));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_RUNNING));
+	ASSERT_RET(0, migrate(&self->f.v1[0], &self->f.v1[1]));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
 	usleep(20000);
-	ASSERT_RET(0, nvme_adopt(nvme, &self->dev[1]));
+	ASSERT_RET(0, nvme_adopt(nvme, &self->f.dev[1]));
 	ASSERT_RET(0, flood_finish(&f));
 }
 
 /* Registers written in 010: more chunks, and another END. */
 TEST_F(migrate, a_change_while_stopped_is_sent_with_another_end)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct buffer s = { 0 };
 	struct flood f;
 	__u64 pending;
 	int ends;
 
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[0], 0));
-	ASSERT_RET(0, v1_save(&self->v1[0], &s));
+	ASSERT_RET(0, v1_save(&self->f.v1[0], &s));
 	ends = stream_count(&s, CHUNK_END);
 	ASSERT_RET(0, flood_submit(&f, 8));
 	ASSERT_RET(0, nvme_ring(nvme, f.q));
-	ASSERT_RET(0, v1_pending(&self->v1[0], &pending));
+	ASSERT_RET(0, v1_pending(&self->f.v1[0], &pending));
 	EXPECT_NE(0, pending)
 		TH_LOG("a doorbell was written, and nothing is pending");
-	ASSERT_LT(0, v1_drain(&self->v1[0], &s));
+	ASSERT_LT(0, v1_drain(&self->f.v1[0], &s));
 	EXPECT_EQ(ends + 1, stream_count(&s, CHUNK_END));
 
-	ASSERT_RET(0, v1_load(&self->v1[1], &s, 0));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_STOPPED));
-	ASSERT_RET(0, nvme_adopt(nvme, &self->dev[1]));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_RUNNING));
+	ASSERT_RET(0, v1_load(&self->f.v1[1], &s, 0));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_STOPPED));
+	ASSERT_RET(0, nvme_adopt(nvme, &self->f.dev[1]));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
 	ASSERT_RET(0, flood_finish(&f));
 	buffer_free(&s);
 }
 
 TEST_F_TIMEOUT(migrate, cancelled_the_source_goes_on, 120)
 {
-	struct migration m = { .from = &self->v1[0], .to = &self->v1[1] };
-	struct nvme *nvme = &self->nvme;
+	struct migration m = { .from = &self->f.v1[0], .to = &self->f.v1[1] };
+	struct nvme *nvme = &self->f.nvme;
 	struct flood f;
 	int i;
 
@@ -395,63 +399,63 @@ TEST_F_TIMEOUT(migrate, cancelled_the_source_goes_on, 120)
 		ASSERT_RET(0, nvme_ring(nvme, f.q));
 		if (i % 2)
 			ASSERT_RET(0, migration_blackout(&m));
-		ASSERT_RET(0, v1_set_state(&self->v1[0], V1_RUNNING));
-		ASSERT_RET(0, device_reset(&self->dev[1]));
+		ASSERT_RET(0, v1_set_state(&self->f.v1[0], V1_RUNNING));
+		ASSERT_RET(0, device_reset(&self->f.dev[1]));
 		ASSERT_RET(0, flood_finish(&f));
-		EXPECT_EQ(-1, flood_check_blocks(&f, self->buf));
+		EXPECT_EQ(-1, flood_check_blocks(&f, self->f.buf));
 	}
-	move_guest(_metadata, self, 1);
-	EXPECT_EQ(-1, flood_check_blocks(&f, self->buf));
+	move_guest(_metadata, &self->f, 1);
+	EXPECT_EQ(-1, flood_check_blocks(&f, self->f.buf));
 	migration_free(&m);
 }
 
 /* A refused stream leaves the target as it was, although pages were staged. */
 TEST_F_TIMEOUT(migrate, a_refused_stream_leaves_the_namespace_as_it_was, 300)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct buffer s = { 0 };
 	struct chunk c;
 
-	write_all(_metadata, self, 1);
-	move_guest(_metadata, self, 1);
+	write_all(_metadata, &self->f, 1);
+	move_guest(_metadata, &self->f, 1);
 	/* The second device has 1, the first is given 2; then 1 is loaded. */
-	write_all(_metadata, self, 2);
-	ASSERT_RET(0, v1_save(&self->v1[1], &s));
+	write_all(_metadata, &self->f, 2);
+	ASSERT_RET(0, v1_save(&self->f.v1[1], &s));
 	ASSERT_EQ(0, stream_find(&s, CHUNK_END, 0, &c));
 	c.hdr->seq ^= htole32(1);
 	chunk_sum_header(&c);
-	ASSERT_RET(0, device_reset(&self->dev[0]));
-	ASSERT_RET(-EILSEQ, v1_load(&self->v1[0], &s, 0));
-	ASSERT_RET(0, device_reset(&self->dev[0]));
+	ASSERT_RET(0, device_reset(&self->f.dev[0]));
+	ASSERT_RET(-EILSEQ, v1_load(&self->f.v1[0], &s, 0));
+	ASSERT_RET(0, device_reset(&self->f.dev[0]));
 	nvme_close(nvme);
-	ASSERT_EQ(0, nvme_start(nvme, &self->dev[0], &self->guest, 1, 16));
-	check_all(_metadata, self, 1);
+	ASSERT_EQ(0, nvme_start(nvme, &self->f.dev[0], &self->f.guest, 1, 16));
+	check_all(_metadata, &self->f, 1);
 	buffer_free(&s);
 }
 
 /* The commands and the data of a save that started over: only the last holds. */
 TEST_F_TIMEOUT(migrate, a_save_that_starts_over_replaces_all, 300)
 {
-	struct migration m = { .from = &self->v1[0], .to = &self->v1[1] };
-	struct nvme *nvme = &self->nvme;
+	struct migration m = { .from = &self->f.v1[0], .to = &self->f.v1[1] };
+	struct nvme *nvme = &self->f.nvme;
 	__u64 lba = nvme->nr_lbas / 4;
 
 	/* Sent by the first save, and gone when the second one starts. */
-	pattern_fill(nvme, self->buf, lba, self->mib, 1);
-	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->mib, self->buf));
+	pattern_fill(nvme, self->f.buf, lba, self->f.mib, 1);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->f.mib, self->f.buf));
 	ASSERT_RET(0, migration_begin(&m));
 	ASSERT_RET(0, migration_precopy(&m, 0));
-	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_RUNNING));
-	ASSERT_EQ(0, nvme_deallocate(nvme, lba, self->mib, self->buf));
-	write_all(_metadata, self, 2);
-	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_PRE_COPY));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[0], V1_RUNNING));
+	ASSERT_EQ(0, nvme_deallocate(nvme, lba, self->f.mib, self->f.buf));
+	write_all(_metadata, &self->f, 2);
+	ASSERT_RET(0, v1_set_state(&self->f.v1[0], V1_PRE_COPY));
 	ASSERT_RET(0, migration_precopy(&m, 0));
 	ASSERT_RET(0, migration_blackout(&m));
 	ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 	migration_free(&m);
-	ASSERT_RET(0, nvme_adopt(nvme, &self->dev[1]));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_RUNNING));
-	check_all(_metadata, self, 2);
+	ASSERT_RET(0, nvme_adopt(nvme, &self->f.dev[1]));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
+	check_all(_metadata, &self->f, 2);
 }
 
 /* What was loaded is what is saved: the same control state, bit for bit. */
@@ -461,10 +465,10 @@ TEST_F(migrate, a_state_loaded_is_saved_the_same)
 	struct chunk ca, cb;
 	int i;
 
-	ASSERT_RET(0, v1_save(&self->v1[0], &a));
-	ASSERT_RET(0, v1_load(&self->v1[1], &a, 0));
-	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_STOPPED));
-	ASSERT_RET(0, v1_save(&self->v1[1], &b));
+	ASSERT_RET(0, v1_save(&self->f.v1[0], &a));
+	ASSERT_RET(0, v1_load(&self->f.v1[1], &a, 0));
+	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_STOPPED));
+	ASSERT_RET(0, v1_save(&self->f.v1[1], &b));
 	for (i = 0; !stream_find(&a, CHUNK_CONTROL, i, &ca); i++) {
 		ASSERT_EQ(0, stream_find(&b, CHUNK_CONTROL, i, &cb));
 		ASSERT_EQ(ca.length, cb.length);

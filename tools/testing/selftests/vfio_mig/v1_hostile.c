@@ -20,7 +20,7 @@
 #define IO_EVERY	512	/* of the streams that load */
 #define BITS_SHORT	4000	/* of a payload, if it is not to take long */
 
-FIXTURE(hostile) {
+struct hostile {
 	struct device dev;
 	struct v1 v1;
 	struct guest guest;
@@ -29,9 +29,13 @@ FIXTURE(hostile) {
 	unsigned long tried, loaded;
 };
 
+FIXTURE(hostile) {
+	struct hostile f;
+};
+
 /* A state with queues, commands that wait, and some pages. */
 static void make_state(struct __test_metadata *_metadata,
-		       FIXTURE_DATA(hostile) *self)
+		       struct hostile *self)
 {
 	struct nvme nvme;
 	int i;
@@ -54,26 +58,26 @@ static void make_state(struct __test_metadata *_metadata,
 
 FIXTURE_SETUP(hostile)
 {
-	struct v1 *v1 = &self->v1;
+	struct v1 *v1 = &self->f.v1;
 
-	fixture_open(_metadata, suite_device(), &self->dev, v1);
-	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
-	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
-	self->buf = guest_alloc(&self->guest, 64 << 10);
-	make_state(_metadata, self);
-	ASSERT_RET(0, v1_save(v1, &self->good));
+	fixture_open(_metadata, suite_device(), &self->f.dev, v1);
+	ASSERT_RET(0, guest_create(&self->f.guest, 4 << 20));
+	ASSERT_RET(0, guest_attach(&self->f.guest, &self->f.dev));
+	self->f.buf = guest_alloc(&self->f.guest, 64 << 10);
+	make_state(_metadata, &self->f);
+	ASSERT_RET(0, v1_save(v1, &self->f.good));
 	ASSERT_RET(0, v1_set_state(v1, V1_STOPPED));
-	ASSERT_RET(0, v1_save(v1, &self->other));
-	ASSERT_RET(0, device_reset(&self->dev));
+	ASSERT_RET(0, v1_save(v1, &self->f.other));
+	ASSERT_RET(0, device_reset(&self->f.dev));
 }
 
 FIXTURE_TEARDOWN(hostile)
 {
-	buffer_free(&self->good);
-	buffer_free(&self->other);
-	buffer_free(&self->s);
-	fixture_close(&self->dev, &self->v1);
-	guest_destroy(&self->guest);
+	buffer_free(&self->f.good);
+	buffer_free(&self->f.other);
+	buffer_free(&self->f.s);
+	fixture_close(&self->f.dev, &self->f.v1);
+	guest_destroy(&self->f.guest);
 }
 
 static bool is_named(int ret)
@@ -93,7 +97,7 @@ static bool is_named(int ret)
 
 /* Whatever was loaded, a guest that starts its driver gets a working device. */
 static void check_io(struct __test_metadata *_metadata,
-		     FIXTURE_DATA(hostile) *self, const char *what)
+		     struct hostile *self, const char *what)
 {
 	struct guest *guest = &self->guest;
 	size_t used = guest->used;
@@ -119,7 +123,7 @@ static void check_io(struct __test_metadata *_metadata,
 
 /* It loaded: the device runs, can be saved, and what is saved loads again. */
 static void check_loaded(struct __test_metadata *_metadata,
-			 FIXTURE_DATA(hostile) *self, const char *what)
+			 struct hostile *self, const char *what)
 {
 	struct v1 *v1 = &self->v1;
 	struct buffer again = { 0 };
@@ -140,7 +144,7 @@ static void check_loaded(struct __test_metadata *_metadata,
 
 /* The case itself: self->s is fed, @what says how it was made. */
 static void try(struct __test_metadata *_metadata,
-		FIXTURE_DATA(hostile) *self, const char *what)
+		struct hostile *self, const char *what)
 {
 	struct v1 *v1 = &self->v1;
 	int ret;
@@ -166,7 +170,7 @@ static void try(struct __test_metadata *_metadata,
 
 /* None of it has had an effect on what comes later. */
 static void check_sound(struct __test_metadata *_metadata,
-			FIXTURE_DATA(hostile) *self)
+			struct hostile *self)
 {
 	ASSERT_RET(0, v1_load(&self->v1, &self->good, 0));
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
@@ -176,7 +180,7 @@ static void check_sound(struct __test_metadata *_metadata,
 }
 
 /* Start from the good stream, and find its chunk number @index. */
-static bool fresh(FIXTURE_DATA(hostile) *self, unsigned int index,
+static bool fresh(struct hostile *self, unsigned int index,
 		  struct chunk *c)
 {
 	buffer_copy(&self->s, &self->good);
@@ -189,23 +193,23 @@ TEST_F_TIMEOUT(hostile, every_bit_of_the_chunk_headers, 900)
 	struct chunk c;
 	char what[64];
 
-	for (index = 0; fresh(self, index, &c); index++) {
+	for (index = 0; fresh(&self->f, index, &c); index++) {
 		for (bit = 0; bit < sizeof(*c.hdr) * 8; bit++) {
-			fresh(self, index, &c);
+			fresh(&self->f, index, &c);
 			((unsigned char *)c.hdr)[bit / 8] ^= 1 << bit % 8;
 			/* The sum itself stays wrong. */
 			if (bit / 8 < offsetof(struct chunk_hdr, hdr_sum))
 				chunk_sum_header(&c);
 			snprintf(what, sizeof(what),
 				 "header of chunk %u, bit %u", index, bit);
-			try(_metadata, self, what);
+			try(_metadata, &self->f, what);
 		}
 	}
-	check_sound(_metadata, self);
+	check_sound(_metadata, &self->f);
 }
 
 static void every_bit(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(hostile) *self, int type)
+		      struct hostile *self, int type)
 {
 	unsigned int bit, bits, step;
 	struct chunk c;
@@ -229,17 +233,17 @@ static void every_bit(struct __test_metadata *_metadata,
 
 TEST_F_TIMEOUT(hostile, every_bit_of_the_header, 900)
 {
-	every_bit(_metadata, self, CHUNK_HEADER);
+	every_bit(_metadata, &self->f, CHUNK_HEADER);
 }
 
 TEST_F_TIMEOUT(hostile, every_bit_of_the_control_state, 1800)
 {
-	every_bit(_metadata, self, CHUNK_CONTROL);
+	every_bit(_metadata, &self->f, CHUNK_CONTROL);
 }
 
 TEST_F_TIMEOUT(hostile, every_bit_of_the_end, 300)
 {
-	every_bit(_metadata, self, CHUNK_END);
+	every_bit(_metadata, &self->f, CHUNK_END);
 }
 
 static const __u64 extremes[] = {
@@ -251,7 +255,7 @@ static const __u64 extremes[] = {
 
 /* Every place in a payload, as a number of each width. */
 static void extremes_in(struct __test_metadata *_metadata,
-			FIXTURE_DATA(hostile) *self, int type, size_t most)
+			struct hostile *self, int type, size_t most)
 {
 	static const size_t widths[] = { 2, 4, 8 };
 	unsigned int i, w;
@@ -278,14 +282,14 @@ static void extremes_in(struct __test_metadata *_metadata,
 
 TEST_F_TIMEOUT(hostile, extremes_in_every_length_and_count, 900)
 {
-	extremes_in(_metadata, self, CHUNK_HEADER,
+	extremes_in(_metadata, &self->f, CHUNK_HEADER,
 		    offsetof(struct header_payload, type));
-	extremes_in(_metadata, self, CHUNK_PAGES,
+	extremes_in(_metadata, &self->f, CHUNK_PAGES,
 		    sizeof(struct pages_payload) + 16);
-	extremes_in(_metadata, self, CHUNK_CONTROL,
+	extremes_in(_metadata, &self->f, CHUNK_CONTROL,
 		    sizeof(struct control_payload));
-	extremes_in(_metadata, self, CHUNK_END, sizeof(struct end_payload));
-	check_sound(_metadata, self);
+	extremes_in(_metadata, &self->f, CHUNK_END, sizeof(struct end_payload));
+	check_sound(_metadata, &self->f);
 }
 
 /* Random ones: several edits of one stream. */
@@ -375,27 +379,27 @@ TEST_F_TIMEOUT(hostile, random_damage_and_splices, 7200)
 	TH_LOG("VFIO_MIG_SEED=%u VFIO_MIG_STREAMS=%lu", seed, total);
 	for (n = 0; n < total; n++, seed++) {
 		srand(seed);
-		buffer_copy(&self->s, &self->good);
+		buffer_copy(&self->f.s, &self->f.good);
 		for (edits = 1 + rand() % 3; edits; edits--) {
 			switch (rand() % 8) {
 			case 0:
-				splice(&self->s, &self->other);
+				splice(&self->f.s, &self->f.other);
 				break;
 			case 1:
-				reshape(&self->s);
+				reshape(&self->f.s);
 				break;
 			case 2:
-				damage_header(&self->s);
+				damage_header(&self->f.s);
 				break;
 			default:
-				damage(&self->s);
+				damage(&self->f.s);
 				break;
 			}
 		}
 		snprintf(what, sizeof(what), "VFIO_MIG_SEED=%u", seed);
-		try(_metadata, self, what);
+		try(_metadata, &self->f, what);
 	}
-	check_sound(_metadata, self);
+	check_sound(_metadata, &self->f);
 }
 
 SUITE_MAIN_WINDOW(SUITE_WINDOW_KIB_MIN, suite_need_stream())

@@ -11,15 +11,19 @@
 #include "lib/nvme.h"
 #include "lib/stream.h"
 
-#define DATA	(1U << 20)	/* many times the smallest window */
+#define DATA	0x100000U	/* many times the smallest window */
 
-FIXTURE(breach) {
+struct breach {
 	struct device dev;
 	struct v1 v1;
 	struct guest guest;
 	struct nvme nvme;
 	struct buffer stream;
 	long long before;
+};
+
+FIXTURE(breach) {
+	struct breach f;
 };
 
 static void write_data(struct __test_metadata *_metadata, struct device *dev,
@@ -40,22 +44,22 @@ static void write_data(struct __test_metadata *_metadata, struct device *dev,
 
 FIXTURE_SETUP(breach)
 {
-	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
-	write_data(_metadata, &self->dev, &self->guest, &self->nvme);
-	self->before = device_counter(&self->dev, "migration/breaches");
-	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOP_COPY));
+	fixture_open(_metadata, suite_device(), &self->f.dev, &self->f.v1);
+	write_data(_metadata, &self->f.dev, &self->f.guest, &self->f.nvme);
+	self->f.before = device_counter(&self->f.dev, "migration/breaches");
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_STOP_COPY));
 }
 
 FIXTURE_TEARDOWN(breach)
 {
-	buffer_free(&self->stream);
-	nvme_close(&self->nvme);
-	fixture_close(&self->dev, &self->v1);
-	guest_destroy(&self->guest);
+	buffer_free(&self->f.stream);
+	nvme_close(&self->f.nvme);
+	fixture_close(&self->f.dev, &self->f.v1);
+	guest_destroy(&self->f.guest);
 }
 
 static void check_breaches(struct __test_metadata *_metadata,
-			   FIXTURE_DATA(breach) *self, int more)
+			   struct breach *self, int more)
 {
 	if (self->before < 0)
 		SKIP(return, "the device has no counter of breaches");
@@ -89,25 +93,25 @@ static void conclude(struct __test_metadata *_metadata, struct v1 *v1)
 
 TEST_F(breach, concluding_without_data_size)
 {
-	open_only(_metadata, &self->v1);
-	conclude(_metadata, &self->v1);
-	check_breaches(_metadata, self, 1);
+	open_only(_metadata, &self->f.v1);
+	conclude(_metadata, &self->f.v1);
+	check_breaches(_metadata, &self->f, 1);
 }
 
 TEST_F(breach, concluding_without_data_size_although_mapped)
 {
-	ASSERT_RET(0, v1_map(&self->v1));
-	open_only(_metadata, &self->v1);
-	conclude(_metadata, &self->v1);
-	check_breaches(_metadata, self, 1);
+	ASSERT_RET(0, v1_map(&self->f.v1));
+	open_only(_metadata, &self->f.v1);
+	conclude(_metadata, &self->f.v1);
+	check_breaches(_metadata, &self->f, 1);
 }
 
 TEST_F(breach, concluding_without_the_data)
 {
-	open_only(_metadata, &self->v1);
-	size_of(_metadata, &self->v1);
-	conclude(_metadata, &self->v1);
-	check_breaches(_metadata, self, 1);
+	open_only(_metadata, &self->f.v1);
+	size_of(_metadata, &self->f.v1);
+	conclude(_metadata, &self->f.v1);
+	check_breaches(_metadata, &self->f, 1);
 }
 
 TEST_F(breach, concluding_without_the_last_byte)
@@ -115,12 +119,12 @@ TEST_F(breach, concluding_without_the_last_byte)
 	__u64 size;
 	void *buf;
 
-	open_only(_metadata, &self->v1);
-	size = size_of(_metadata, &self->v1);
+	open_only(_metadata, &self->f.v1);
+	size = size_of(_metadata, &self->f.v1);
 	buf = malloc(size);
-	ASSERT_RET(0, v1_read_data(&self->v1, 0, buf, size - 1));
-	conclude(_metadata, &self->v1);
-	check_breaches(_metadata, self, 1);
+	ASSERT_RET(0, v1_read_data(&self->f.v1, 0, buf, size - 1));
+	conclude(_metadata, &self->f.v1);
+	check_breaches(_metadata, &self->f, 1);
 	free(buf);
 }
 
@@ -129,14 +133,14 @@ TEST_F(breach, concluding_without_a_byte_in_the_middle)
 	__u64 size, half;
 	void *buf;
 
-	open_only(_metadata, &self->v1);
-	size = size_of(_metadata, &self->v1);
+	open_only(_metadata, &self->f.v1);
+	size = size_of(_metadata, &self->f.v1);
 	half = size / 2;
 	buf = malloc(size);
-	ASSERT_RET(0, v1_read_data(&self->v1, half + 1, buf, size - half - 1));
-	ASSERT_RET(0, v1_read_data(&self->v1, 0, buf, half));
-	conclude(_metadata, &self->v1);
-	check_breaches(_metadata, self, 1);
+	ASSERT_RET(0, v1_read_data(&self->f.v1, half + 1, buf, size - half - 1));
+	ASSERT_RET(0, v1_read_data(&self->f.v1, 0, buf, half));
+	conclude(_metadata, &self->f.v1);
+	check_breaches(_metadata, &self->f, 1);
 	free(buf);
 }
 
@@ -145,30 +149,30 @@ TEST_F(breach, none_if_all_was_read_in_pieces_of_any_order)
 	unsigned char buf[1000];
 	__u64 size, at, n;
 
-	open_only(_metadata, &self->v1);
-	size = size_of(_metadata, &self->v1);
+	open_only(_metadata, &self->f.v1);
+	size = size_of(_metadata, &self->f.v1);
 	for (at = size; at; at -= n) {
 		n = at < sizeof(buf) ? at : sizeof(buf);
-		ASSERT_RET(0, v1_read_data(&self->v1, at - n, buf, n));
+		ASSERT_RET(0, v1_read_data(&self->f.v1, at - n, buf, n));
 	}
-	conclude(_metadata, &self->v1);
-	check_breaches(_metadata, self, 0);
+	conclude(_metadata, &self->f.v1);
+	check_breaches(_metadata, &self->f, 0);
 }
 
 TEST_F(breach, none_if_mapped_and_data_size_was_read)
 {
-	ASSERT_RET(0, v1_map(&self->v1));
-	open_only(_metadata, &self->v1);
-	size_of(_metadata, &self->v1);
-	conclude(_metadata, &self->v1);
-	check_breaches(_metadata, self, 0);
+	ASSERT_RET(0, v1_map(&self->f.v1));
+	open_only(_metadata, &self->f.v1);
+	size_of(_metadata, &self->f.v1);
+	conclude(_metadata, &self->f.v1);
+	check_breaches(_metadata, &self->f, 0);
 }
 
 TEST_F(breach, none_if_left_open_by_leaving)
 {
-	open_only(_metadata, &self->v1);
-	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
-	check_breaches(_metadata, self, 0);
+	open_only(_metadata, &self->f.v1);
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_RUNNING));
+	check_breaches(_metadata, &self->f, 0);
 }
 
 /* It counts as consumed: what opens next is what comes next. */
@@ -177,15 +181,15 @@ TEST_F(breach, the_data_counts_as_consumed_all_the_same)
 	struct buffer first = { 0 };
 	struct chunk a, b;
 
-	ASSERT_LT(0, v1_iteration(&self->v1, &first));
-	conclude(_metadata, &self->v1);
-	open_only(_metadata, &self->v1);
-	conclude(_metadata, &self->v1);
-	ASSERT_LE(0, v1_iteration(&self->v1, &self->stream));
-	if (stream_count(&first, 0) <= 0 || !self->stream.len)
+	ASSERT_LT(0, v1_iteration(&self->f.v1, &first));
+	conclude(_metadata, &self->f.v1);
+	open_only(_metadata, &self->f.v1);
+	conclude(_metadata, &self->f.v1);
+	ASSERT_LE(0, v1_iteration(&self->f.v1, &self->f.stream));
+	if (stream_count(&first, 0) <= 0 || !self->f.stream.len)
 		SKIP(return, "all there is fits into one iteration");
 	ASSERT_EQ(0, stream_chunk(&first, stream_count(&first, 0) - 1, &a));
-	ASSERT_EQ(0, stream_chunk(&self->stream, 0, &b));
+	ASSERT_EQ(0, stream_chunk(&self->f.stream, 0, &b));
 	EXPECT_LT(le32toh(a.hdr->seq) + 1, le32toh(b.hdr->seq))
 		TH_LOG("what was not read is there again");
 	buffer_free(&first);
@@ -217,36 +221,36 @@ static int save_without(struct __test_metadata *_metadata, struct v1 *v1,
 
 TEST_F_TIMEOUT(breach, a_stream_that_lacks_an_iteration_never_loads, 120)
 {
-	struct v1 *v1 = &self->v1;
+	struct v1 *v1 = &self->f.v1;
 	int lost, n, want, ret;
 
-	n = save_without(_metadata, v1, &self->stream, -1);
+	n = save_without(_metadata, v1, &self->f.stream, -1);
 	for (lost = 0; lost < n; lost++) {
-		ASSERT_EQ(n, save_without(_metadata, v1, &self->stream, lost));
+		ASSERT_EQ(n, save_without(_metadata, v1, &self->f.stream, lost));
 		/* Without the last one nothing is out of order: it ends early. */
 		want = lost < n - 1 ? -EILSEQ : -ENODATA;
-		if (!self->stream.len)
+		if (!self->f.stream.len)
 			want = -ENODATA;
-		ret = v1_load(v1, &self->stream, 0);
+		ret = v1_load(v1, &self->f.stream, 0);
 		if (!ret)
 			ret = v1_set_state(v1, V1_RUNNING);
 		EXPECT_EQ(want, ret)
 			TH_LOG("without iteration %d of %d: expected %s, saw %s",
 			       lost + 1, n, errname(want), errname(ret));
-		ASSERT_RET(0, device_reset(&self->dev));
+		ASSERT_RET(0, device_reset(&self->f.dev));
 	}
 }
 
 TEST_F(breach, a_refused_stream_is_counted)
 {
-	long long before = device_counter(&self->dev, "migration/refused");
+	long long before = device_counter(&self->f.dev, "migration/refused");
 
 	if (before < 0)
 		SKIP(return, "the device has no counter of refused streams");
-	save_without(_metadata, &self->v1, &self->stream, -1);
-	self->stream.data[0] ^= 1;
-	ASSERT_RET(-EBADMSG, v1_load(&self->v1, &self->stream, 0));
-	EXPECT_EQ(before + 1, device_counter(&self->dev, "migration/refused"));
+	save_without(_metadata, &self->f.v1, &self->f.stream, -1);
+	self->f.stream.data[0] ^= 1;
+	ASSERT_RET(-EBADMSG, v1_load(&self->f.v1, &self->f.stream, 0));
+	EXPECT_EQ(before + 1, device_counter(&self->f.dev, "migration/refused"));
 }
 
 /* From each window into each, smaller and larger. */

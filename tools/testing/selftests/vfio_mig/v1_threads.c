@@ -139,7 +139,7 @@ static void interrupts(struct worker *w)
 		ret = device_irq_disable(w->dev, VFIO_PCI_MSIX_IRQ_INDEX);
 	/* Two of these threads may meet. */
 	if (ret && ret != -EINVAL && ret != -EBUSY)
-		wrong(w, "setting interrupts: %s", errname(ret));
+		wrong(w, "SET_IRQS: %s", errname(ret));
 	close(fd);
 }
 
@@ -168,7 +168,7 @@ static const struct {
 	{ "states", states }, { "registers", registers },
 	{ "data section", data_section }, { "feeder", feeder },
 	{ "mapping", mapping }, { "resets", resets },
-	{ "interrupts", interrupts }, { "bar0", bar0 },
+	{ "SET_IRQS", interrupts }, { "bar0", bar0 },
 	{ "states", states }, { "registers", registers },
 	{ "mapping", mapping },
 };

@@ -28,11 +28,11 @@
 	__CHECK_RET(ASSERT_EQ, want, call, ": " fmt, ##__VA_ARGS__)
 
 #define __CHECK_STATE(macro, want, v1) do {				\
-	long __state = v1_get_state(v1);				\
+	long __state = v1_get_state(v1), __want = (want);		\
 									\
-	macro((long)(want), __state)					\
+	macro(__want, __state)						\
 		TH_LOG("device_state: expected %s, saw %s",		\
-		       v1_state_name(want), __state < 0 ?		\
+		       v1_state_name(__want), __state < 0 ?		\
 		       errname(__state) : v1_state_name(__state));	\
 } while (0)
 
@@ -41,12 +41,13 @@
 
 /* A 64-bit register reads as it should. */
 #define EXPECT_REG64(want, v1, at) do {					\
-	__u64 __value = ~0ULL;						\
+	__u64 __want = (want), __value = ~0ULL;				\
+	int __at = (at);						\
 									\
-	EXPECT_RET(0, v1_read64(v1, at, &__value));			\
-	EXPECT_EQ((__u64)(want), __value)				\
+	EXPECT_EQ(0, v1_read64(v1, __at, &__value));			\
+	EXPECT_EQ(__want, __value)					\
 		TH_LOG("register at %d: expected %#llx, saw %#llx",	\
-		       (int)(at), (__u64)(want), __value);		\
+		       __at, __want, __value);				\
 } while (0)
 
 #endif /* VFIO_MIG_LIB_CHECK_H */

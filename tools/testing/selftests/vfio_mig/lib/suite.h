@@ -38,7 +38,7 @@ const char *suite_device_b(void);
 	{								\
 		suite_init(argc, argv, window_kib);			\
 		need;							\
-		return test_harness_run(1, argv);			\
+		exit(test_harness_run(1, argv));			\
 	}
 
 #endif /* VFIO_MIG_LIB_SUITE_H */
