@@ -40,10 +40,10 @@ class Lab:
         return self
 
     def __exit__(self, kind, value, trace):
-        for machine in self.machines:
-            machine.kill()
         if kind is not None:
             self.show_logs()
+        for machine in self.machines:
+            machine.kill()
         for device in self.devices:
             device.remove()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -51,6 +51,10 @@ class Lab:
     def show_logs(self):
         """The ends of the machines' logs, for a person."""
         for machine in self.machines:
+            status = machine.process.poll()
+            if status is not None:
+                print(f"# {machine.name}: QEMU ended, status {status}",
+                      file=sys.stderr)
             for name in ("qemu.log", "console.log", "trace.log"):
                 path = machine.path(name)
                 if not os.path.exists(path):

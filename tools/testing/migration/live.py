@@ -5,7 +5,8 @@ import time
 
 MIB = 1 << 20
 
-UNLIMITED = 1 << 40
+UNLIMITED = 1 << 40     # bytes per second
+TRICKLE = 256 << 10
 
 CAPABILITIES = ("return-path", "events")
 
@@ -28,20 +29,19 @@ class Migration:
         self.source, self.destination = source, destination
         self.quiet = quiet
         self.before = source.device.counters()
+        self.copies = self._copies()
         self.begun = self.last = time.monotonic()
 
-    def start(self, uri=None, bandwidth=UNLIMITED):
+    def start(self, uri=None):
         """Begin; returns while the migration goes on.
 
-        uri is for a way to the destination that is not the direct one; a
-        bandwidth, in bytes per second, can keep the migration from converging.
+        uri is for a way to the destination that is not the direct one.
         """
         path = "unix:" + self.destination.path("migration")
         for machine in (self.source, self.destination):
             machine.qmp.execute("migrate-set-capabilities", capabilities=[
                 {"capability": name, "state": True} for name in CAPABILITIES])
-        self.source.qmp.execute("migrate-set-parameters",
-                                max_bandwidth=bandwidth)
+        self.bandwidth(UNLIMITED)
         self.destination.qmp.execute("migrate-incoming", uri=path)
         self.begun = self.last = time.monotonic()
         self.source.qmp.execute("migrate", uri=uri or path)
@@ -89,23 +89,44 @@ class Migration:
                                      f"after {timeout} s")
             time.sleep(0.05)
 
-    def wait_precopy(self, nonzero=True, timeout=60):
-        """Wait until the device is in pre-copy and its state began to flow."""
+    def _copies(self):
+        """(buffers of device state begun, and done) in QEMU's trace."""
+        return tuple(len(self.source.traced(event)) for event in
+                     ("vfio_save_buffer", "vfio_save_iterate"))
+
+    def hold(self, timeout=90):
+        """Let some of the device's state go, then keep the rest from ending.
+
+        The guest has to be busy: with so little bandwidth QEMU never gets done
+        with its memory, and the device's turn does not come. This returns when
+        QEMU is not copying from the data section. QEMU does that without its
+        lock, and would be killed by SIGBUS if a reset, or the guest's going on
+        after a stop, ended the session under its hands.
+        """
         end = time.monotonic() + timeout
-        while time.monotonic() < end:
+        quiet = 0
+        held = False
+        while quiet < 3:
             if self.query().get("status") in ENDED:
                 raise MigrationError("the migration ended too early to be "
                                      "disturbed in pre-copy")
-            if self.source.device.state() == "pre-copy":
-                if not nonzero or sum(self.sent()):
-                    return
-            time.sleep(0.01)
-        raise MigrationError("the device does not get to pre-copy")
+            if time.monotonic() > end:
+                raise MigrationError("the device's state does not flow")
+            begun, done = (now - then for now, then in
+                           zip(self._copies(), self.copies))
+            if begun and not held:
+                self.bandwidth(TRICKLE)
+                held = True
+            quiet = quiet + 1 if held and begun == done else 0
+            time.sleep(0.1 if held else 0.01)
+        if self.source.device.state() != "pre-copy":
+            raise MigrationError("the device is not in pre-copy but "
+                                 f"{self.source.device.state()}")
 
-    def fast(self):
-        """Let the migration converge."""
+    def bandwidth(self, bytes_per_second):
+        """Change it while the migration goes on."""
         self.source.qmp.execute("migrate-set-parameters",
-                                max_bandwidth=UNLIMITED)
+                                max_bandwidth=bytes_per_second)
 
     def finish(self, timeout=180):
         """Wait for success; the guest is at the destination then."""

@@ -13,7 +13,7 @@ import time
 
 import mdev
 from lab import Lab, Interrupted
-from live import Migration, MigrationError, migrate, say
+from live import UNLIMITED, Migration, MigrationError, migrate, say
 from machine import MachineError
 from proxy import Proxy
 from qmp import QMPError
@@ -76,11 +76,20 @@ class Bench:
         self.guest.wait_alive()
         self.moved(target)
 
+    def note(self):
+        """Let the guest note what is on its disk, then keep it busy.
+
+        What it writes after that is not noted: it will not end in order.
+        """
+        self.work.finish()
+        self.guest.check("keep_notes")
+        self.guest.check("rm /tmp/stop; run_behind blocks")
+
     def disturb(self, target):
         """A migration that has begun to move the device and cannot end."""
         migration = Migration(self.machine, target, quiet=True)
-        migration.start(bandwidth=4 << 20)
-        migration.wait_precopy()
+        migration.start()
+        migration.hold()
         return migration
 
     def stays(self):
@@ -121,7 +130,7 @@ def stop_and_continue(bench):
     time.sleep(0.5)
     bench.machine.qmp.execute("cont")
     bench.guest.wait_alive()
-    migration.fast()
+    migration.bandwidth(UNLIMITED)
     migration.finish()
     bench.guest.wait_alive()
     bench.moved(target)
@@ -129,14 +138,12 @@ def stop_and_continue(bench):
 
 def system_reset(bench):
     """system_reset in pre-copy"""
-    bench.work.finish()
-    bench.guest.check("keep_notes")
-    bench.guest.check("run_behind blocks")
+    bench.note()
     target = bench.target()
     migration = bench.disturb(target)
     bench.guest.ready = False
     bench.machine.qmp.execute("system_reset")
-    migration.fast()
+    migration.bandwidth(UNLIMITED)
     migration.finish()
     bench.moved(target)
     bench.guest.wait_ready()
@@ -201,8 +208,7 @@ def destination_killed(bench):
 
 def source_killed(bench):
     """the source is killed in the middle"""
-    bench.work.finish()
-    bench.guest.check("keep_notes")
+    bench.note()
     target = bench.target()
     bench.disturb(target)
     source = bench.machine
