@@ -51,10 +51,7 @@ class Lab:
     def show_logs(self):
         """The ends of the machines' logs, for a person."""
         for machine in self.machines:
-            status = machine.process.poll()
-            if status is not None:
-                print(f"# {machine.name}: QEMU ended, status {status}",
-                      file=sys.stderr)
+            machine.show_end()
             for name in ("qemu.log", "console.log", "trace.log"):
                 path = machine.path(name)
                 if not os.path.exists(path):

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -205,6 +206,15 @@ class Machine:
         if self.process.poll() is not None:
             raise MachineError(f"{self.name}: QEMU ended with status "
                                f"{self.process.returncode}: {self.errors()}")
+
+    def show_end(self):
+        """Print how QEMU ended, if it did, or does within a moment."""
+        try:
+            status = self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return
+        print(f"# {self.name}: QEMU ended with status {status}",
+              file=sys.stderr)
 
     def errors(self):
         """What QEMU wrote to its standard error."""
