@@ -47,6 +47,10 @@ test:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/run-tests
 
+test-matrix:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/test-matrix
+
 lint:
 	$(Q)$(VM)/setup
 	$(Q)tools/lint/lint
@@ -62,11 +66,13 @@ help:
 	@echo 'Run, as root (each first installs what it needs, and says what):'
 	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
 	@echo '  test             - run the kselftests and a QEMU migration in a VM'
+	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
 	@echo '  KDIR=DIR         - kernel to build for (now: $(or $(KDIR),none found))'
-	@echo '  KERNEL=VERSION   - to build for, or to use: Debian'"'"'s 6.1, 6.12 or 7.3'
+	@echo '  KERNEL=VERSION   - the same by version, and the VM'"'"'s: 6.1, 6.12, 7.3'
+	@echo '  QEMU=VERSION     - QEMU that migrates in demo and test: 7.2 (v1), 10.0 (v2)'
 	@echo '  V=1              - show the commands'
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
-.PHONY: all modules modules_install prepare demo test lint clean help
+.PHONY: all modules modules_install prepare demo test test-matrix lint clean help
