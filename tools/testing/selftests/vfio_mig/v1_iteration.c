@@ -6,12 +6,14 @@
 #include <endian.h>
 #include <string.h>
 
+#include "lib/fill.h"
 #include "lib/fixture.h"
 #include "lib/stream.h"
 
 FIXTURE(iteration) {
 	struct device dev;
 	struct v1 v1;
+	struct guest guest;
 	struct buffer data;
 };
 
@@ -26,6 +28,7 @@ FIXTURE_VARIANT_ADD(iteration, in_011) { .state = V1_PRE_COPY };
 FIXTURE_SETUP(iteration)
 {
 	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_EQ(0, fill_device(&self->dev, &self->guest));
 	ASSERT_RET(0, v1_set_state(&self->v1, variant->state));
 }
 
@@ -33,6 +36,7 @@ FIXTURE_TEARDOWN(iteration)
 {
 	buffer_free(&self->data);
 	fixture_close(&self->dev, &self->v1);
+	guest_destroy(&self->guest);
 }
 
 /* A save always has its first chunk to send, whatever the device does. */
@@ -277,6 +281,7 @@ TEST_F(iteration, leaving_for_000_drops_an_open_one)
 FIXTURE(save) {
 	struct device dev;
 	struct v1 v1;
+	struct guest guest;
 	struct buffer data;
 };
 
@@ -291,6 +296,7 @@ FIXTURE_VARIANT_ADD(save, mapped) { .mapped = true };
 FIXTURE_SETUP(save)
 {
 	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_EQ(0, fill_device(&self->dev, &self->guest));
 	if (variant->mapped)
 		ASSERT_RET(0, v1_map(&self->v1));
 }
@@ -299,6 +305,7 @@ FIXTURE_TEARDOWN(save)
 {
 	buffer_free(&self->data);
 	fixture_close(&self->dev, &self->v1);
+	guest_destroy(&self->guest);
 }
 
 /* 011 to 010: what was prepared stays as it is. */

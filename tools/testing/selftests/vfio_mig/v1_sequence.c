@@ -6,18 +6,15 @@
 #include <endian.h>
 #include <string.h>
 
+#include "lib/fill.h"
 #include "lib/fixture.h"
 #include "lib/mdev.h"
-#include "lib/nvme.h"
 #include "lib/stream.h"
-
-#define DATA	0x100000U	/* many times the smallest window */
 
 struct breach {
 	struct device dev;
 	struct v1 v1;
 	struct guest guest;
-	struct nvme nvme;
 	struct buffer stream;
 	long long before;
 };
@@ -26,26 +23,10 @@ FIXTURE(breach) {
 	struct breach f;
 };
 
-static void write_data(struct __test_metadata *_metadata, struct device *dev,
-		       struct guest *guest, struct nvme *nvme)
-{
-	void *buf;
-
-	if (nvme_probe(dev))
-		return;
-	ASSERT_RET(0, guest_create(guest, 4 << 20));
-	ASSERT_RET(0, guest_attach(guest, dev));
-	ASSERT_EQ(0, nvme_start(nvme, dev, guest, 1, 16));
-	buf = guest_alloc(guest, DATA);
-	pattern_fill(nvme, buf, 0, DATA / nvme->lba_size, 1);
-	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, DATA / nvme->lba_size,
-			     buf));
-}
-
 FIXTURE_SETUP(breach)
 {
 	fixture_open(_metadata, suite_device(), &self->f.dev, &self->f.v1);
-	write_data(_metadata, &self->f.dev, &self->f.guest, &self->f.nvme);
+	ASSERT_EQ(0, fill_device(&self->f.dev, &self->f.guest));
 	self->f.before = device_counter(&self->f.dev, "migration/breaches");
 	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_STOP_COPY));
 }
@@ -53,7 +34,6 @@ FIXTURE_SETUP(breach)
 FIXTURE_TEARDOWN(breach)
 {
 	buffer_free(&self->f.stream);
-	nvme_close(&self->f.nvme);
 	fixture_close(&self->f.dev, &self->f.v1);
 	guest_destroy(&self->f.guest);
 }
@@ -261,7 +241,6 @@ FIXTURE(windows) {
 	struct device dev[ARRAY_SIZE(kibs)];
 	struct v1 v1[ARRAY_SIZE(kibs)];
 	struct guest guest;
-	struct nvme nvme;
 	struct buffer stream;
 };
 
@@ -280,7 +259,7 @@ FIXTURE_SETUP(windows)
 		EXPECT_EQ(kibs[i] * 1024, self->v1[i].window);
 	}
 	mdev_window_kib(before);
-	write_data(_metadata, &self->dev[0], &self->guest, &self->nvme);
+	ASSERT_EQ(0, fill_device(&self->dev[0], &self->guest));
 }
 
 FIXTURE_TEARDOWN(windows)
@@ -288,7 +267,6 @@ FIXTURE_TEARDOWN(windows)
 	unsigned int i;
 
 	buffer_free(&self->stream);
-	nvme_close(&self->nvme);
 	for (i = 0; i < ARRAY_SIZE(kibs) && self->v1[i].dev; i++) {
 		fixture_close(&self->dev[i], &self->v1[i]);
 		mdev_remove(&self->mdev[i]);
@@ -316,7 +294,7 @@ TEST_F_TIMEOUT(windows, a_stream_loads_into_any_other, 120)
 		ASSERT_EQ(0, stream_check(s, why, sizeof(why)))
 			TH_LOG("%s", why);
 		ASSERT_EQ(0, stream_pages(s, &pages));
-		EXPECT_EQ(DATA / STREAM_PAGE, pages.data);
+		EXPECT_EQ(FILL_BYTES / STREAM_PAGE, pages.data);
 		ASSERT_RET_FOR(0, v1_load(&self->v1[j], s, 0),
 			       "from %ld KiB into %ld KiB", kibs[from],
 			       kibs[j]);

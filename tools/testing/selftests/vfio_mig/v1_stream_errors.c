@@ -6,8 +6,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "lib/fill.h"
 #include "lib/fixture.h"
-#include "lib/nvme.h"
 #include "lib/stream.h"
 
 /*
@@ -736,30 +736,12 @@ FIXTURE_VARIANT_ADD(bad, one_more_byte_behind_the_end) {
 	.edit = one_more_byte_behind_the_end, .want = -ENODATA, .arc = true
 };
 
-/* Some state to send, so that there are pages chunks as well. */
-static void write_something(struct __test_metadata *_metadata,
-			    struct device *dev, struct guest *guest)
-{
-	struct nvme nvme;
-	void *buf;
-
-	ASSERT_RET(0, guest_create(guest, 4 << 20));
-	ASSERT_RET(0, guest_attach(guest, dev));
-	ASSERT_EQ(0, nvme_start(&nvme, dev, guest, 1, 16));
-	buf = guest_alloc(guest, 1 << 20);
-	pattern_fill(&nvme, buf, 0, (1 << 20) / nvme.lba_size, 1);
-	ASSERT_EQ(0, nvme_io(&nvme, NVME_OP_WRITE, 0,
-			     (1 << 20) / nvme.lba_size, buf));
-	nvme_close(&nvme);
-}
-
 FIXTURE_SETUP(bad)
 {
 	struct v1 *v1 = &self->v1;
 
 	fixture_open(_metadata, suite_device(), &self->dev, v1);
-	if (!nvme_probe(&self->dev))
-		write_something(_metadata, &self->dev, &self->guest);
+	ASSERT_EQ(0, fill_device(&self->dev, &self->guest));
 	ASSERT_RET(0, v1_save(v1, &self->good));
 	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
 	ASSERT_RET(0, v1_save(v1, &self->other));
