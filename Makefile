@@ -51,6 +51,10 @@ test-matrix:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-matrix
 
+bench:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/bench/run
+
 lint:
 	$(Q)$(VM)/setup
 	$(Q)tools/lint/lint
@@ -67,6 +71,7 @@ help:
 	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
 	@echo '  test             - run the kselftests and a QEMU migration in a VM'
 	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
+	@echo '  bench            - measure how fast a state is read, in a VM'
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
 	@echo '  KDIR=DIR         - kernel to build for (now: $(or $(KDIR),none found))'
@@ -75,4 +80,4 @@ help:
 	@echo '  V=1              - show the commands'
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
-.PHONY: all modules modules_install prepare demo test test-matrix lint clean help
+.PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help

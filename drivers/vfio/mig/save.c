@@ -9,6 +9,7 @@
  * register may be written), what changed is sent and another END follows.
  */
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -18,6 +19,11 @@
 #include "mig.h"
 #include "pages.h"
 #include "save.h"
+
+static bool page_sums = true;
+module_param(page_sums, bool, 0644);
+MODULE_PARM_DESC(page_sums,
+		 "Have the sum of page data in streams (default: true; off only to measure what it costs)");
 
 #define RUN_BYTES_MAX	20	/* two LEB128 numbers of 64 bits */
 #define META_MAX	(sizeof(struct vfio_mig_chunk_hdr) +	\
@@ -211,18 +217,20 @@ static u64 chunk_sum(struct vfio_mig_save *save, size_t len)
 static void chunk_close(struct vfio_mig_save *save, u16 type, size_t len)
 {
 	struct vfio_mig_chunk_hdr *hdr = save->chunk.meta;
+	bool sum = type != VFIO_MIG_CHUNK_PAGES || READ_ONCE(page_sums);
 	size_t padded = ALIGN(len, VFIO_MIG_STREAM_ALIGN);
 
 	memset(chunk_payload(save) + len, 0, padded - len);
 	*hdr = (struct vfio_mig_chunk_hdr) {
 		.magic = cpu_to_le32(VFIO_MIG_STREAM_MAGIC),
 		.type = cpu_to_le16(type),
-		.flags = cpu_to_le16(VFIO_MIG_CHUNK_F_KNOWN),
+		.flags = cpu_to_le16(VFIO_MIG_CHUNK_F_MANDATORY |
+				     (sum ? VFIO_MIG_CHUNK_F_SUM : 0)),
 		.save_id = cpu_to_le64(save->id),
 		.seq = cpu_to_le32(save->seq++),
 		.length = cpu_to_le32(padded +
 				      save->chunk.nr_pages * PAGE_SIZE),
-		.sum = cpu_to_le64(chunk_sum(save, padded)),
+		.sum = cpu_to_le64(sum ? chunk_sum(save, padded) : 0),
 	};
 	hdr->hdr_sum = cpu_to_le32(xxh64(hdr, offsetof(typeof(*hdr), hdr_sum),
 					 0));

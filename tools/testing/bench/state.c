@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How fast a device's state is read: by the v2 data file and by the mapped v1
+ * window, against reading a file of the same size from tmpfs, in the same run and
+ * with the same buffer. With the sums of the pages, and without.
+ *
+ * Prints the medians of several rounds, and each case's time as a ratio to
+ * tmpfs's, round by round.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "mdev.h"
+#include "nvme.h"
+#include "v1.h"
+#include "v2.h"
+
+#define MIB		(1UL << 20)
+#define BUFFER		MIB
+#define ROUNDS_MAX	32
+#define SUMS		"/sys/module/vfio_mig_core/parameters/page_sums"
+
+struct bench {
+	struct mdev mdev;
+	struct device dev;
+	struct guest guest;
+	struct nvme nvme;
+	struct v1 v1;
+	struct v2 v2;
+	int file;
+	unsigned long mib;
+	unsigned char *buf;
+};
+
+struct bench_case {
+	const char *name;
+	long long (*read)(struct bench *b);	/* bytes, or a negative errno */
+	int sums;
+	double seconds[ROUNDS_MAX];
+};
+
+static void fail(const char *what, long ret)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
+	exit(1);
+}
+
+static void must(const char *what, long ret)
+{
+	if (ret < 0)
+		fail(what, ret);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static long long read_file(int fd, unsigned char *buf)
+{
+	long long total = 0;
+	ssize_t n;
+
+	while ((n = read(fd, buf, BUFFER)) > 0)
+		total += n;
+	return n < 0 ? -errno : total;
+}
+
+static long long read_tmpfs(struct bench *b)
+{
+	lseek(b->file, 0, SEEK_SET);
+	return read_file(b->file, b->buf);
+}
+
+static long long read_v2(struct bench *b)
+{
+	long long total;
+
+	must("to STOP_COPY", v2_set_state(&b->v2, V2_STOP_COPY));
+	total = read_file(b->v2.data, b->buf);
+	must("to RUNNING", v2_set_state(&b->v2, V2_RUNNING));
+	return total;
+}
+
+/* As a VMM does: each iteration is copied out of the mapping. */
+static long long read_v1(struct bench *b)
+{
+	__u64 pending, offset, size, at;
+	long long total = 0;
+
+	must("to 010", v1_set_state(&b->v1, V1_STOP_COPY));
+	for (;;) {
+		must("pending_bytes", v1_pending(&b->v1, &pending));
+		if (!pending)
+			break;
+		must("data_offset", v1_data_offset(&b->v1, &offset));
+		must("data_size", v1_data_size(&b->v1, &size));
+		for (at = 0; at < size; at += BUFFER)
+			memcpy(b->buf, b->v1.map + at,
+			       size - at < BUFFER ? size - at : BUFFER);
+		total += size;
+	}
+	must("to 001", v1_set_state(&b->v1, V1_RUNNING));
+	return total;
+}
+
+static void set_sums(int on)
+{
+	int fd = open(SUMS, O_WRONLY);
+
+	if (fd < 0 || write(fd, on ? "1" : "0", 1) != 1)
+		fail(SUMS, -errno);
+	close(fd);
+}
+
+static void fill(struct bench *b)
+{
+	__u32 nr = MIB / b->nvme.lba_size;
+	unsigned long i;
+	void *buf;
+
+	b->file = memfd_create("bench", MFD_CLOEXEC);
+	must("tmpfs", b->file < 0 ? -errno : 0);
+	buf = guest_alloc(&b->guest, MIB);
+	for (i = 0; i < b->mib; i++) {
+		pattern_fill(&b->nvme, buf, i * nr, nr, 1);
+		if (nvme_io(&b->nvme, NVME_OP_WRITE, i * nr, nr, buf))
+			fail("writing to the namespace", -EIO);
+		if (write(b->file, buf, MIB) != MIB)
+			fail("writing to tmpfs", -errno);
+	}
+}
+
+static void set_up(struct bench *b, const char *type)
+{
+	mdev_init();
+	atexit(mdev_sweep);
+	must("creating a device", mdev_create(&b->mdev, "mnvme", type));
+	must("opening it", device_open(&b->dev, b->mdev.path));
+	must("its v1 region", v1_open(&b->v1, &b->dev));
+	must("its data section", v1_map(&b->v1));
+	must("its v2 protocol", v2_open(&b->v2, &b->dev));
+	must("memory", guest_create(&b->guest, 8 * MIB));
+	must("mapping memory", guest_attach(&b->guest, &b->dev));
+	if (nvme_start(&b->nvme, &b->dev, &b->guest, 1, 64))
+		fail("starting the controller", -EIO);
+	b->buf = malloc(BUFFER);
+	memset(b->buf, 0, BUFFER);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(const double *values, int nr)
+{
+	double sorted[ROUNDS_MAX];
+
+	memcpy(sorted, values, nr * sizeof(*values));
+	qsort(sorted, nr, sizeof(*sorted), by_value);
+	return nr % 2 ? sorted[nr / 2] :
+			(sorted[nr / 2 - 1] + sorted[nr / 2]) / 2;
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench_case cases[] = {
+		{ "tmpfs file", read_tmpfs, 1 },
+		{ "v2 data file", read_v2, 1 },
+		{ "v2 data file, no sums", read_v2, 0 },
+		{ "v1 mapped window", read_v1, 1 },
+		{ "v1 mapped window, no sums", read_v1, 0 },
+	};
+	int nr = sizeof(cases) / sizeof(*cases), rounds, i, r;
+	static struct bench b;
+	double ratio[ROUNDS_MAX];
+
+	b.mib = argc > 1 ? strtoul(argv[1], NULL, 0) : 1024;
+	rounds = argc > 2 ? atoi(argv[2]) : 5;
+	if (!b.mib || b.mib > 1024 || rounds < 1 || rounds > ROUNDS_MAX) {
+		fprintf(stderr, "usage: state [MIB, 1..1024 [ROUNDS, 1..%d]]\n",
+			ROUNDS_MAX);
+		return 2;
+	}
+	set_up(&b, "1G");
+	fill(&b);
+
+	for (r = 0; r < rounds; r++) {
+		for (i = 0; i < nr; i++) {
+			long long bytes;
+			double start;
+
+			set_sums(cases[i].sums);
+			start = now();
+			bytes = cases[i].read(&b);
+			cases[i].seconds[r] = now() - start;
+			must(cases[i].name, bytes);
+			if (bytes < (long long)(b.mib * MIB))
+				fail("fewer bytes than were written", -EIO);
+		}
+		fprintf(stderr, "round %d of %d\n", r + 1, rounds);
+	}
+	set_sums(1);
+
+	printf("%-28s %10s %8s\n", "reading the state", "MiB/s", "time/tmpfs");
+	for (i = 0; i < nr; i++) {
+		for (r = 0; r < rounds; r++)
+			ratio[r] = cases[i].seconds[r] / cases[0].seconds[r];
+		printf("%-28s %10.0f %8.2f\n", cases[i].name,
+		       b.mib / median(cases[i].seconds, rounds),
+		       median(ratio, rounds));
+	}
+
+	/* A device's removal waits for who has it open. */
+	v2_close(&b.v2);
+	v1_close(&b.v1);
+	nvme_close(&b.nvme);
+	device_close(&b.dev);
+	return 0;
+}
