@@ -353,6 +353,15 @@ static int take_chunk_hdr(struct vfio_mig *mig)
 	return start_payload(mig, type, flags, len);
 }
 
+/* A name, then nothing but NULs, at least one. */
+static bool type_valid(const struct vfio_mig_header *h)
+{
+	size_t len = strnlen(h->type, sizeof(h->type));
+
+	return len < sizeof(h->type) &&
+	       !memchr_inv(h->type + len, 0, sizeof(h->type) - len);
+}
+
 static int check_header(struct vfio_mig *mig, const struct vfio_mig_header *h)
 {
 	struct vfio_mig_pages *pages = mig->desc.pages;
@@ -364,8 +373,8 @@ static int check_header(struct vfio_mig *mig, const struct vfio_mig_header *h)
 	if (h->features)
 		return refuse(mig, -EPROTONOSUPPORT, "unknown features %#llx",
 			      le64_to_cpu(h->features));
-	if (strnlen(h->type, sizeof(h->type)) == sizeof(h->type))
-		return refuse(mig, -EBADMSG, "device type does not end");
+	if (!type_valid(h))
+		return refuse(mig, -EBADMSG, "malformed device type");
 	if (strcmp(h->type, mig->desc.type))
 		return refuse(mig, -ENODEV, "a state of '%*pE', this is '%s'",
 			      (int)strlen(h->type), h->type, mig->desc.type);
