@@ -176,9 +176,17 @@ static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(serial);
 
+static ssize_t queued_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return sysfs_emit(buf, "%u\n", mnvme_queued(dev_get_drvdata(dev)));
+}
+static DEVICE_ATTR_RO(queued);
+
 static struct attribute *mnvme_attrs[] = {
 	&dev_attr_memory_used.attr,
 	&dev_attr_serial.attr,
+	&dev_attr_queued.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(mnvme);

@@ -424,6 +424,7 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 void mnvme_sq_quiesce(struct mnvme_sq *sq);
 void mnvme_sq_delete(struct mnvme_sq *sq);
 void mnvme_cq_delete(struct mnvme_cq *cq);
+u32 mnvme_queued(struct mnvme *dev);
 void mnvme_sq_kick(struct mnvme_sq *sq);
 void mnvme_sq_kick_all(struct mnvme *dev);
 void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val);

@@ -222,6 +222,28 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 	return nr;
 }
 
+/**
+ * mnvme_queued() - I/O commands that were submitted and not executed yet
+ * @dev: the controller
+ *
+ * Return: their number, which may change at once unless the device is stopped.
+ */
+u32 mnvme_queued(struct mnvme *dev)
+{
+	u32 nr = 0;
+	u16 i;
+
+	for (i = 1; i < MNVME_NR_QUEUES; i++) {
+		struct mnvme_sq *sq = &dev->sq[i];
+
+		spin_lock(&sq->lock);
+		if (sq->live)
+			nr += (sq->tail + sq->size - sq->head) % sq->size;
+		spin_unlock(&sq->lock);
+	}
+	return nr;
+}
+
 static u16 mnvme_execute(struct mnvme_req *req)
 {
 	u16 status;
