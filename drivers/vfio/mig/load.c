@@ -866,3 +866,7 @@ int vfio_mig_load_apply(struct vfio_mig *mig)
 	vfio_mig_count(mig, VFIO_MIG_LOADS, 1);
 	return 0;
 }
+
+#if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)
+#include "load_test.c"
+#endif

@@ -189,3 +189,7 @@ void vfio_mig_machine_fail(struct vfio_mig *mig)
 				    "device is in error and does not stop\n");
 	mig->state = VFIO_MIG_ERROR;
 }
+
+#if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)
+#include "machine_test.c"
+#endif

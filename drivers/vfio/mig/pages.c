@@ -545,3 +545,7 @@ void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
 		up_write(&p->locks[i]);
 	vfio_mig_pages_free_array(p, old);
 }
+
+#if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)
+#include "pages_test.c"
+#endif

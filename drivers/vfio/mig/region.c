@@ -456,3 +456,7 @@ int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
 					sizeof(sparse));
 }
 EXPORT_SYMBOL_GPL(vfio_mig_region_info);
+
+#if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)
+#include "region_test.c"
+#endif

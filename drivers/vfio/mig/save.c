@@ -499,3 +499,7 @@ void vfio_mig_save_put(struct vfio_mig *mig)
 	chunk_thaw(mig, false);
 	save->chunk_out = false;
 }
+
+#if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)
+#include "save_test.c"
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* For the KUnit tests: numbers and their LEB128 form, for writer and reader */
+#ifndef VFIO_MIG_LEB128_TEST_H
+#define VFIO_MIG_LEB128_TEST_H
+
+#include <linux/types.h>
+
+static const struct {
+	u64 value;
+	u8 len;
+	u8 bytes[10];
+} leb128_forms[] = {
+	{ 0, 1, { 0 } },
+	{ 1, 1, { 1 } },
+	{ 0x7f, 1, { 0x7f } },
+	{ 0x80, 2, { 0x80, 0x01 } },
+	{ 300, 2, { 0xac, 0x02 } },
+	{ 0x3fff, 2, { 0xff, 0x7f } },
+	{ 0x4000, 3, { 0x80, 0x80, 0x01 } },
+	{ U32_MAX, 5, { 0xff, 0xff, 0xff, 0xff, 0x0f } },
+	{ 1ULL << 63, 10,
+	  { 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01 } },
+	{ U64_MAX, 10,
+	  { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01 } },
+};
+
+#endif /* VFIO_MIG_LEB128_TEST_H */

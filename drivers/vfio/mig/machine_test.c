@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KUnit tests of the state machine; a part of machine.c */
+#include "mock_test.h"
+
+static void device_rests_and_runs(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int stops = m->stops, runs = m->runs;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
+	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
+	/* From one state of rest into another it is left alone. */
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP_COPY));
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RESUMING));
+	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
+	KUNIT_EXPECT_EQ(test, runs, m->runs);
+}
+
+static void device_runs_in_pre_copy(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int stops = m->stops, runs = m->runs;
+	struct vfio_mig_save *save;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_PRE_COPY));
+	KUNIT_EXPECT_EQ(test, stops, m->stops);
+	save = m->mig.save;
+	KUNIT_ASSERT_NOT_NULL(test, save);
+	/* The same save goes on when it stops. */
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP_COPY));
+	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
+	KUNIT_EXPECT_PTR_EQ(test, save, m->mig.save);
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RUNNING));
+	KUNIT_EXPECT_EQ(test, runs + 1, m->runs);
+	KUNIT_EXPECT_NULL(test, m->mig.save);
+}
+
+/* What each state has: at rest, a save, a load. */
+static void states_have_their_session(struct kunit *test)
+{
+	static const struct {
+		enum vfio_mig_state state;
+		bool at_rest, save, load;
+	} want[] = {
+		{ VFIO_MIG_ERROR, true, false, false },
+		{ VFIO_MIG_STOP, true, false, false },
+		{ VFIO_MIG_RUNNING, false, false, false },
+		{ VFIO_MIG_STOP_COPY, true, true, false },
+		{ VFIO_MIG_RESUMING, true, false, true },
+		{ VFIO_MIG_RUNNING_P2P, true, false, false },
+		{ VFIO_MIG_PRE_COPY, false, true, false },
+		{ VFIO_MIG_PRE_COPY_P2P, true, true, false },
+	};
+	int i;
+
+	KUNIT_ASSERT_EQ(test, (int)VFIO_MIG_NR_STATES, (int)ARRAY_SIZE(want));
+	for (i = 0; i < ARRAY_SIZE(want); i++) {
+		enum session session = states[want[i].state].session;
+
+		KUNIT_EXPECT_EQ(test, want[i].at_rest,
+				states[want[i].state].at_rest);
+		KUNIT_EXPECT_EQ(test, want[i].save, session == SESSION_SAVE);
+		KUNIT_EXPECT_EQ(test, want[i].load, session == SESSION_LOAD);
+	}
+}
+
+static void owner_is_of_the_session(struct kunit *test)
+{
+	struct mock *m = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP_COPY));
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_V1, m->mig.owner);
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_enter(&m->mig, VFIO_MIG_RUNNING_P2P,
+						VFIO_MIG_OWNER_V2));
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_V2, m->mig.owner);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_enter(&m->mig, VFIO_MIG_RUNNING,
+						VFIO_MIG_OWNER_V2));
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
+}
+
+/* A device that does not stop: the arc fails, and all is as it was. */
+static void arc_fails_with_stop(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int runs = m->runs;
+
+	m->stop_ret = -EBUSY;
+	KUNIT_EXPECT_EQ(test, -EBUSY, mock_enter(m, VFIO_MIG_STOP));
+	KUNIT_EXPECT_EQ(test, -EBUSY, mock_enter(m, VFIO_MIG_STOP_COPY));
+	KUNIT_EXPECT_EQ(test, -EBUSY, mock_enter(m, VFIO_MIG_RESUMING));
+	m->stop_ret = 0;
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
+	KUNIT_EXPECT_NULL(test, m->mig.save);
+	KUNIT_EXPECT_NULL(test, m->mig.load);
+	KUNIT_EXPECT_EQ(test, runs, m->runs);
+}
+
+static void resuming_is_not_left_without_a_state(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int i;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RESUMING));
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, -ENODATA,
+				mock_enter(m, VFIO_MIG_RUNNING));
+		KUNIT_EXPECT_EQ(test, -ENODATA, mock_enter(m, VFIO_MIG_STOP));
+		KUNIT_EXPECT_EQ(test, VFIO_MIG_RESUMING, m->mig.state);
+	}
+	KUNIT_EXPECT_EQ(test, 1, mock_count(m, VFIO_MIG_REFUSED));
+}
+
+static void only_a_start_leaves_the_error_state(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int resets = m->resets, runs = m->runs;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_PRE_COPY));
+	vfio_mig_machine_fail(&m->mig);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_ERROR, m->mig.state);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
+	KUNIT_EXPECT_NULL(test, m->mig.save);
+
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_machine_start(&m->mig));
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
+	KUNIT_EXPECT_EQ(test, resets + 1, m->resets);
+	KUNIT_EXPECT_EQ(test, runs + 1, m->runs);
+}
+
+static struct kunit_case machine_cases[] = {
+	KUNIT_CASE(states_have_their_session),
+	KUNIT_CASE(device_rests_and_runs),
+	KUNIT_CASE(device_runs_in_pre_copy),
+	KUNIT_CASE(owner_is_of_the_session),
+	KUNIT_CASE(arc_fails_with_stop),
+	KUNIT_CASE(resuming_is_not_left_without_a_state),
+	KUNIT_CASE(only_a_start_leaves_the_error_state),
+	{}
+};
+
+static struct kunit_suite machine_suite = {
+	.name = "vfio_mig_machine",
+	.init = mock_suite_init,
+	.exit = mock_suite_exit,
+	.test_cases = machine_cases,
+};
+
+kunit_test_suite(machine_suite);

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KUnit tests of the paged state and its dirty set; a part of pages.c */
+#include <kunit/test.h>
+
+#define TEST_PAGES	1000
+
+struct pages_test {
+	struct vfio_mig_pages pages;
+	struct vfio_mig_budget budget;
+};
+
+static int pages_test_init(struct kunit *test)
+{
+	struct pages_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+
+	if (!t)
+		return -ENOMEM;
+	t->budget.limit = 8;
+	if (vfio_mig_pages_init(&t->pages, TEST_PAGES, &t->budget))
+		return -ENOMEM;
+	test->priv = t;
+	return 0;
+}
+
+static void pages_test_exit(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+
+	if (!t)
+		return;
+	vfio_mig_pages_destroy(&t->pages);
+	/* Whatever a test did, nothing of it is left allocated. */
+	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(&t->budget.used));
+}
+
+static struct page *fill(struct kunit *test, struct vfio_mig_pages *p,
+			 pgoff_t index, u8 value)
+{
+	struct page *page = vfio_mig_page_write_begin(p, index);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	memset(page_address(page), value, PAGE_SIZE);
+	vfio_mig_page_write_end(p, index);
+	return page;
+}
+
+/* The first byte, -1 where there is no page. */
+static int look(struct vfio_mig_pages *p, pgoff_t index)
+{
+	struct page *page = vfio_mig_page_read_begin(p, index);
+	int value = page ? *(u8 *)page_address(page) : -1;
+
+	vfio_mig_page_read_end(p, index);
+	return value;
+}
+
+static void pages_exist_once_written(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+	struct page *page;
+
+	KUNIT_EXPECT_EQ(test, -1, look(p, 5));
+	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_resident(p));
+	page = vfio_mig_page_write_begin(p, 5);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(page), 0, PAGE_SIZE));
+	vfio_mig_page_write_end(p, 5);
+	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 5, 9));
+	KUNIT_EXPECT_EQ(test, 9, look(p, 5));
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_resident(p));
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
+}
+
+static void budget_is_a_limit(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+	pgoff_t i;
+
+	for (i = 0; i < t->budget.limit; i++)
+		fill(test, p, i, 1);
+	KUNIT_EXPECT_PTR_EQ(test, (struct page *)ERR_PTR(-ENOSPC),
+			    vfio_mig_page_write_begin(p, i));
+	KUNIT_EXPECT_EQ(test, t->budget.limit,
+			vfio_mig_pages_resident(p));
+	vfio_mig_pages_discard(p, 0, 1);
+	fill(test, p, i, 1);
+}
+
+static void tracking_starts_with_what_is_there(struct kunit *test)
+{
+	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
+
+	fill(test, p, 0, 1);
+	fill(test, p, 64, 1);
+	fill(test, p, TEST_PAGES - 1, 1);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
+	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_next_dirty(p, 0));
+	KUNIT_EXPECT_EQ(test, 64, vfio_mig_pages_next_dirty(p, 1));
+	KUNIT_EXPECT_EQ(test, TEST_PAGES - 1, vfio_mig_pages_next_dirty(p, 65));
+	KUNIT_EXPECT_EQ(test, TEST_PAGES,
+			vfio_mig_pages_next_dirty(p, TEST_PAGES));
+}
+
+static void a_page_is_dirty_once(struct kunit *test)
+{
+	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
+
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
+	look(p, 3);
+	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
+	fill(test, p, 3, 1);
+	fill(test, p, 3, 2);
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
+	vfio_mig_pages_redirty(p, 3);
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
+}
+
+static void freezing_sends_and_redirty_takes_it_back(struct kunit *test)
+{
+	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
+	struct page *page;
+
+	fill(test, p, 3, 1);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	page = vfio_mig_page_freeze(p, 3);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
+	KUNIT_EXPECT_EQ(test, TEST_PAGES, vfio_mig_pages_next_dirty(p, 0));
+	vfio_mig_page_thaw(p, 3, page);
+	vfio_mig_pages_redirty(p, 3);
+	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_next_dirty(p, 0));
+	/* Thawed, it is written in place again. */
+	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 3, 2));
+	/* Where there is no page there is nothing to thaw. */
+	KUNIT_EXPECT_NULL(test, vfio_mig_page_freeze(p, 4));
+}
+
+static void a_writer_gets_a_copy_of_a_frozen_page(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+	struct page *page, *copy;
+
+	fill(test, p, 3, 1);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	page = vfio_mig_page_freeze(p, 3);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	KUNIT_EXPECT_EQ(test, 1, look(p, 3));
+
+	copy = vfio_mig_page_write_begin(p, 3);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, copy);
+	KUNIT_EXPECT_PTR_NE(test, page, copy);
+	KUNIT_EXPECT_EQ(test, 0, memcmp(page_address(page), page_address(copy),
+					PAGE_SIZE));
+	vfio_mig_page_write_end(p, 3);
+	fill(test, p, 3, 2);
+	KUNIT_EXPECT_EQ(test, 1, *(u8 *)page_address(page));
+	KUNIT_EXPECT_EQ(test, 2, look(p, 3));
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_resident(p));
+	KUNIT_EXPECT_EQ(test, 2, atomic_long_read(&t->budget.used));
+	vfio_mig_page_thaw(p, 3, page);
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
+}
+
+/* The device never waits for the save: not for memory of the budget either. */
+static void a_copy_goes_over_the_budget(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+	struct page *page;
+	pgoff_t i;
+
+	for (i = 0; i < t->budget.limit; i++)
+		fill(test, p, i, 1);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	page = vfio_mig_page_freeze(p, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	fill(test, p, 0, 2);
+	vfio_mig_page_thaw(p, 0, page);
+	KUNIT_EXPECT_EQ(test, t->budget.limit,
+			atomic_long_read(&t->budget.used));
+}
+
+static void discarded_pages_are_dirty_and_gone(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+
+	fill(test, p, 1, 1);
+	fill(test, p, 2, 1);
+	fill(test, p, 4, 1);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, vfio_mig_page_freeze(p, 4));
+	vfio_mig_page_thaw(p, 4, xa_load(p->xa, 4));
+	vfio_mig_pages_discard(p, 0, 0);
+	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_resident(p));
+	vfio_mig_pages_discard(p, 2, 10);
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_resident(p));
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
+	KUNIT_EXPECT_EQ(test, 1, look(p, 1));
+	KUNIT_EXPECT_EQ(test, -1, look(p, 2));
+	/* A page that was sent and is gone has to be sent as a hole. */
+	KUNIT_EXPECT_EQ(test, 4, vfio_mig_pages_next_dirty(p, 3));
+	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
+}
+
+static void a_frozen_page_outlives_its_discard(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+	struct page *page;
+
+	fill(test, p, 6, 1);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	page = vfio_mig_page_freeze(p, 6);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
+	vfio_mig_pages_discard(p, 6, 1);
+	KUNIT_EXPECT_EQ(test, -1, look(p, 6));
+	KUNIT_EXPECT_EQ(test, 1, *(u8 *)page_address(page));
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
+	vfio_mig_page_thaw(p, 6, page);
+	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(&t->budget.used));
+}
+
+static void untracked_nothing_is_noted(struct kunit *test)
+{
+	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
+
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	vfio_mig_pages_untrack(p);
+	vfio_mig_pages_untrack(p);
+	fill(test, p, 3, 1);
+	vfio_mig_pages_discard(p, 3, 1);
+	/* The next save starts with what is there then. */
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
+}
+
+static struct kunit_case pages_cases[] = {
+	KUNIT_CASE(pages_exist_once_written),
+	KUNIT_CASE(budget_is_a_limit),
+	KUNIT_CASE(tracking_starts_with_what_is_there),
+	KUNIT_CASE(a_page_is_dirty_once),
+	KUNIT_CASE(freezing_sends_and_redirty_takes_it_back),
+	KUNIT_CASE(a_writer_gets_a_copy_of_a_frozen_page),
+	KUNIT_CASE(a_copy_goes_over_the_budget),
+	KUNIT_CASE(discarded_pages_are_dirty_and_gone),
+	KUNIT_CASE(a_frozen_page_outlives_its_discard),
+	KUNIT_CASE(untracked_nothing_is_noted),
+	{}
+};
+
+static struct kunit_suite pages_suite = {
+	.name = "vfio_mig_pages",
+	.init = pages_test_init,
+	.exit = pages_test_exit,
+	.test_cases = pages_cases,
+};
+
+kunit_test_suite(pages_suite);
