@@ -154,3 +154,20 @@ void stream_swap(struct buffer *s, unsigned int a, unsigned int b)
 	buffer_free(s);
 	*s = out;
 }
+
+/* A chunk of no known type, behind the first. */
+void stream_insert_unknown(struct buffer *s, int flags)
+{
+	struct chunk c;
+
+	/* Its payload is of the second chunk, for want of a better one. */
+	stream_repeat(s, 1);
+	if (stream_chunk(s, 1, &c))
+		return;
+	c.hdr->type = htole16(0x7001);
+	c.hdr->flags = htole16(flags);
+	if (!(flags & CHUNK_SUM))
+		c.hdr->sum = 0;
+	chunk_sum(&c);
+	stream_renumber(s);
+}

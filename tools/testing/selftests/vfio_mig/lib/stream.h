@@ -90,6 +90,7 @@ void stream_renumber(struct buffer *s);
 void stream_swap(struct buffer *s, unsigned int a, unsigned int b);
 void stream_remove(struct buffer *s, unsigned int index);
 void stream_repeat(struct buffer *s, unsigned int index);
+void stream_insert_unknown(struct buffer *s, int flags);
 
 struct pages_total {
 	__u64 data;			/* pages whose contents are in the stream */
