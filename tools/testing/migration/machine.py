@@ -212,13 +212,27 @@ class Machine:
                                f"{self.process.returncode}: {self.errors()}")
 
     def show_end(self):
-        """Print how QEMU ended, if it did, or does within a moment."""
+        """Print how QEMU ended, if it did or does within a moment, or else
+        what its processor and interrupt controllers are at."""
         try:
             status = self.process.wait(1)
         except subprocess.TimeoutExpired:
+            self._show_state()
             return
         print(f"# {self.name}: QEMU ended with status {status}",
               file=sys.stderr)
+
+    def _show_state(self):
+        for command in ("info status", "info registers", "info lapic",
+                        "info registers", "info pic"):
+            try:
+                text = self.qmp.execute("human-monitor-command",
+                                        **{"command-line": command})
+            except (QMPError, OSError) as error:
+                text = str(error)
+            for line in text.splitlines()[:24]:
+                print(f"# {self.name} {command}: {line.strip()}",
+                      file=sys.stderr)
 
     def errors(self):
         """What QEMU wrote to its standard error."""

@@ -21,6 +21,13 @@ def memory_used():
     return int(_read(os.path.join(PARENT, "memory_used")))
 
 
+def set_delay(us):
+    """Let each I/O command take so long at least, in microseconds."""
+    with open("/sys/module/mnvme/parameters/delay_us", "w",
+              encoding="ascii") as f:
+        f.write(str(us))
+
+
 def instances():
     """How many mnvme devices there are."""
     return int(_read(os.path.join(PARENT, "instances")))

@@ -26,6 +26,10 @@ KERNEL_TROUBLE = re.compile(r"WARNING|BUG|Oops|Call Trace|blocked for more|"
                             r"general protection")
 
 
+# So slow a disk has commands waiting whenever the guest is stopped.
+DELAY_US = 20000
+
+
 class Failure(Exception):
     """A scenario did not show what it should."""
 
@@ -162,6 +166,43 @@ def paused(bench):
     bench.moved(target)
 
 
+def in_flight(bench):
+    """commands in flight at the stop are finished on the target"""
+    mdev.set_delay(DELAY_US)
+    for _ in range(40):
+        time.sleep(0.3)
+        bench.machine.qmp.execute("stop")
+        queued = bench.machine.device.queued()
+        if queued:
+            break
+        bench.machine.qmp.execute("cont")
+    expect(queued, "no command was in flight in 40 stops")
+    target = bench.target()
+    migrate(bench.machine, target, quiet=True)
+    expect(target.device.queued() == queued, f"{queued} commands were in "
+           f"flight, {target.device.queued()} arrived")
+    mdev.set_delay(0)
+    target.qmp.execute("cont")
+    bench.guest.wait_alive()
+    bench.moved(target)
+    say(f"# {queued} commands in flight")
+
+
+def quiet(bench):
+    """a quiet guest: the blackout moves 64 KiB at most"""
+    bench.work.finish()
+    bench.guest.check("sync")
+    # The journal has its last word some seconds after the last write.
+    time.sleep(8)
+    target = bench.target()
+    migration, _ = migrate(bench.machine, target, quiet=True)
+    pre, stop = migration.sent()
+    say(f"# {pre} bytes in pre-copy, {stop} in the blackout")
+    expect(stop <= 64 << 10, "that is more than 64 KiB")
+    bench.guest.wait_alive()
+    bench.moved(target)
+
+
 def refused_at_once(bench):
     """a target that refuses the header: another size"""
     target = bench.target(bench.lab.device("64M"))
@@ -232,6 +273,8 @@ SCENARIOS = {
     "cancel": cancel,
     "stop-and-continue": stop_and_continue,
     "paused": paused,
+    "in-flight": in_flight,
+    "quiet": quiet,
     "refused-at-once": refused_at_once,
     "refused-at-the-end": refused_at_the_end,
     "destination-killed": destination_killed,
@@ -252,7 +295,10 @@ def run(scenario, bench):
     """One scenario, from work that starts to data that is verified."""
     log = len(kernel_log())
     bench.work.start()
-    scenario(bench)
+    try:
+        scenario(bench)
+    finally:
+        mdev.set_delay(0)
     verified = bench.work.finish()
     found = bench.work.verify()
     bench.work.check_log()

@@ -7,12 +7,22 @@
  * executes everything that is there. A single small command is executed on the
  * spot instead: that takes less time than to wake a thread for it.
  */
+#include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/mmu_context.h>
+#include <linux/moduleparam.h>
 #include <linux/sched/mm.h>
 #include <linux/timekeeping.h>
 
 #include "mnvme.h"
+
+/* A longer delay would make a guest's driver give a command up. */
+#define MNVME_DELAY_MAX		1000000U
+
+static unsigned int delay_us;
+module_param(delay_us, uint, 0644);
+MODULE_PARM_DESC(delay_us,
+		 "Time that each I/O command takes at least, in microseconds, at most 1000000 (default 0)");
 
 /* Completions are not held back while more than this many bytes are moved. */
 #define MNVME_BATCH_BYTES	SZ_128K
@@ -285,6 +295,15 @@ static void mnvme_cqe_fill(struct nvme_completion *cqe,
 	cqe->status = cpu_to_le16(status << 1);
 }
 
+/* A disk as slow as is asked for: commands are in flight when it is stopped. */
+static void mnvme_delay(const struct mnvme_sq *sq)
+{
+	unsigned int us = min(READ_ONCE(delay_us), MNVME_DELAY_MAX);
+
+	if (us && sq->id)
+		usleep_range(us, us + us / 4 + 1);
+}
+
 /* Executes @nr commands, or fewer if the device is to stop, and completes them. */
 static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 			   u32 nr)
@@ -297,6 +316,7 @@ static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 	u16 status;
 
 	for (done = 0; done < nr && mnvme_may_execute(dev); done++) {
+		mnvme_delay(sq);
 		mnvme_req_init(&req, cmd + done);
 		mnvme_sq_advance(sq);
 		status = mnvme_execute(&req);
@@ -380,7 +400,9 @@ static bool mnvme_sq_execute_here(struct mnvme_sq *sq)
 	u64 start = ktime_get_ns();
 	bool done = false;
 
-	if (!sq->id || current->mm != sq->dev->mm || !mutex_trylock(&sq->exec))
+	if (!sq->id || current->mm != sq->dev->mm || READ_ONCE(delay_us))
+		return false;
+	if (!mutex_trylock(&sq->exec))
 		return false;
 	if (mnvme_cq_reserve(cq, 1)) {
 		done = mnvme_sq_try_one(sq);
