@@ -36,7 +36,10 @@ class Workload:
         end = time.monotonic() + timeout
         while self.guest.call("work_is_over")[0]:
             if time.monotonic() > end:
-                raise MachineError("the guest's fio does not come to its end")
+                log = self.guest.call("cat /sys/block/nvme0n1/inflight; "
+                                      "dmesg | tail -n 8; uptime")[1]
+                raise MachineError("; ".join(["the guest's fio does not come "
+                                              "to its end", *log]))
             time.sleep(0.5)
         rounds = self.guest.check("cat /tmp/rounds")
         status, failed = self.guest.call("cat /tmp/failed")
