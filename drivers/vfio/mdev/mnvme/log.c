@@ -28,7 +28,7 @@ void mnvme_log_error(struct mnvme_req *req, u16 status)
 	e->sqid = cpu_to_le16(req->sq->id);
 	e->cmdid = cpu_to_le16((__force u16)req->cmd->common.command_id);
 	/* As in the completion: shifted, with room for the phase tag. */
-	e->status_field = cpu_to_le16((status | NVME_STATUS_MORE) << 1);
+	e->status_field = cpu_to_le16((status | MNVME_STATUS_MORE) << 1);
 	e->param_error_location = cpu_to_le16(req->err_loc);
 	e->lba = cpu_to_le64(req->err_lba);
 	e->nsid = req->cmd->common.nsid;

@@ -53,8 +53,15 @@
 
 #define MNVME_CONFIG_SIZE	256	/* what is kept; above it all reads 0 */
 
+/*
+ * NVMe 1.4, section 4.6.1 (status field), as it is kept here, without the phase bit.
+ * <linux/nvme.h> renamed both, in the middle of a stable series too, and they are
+ * enumerators there, which cannot be probed.
+ */
+#define MNVME_STATUS_MORE	0x2000
+#define MNVME_STATUS_DNR	0x4000
 /* A status that a retry does not change. */
-#define MNVME_DNR(sc)		((sc) | NVME_STATUS_DNR)
+#define MNVME_DNR(sc)		((sc) | MNVME_STATUS_DNR)
 /* Not a status: the command stays outstanding and has no completion yet. */
 #define MNVME_NO_COMPLETION	0xffff
 /* NVMe figure "Error Information Log Entry": no particular field is at fault. */

@@ -267,7 +267,7 @@ static u16 mnvme_execute(struct mnvme_req *req)
 
 	if (status != NVME_SC_SUCCESS && status != MNVME_NO_COMPLETION) {
 		mnvme_log_error(req, status);
-		status |= NVME_STATUS_MORE;
+		status |= MNVME_STATUS_MORE;
 	}
 	return status;
 }
