@@ -141,7 +141,7 @@ def qemu_command(args, run):
               "no_timer_check random.trust_cpu=on rcupdate.rcu_cpu_stall_timeout=60 "
               "watchdog_thresh=30 " + args.append)
     share = "security_model=none,multidevs=remap"
-    return ["qemu-system-x86_64", *acceleration(), "-M", "q35,usb=off,sata=off",
+    return [args.qemu, *acceleration(), "-M", "q35,usb=off,sata=off",
             "-smp", str(args.cpus), "-m", args.mem, "-nodefaults", "-no-user-config",
             "-display", "none", "-no-reboot", "-nic", "none",
             "-kernel", os.path.join(args.kernel_dir, "vmlinuz"),
@@ -276,6 +276,7 @@ def parse():
     parser = argparse.ArgumentParser(prog="vm run")
     parser.add_argument("--kernel-dir", required=True)
     parser.add_argument("--modules", required=True)
+    parser.add_argument("--qemu", required=True)
     parser.add_argument("--mem", default="4G")
     parser.add_argument("--cpus", type=int, default=os.cpu_count())
     parser.add_argument("--timeout", type=float, default=3600)
