@@ -9,9 +9,10 @@ import sys
 import time
 
 import mdev
+from guest import MachineError
 from lab import Lab, Interrupted
 from live import MIB, MigrationError, migrate, say
-from machine import SPEAKS_V1, MachineError
+from machine import speaks_v1
 from qmp import QMPError
 from workload import Workload
 
@@ -31,7 +32,7 @@ class Demo:
     def hop(self, name, source, device):
         """Migrate to a new machine with the given device; the machine."""
         lab = self.lab
-        target = lab.destination(name, source, device)
+        target = lab.destination(name, source.guest, device)
         self.step(f"live migration: {source.name} -> {target.name}, while fio "
                   "reads and writes")
         migration, info = migrate(source, target)
@@ -44,7 +45,7 @@ class Demo:
         if queued is not None:
             say(f"   {queued} commands were submitted and not fetched when the "
                 "device stopped: they travelled")
-        if SPEAKS_V1:
+        if speaks_v1(source.version):
             self.check_mapping(source, pre + stop)
         source.guest.wait_alive()
         lab.end(source)

@@ -9,7 +9,8 @@ import sys
 import tempfile
 
 import mdev
-from machine import Guest, Machine
+from guest import Guest
+from machine import Machine
 
 
 class Interrupted(Exception):
@@ -72,21 +73,21 @@ class Lab:
         device.remove()
         self.devices.remove(device)
 
-    def start(self, name, device, extra=()):
+    def start(self, name, *devices, **options):
         """A machine with a new guest that boots. The guest is its .guest."""
         guest = Guest()
-        machine = self._machine(name, guest, device, False, extra)
+        machine = self._machine(name, guest, devices, **options)
         guest.machine = machine
         return machine
 
-    def destination(self, name, source, device, extra=()):
-        """A machine that waits for the source's guest."""
-        return self._machine(name, source.guest, device, True, extra)
+    def destination(self, name, guest, *devices, **options):
+        """A machine that waits for a guest, which may be unknown yet: None."""
+        return self._machine(name, guest, devices, incoming=True, **options)
 
-    def _machine(self, name, guest, device, incoming, extra):
+    def _machine(self, name, guest, devices, **options):
         self.serial += 1
         machine = Machine(f"{name}-{self.serial}", self.directory, guest,
-                          device, incoming, extra)
+                          devices, **options)
         self.machines.append(machine)
         return machine
 

@@ -4,6 +4,8 @@
 import socket
 import threading
 
+from qmp import connect
+
 # struct vfio_mig_chunk_hdr of an END chunk: magic, type. What is flipped is a
 # byte of its payload, so that the chunk's own sum tells.
 END_CHUNK = b"VFMG" + (4).to_bytes(2, "little")
@@ -35,7 +37,7 @@ class Damage:
 
 
 class Proxy:
-    """Listens on one unix socket, connects to another."""
+    """Listens on a unix socket, connects to an endpoint."""
 
     def __init__(self, path, target):
         self.damage = Damage()
@@ -47,8 +49,7 @@ class Proxy:
 
     def _serve(self):
         source, _ = self.listener.accept()
-        destination = socket.socket(socket.AF_UNIX)
-        destination.connect(self.target)
+        destination = connect(self.target)
         # The return path.
         threading.Thread(target=self._pump,
                          args=(destination, source, lambda data: data),

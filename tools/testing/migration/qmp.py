@@ -5,6 +5,17 @@ import json
 import socket
 
 
+def connect(endpoint):
+    """A socket, to "unix:PATH" or "tcp:ADDRESS:PORT"."""
+    kind, _, where = endpoint.partition(":")
+    if kind == "tcp":
+        address, _, port = where.partition(":")
+        return socket.create_connection((address, int(port)))
+    unix = socket.socket(socket.AF_UNIX)
+    unix.connect(where)
+    return unix
+
+
 class QMPError(Exception):
     """QEMU refused a command, or is gone."""
 
@@ -12,11 +23,10 @@ class QMPError(Exception):
 class QMP:
     """One connection to QEMU's monitor. Not for use by several threads."""
 
-    def __init__(self, path, timeout=60):
+    def __init__(self, endpoint, timeout=60):
         self.events = []
-        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket = connect(endpoint)
         self.socket.settimeout(timeout)
-        self.socket.connect(path)
         self.file = self.socket.makefile("r", encoding="utf-8")
         self._receive()
         self.execute("qmp_capabilities")

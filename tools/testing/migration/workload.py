@@ -3,15 +3,19 @@
 
 import time
 
-from machine import MachineError
+from guest import MachineError
 
 
 class Workload:
-    """fio and files on an ext4 file system in the guest (guest/functions)."""
+    """fio and files on an ext4 file system in the guest (guest/functions).
 
-    def __init__(self, guest, base_mib=64):
+    Of several disks the others have fio on all of them, and no file system.
+    """
+
+    def __init__(self, guest, base_mib=64, disks=1):
         self.guest = guest
         self.base_mib = base_mib
+        self.disks = disks
 
     def prepare(self):
         """Make the file system, and the file that fio's reader reads."""
@@ -19,7 +23,7 @@ class Workload:
 
     def start(self):
         """Start reading and writing, and wait until that has an effect."""
-        self.guest.check("start_work")
+        self.guest.check(f"start_work {self.disks}")
         end = time.monotonic() + 90
         while True:
             if self.guest.rate():

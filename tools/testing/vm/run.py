@@ -32,7 +32,8 @@ RUN_AGE = 6 * 3600      # a younger one may still run
 # Directories below drivers/ that a machine without hardware can use modules of.
 # depmod reads every module it is shown, and all 4000 would take it seconds.
 DRIVERS = ("acpi", "block", "char", "crypto", "dax", "dma", "iommu", "md", "nvme",
-           "nvdimm", "target", "vdpa", "vfio", "vhost", "virtio")
+           "nvdimm", "target", "vdpa", "vfio", "vhost", "virtio",
+           "net/virtio_net.ko", "net/net_failover.ko")
 
 # Lines of a kernel log that mean the kernel has something to complain about.
 TROUBLE = re.compile(r"""
@@ -80,7 +81,8 @@ def install_modules(run, release, kernel, built):
     parts = [n for n in os.listdir(os.path.join(source, "kernel"))
              if n not in ("drivers", "sound")]
     parts += [f"drivers/{n}" for n in DRIVERS
-              if os.path.isdir(os.path.join(source, "kernel/drivers", n))]
+              if os.path.exists(os.path.join(source, "kernel/drivers", n))]
+    os.mkdir(os.path.join(base, "kernel/drivers/net"))
     for part in parts:
         os.symlink(os.path.join(source, "kernel", part),
                    os.path.join(base, "kernel", part))
@@ -136,14 +138,21 @@ def write_initramfs(run, release, kernel, command):
 
 
 def qemu_command(args, run):
-    """QEMU's command line: no network, two shares, a console and two ports."""
+    """QEMU's command line: two shares, a console, two ports, a link or none."""
     append = ("console=ttyS0 quiet panic=-1 oops=panic mitigations=off "
               "no_timer_check random.trust_cpu=on rcupdate.rcu_cpu_stall_timeout=60 "
               "watchdog_thresh=30 " + args.append)
+    nic = ["-nic", "none"]
+    if args.link:
+        side, _, path = args.link.partition(":")
+        server = "on" if side == "listen" else "off"
+        nic = ["-netdev", f"stream,id=link,server={server},addr.type=unix,"
+               f"addr.path={path}",
+               "-device", f"virtio-net-pci,netdev=link,mac=52:54:00:00:00:0{len(side)}"]
     share = "security_model=none,multidevs=remap"
     return [args.qemu, *acceleration(), "-M", "q35,usb=off,sata=off",
             "-smp", str(args.cpus), "-m", args.mem, "-nodefaults", "-no-user-config",
-            "-display", "none", "-no-reboot", "-nic", "none",
+            "-display", "none", "-no-reboot", *nic,
             "-kernel", os.path.join(args.kernel_dir, "vmlinuz"),
             "-initrd", os.path.join(run, "initrd"), "-append", append,
             "-virtfs", f"local,path=/,mount_tag=root,readonly=on,{share}",
@@ -282,6 +291,7 @@ def parse():
     parser.add_argument("--timeout", type=float, default=3600)
     parser.add_argument("--idle", type=float, default=600)
     parser.add_argument("--append", default="")
+    parser.add_argument("--link", default="")
     parser.add_argument("command", nargs="+")
     return parser.parse_args()
 

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest with its work, and the steps that scenarios are made of."""
+
+import subprocess
+
+import mdev
+from live import Migration, migrate, say
+from machine import VERSION, pre_copy, speaks_v1
+from workload import Workload
+
+
+class Failure(Exception):
+    """A scenario did not show what it should."""
+
+
+def expect(condition, text):
+    """Fail with this text unless the condition holds."""
+    if not condition:
+        raise Failure(text)
+
+
+def kernel_log():
+    """[line] of the host's kernel log."""
+    return subprocess.run(["dmesg"], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.splitlines()
+
+
+def needs(v2=False, precopy=False, **kind):
+    """Marks a scenario by what it needs: a QEMU that speaks v2; pre-copy; a Bench
+    that is made with these arguments."""
+    def mark(scenario):
+        scenario.v2, scenario.precopy, scenario.bench = v2, precopy, kind
+        return scenario
+    return mark
+
+
+def lacks(scenario):
+    """Why a scenario cannot be run here, or None."""
+    if getattr(scenario, "v2", False) and speaks_v1(VERSION):
+        return f"QEMU {VERSION} speaks v1"
+    if getattr(scenario, "precopy", False) and not pre_copy(VERSION):
+        return "this kernel's v2 has no pre-copy"
+    return None
+
+
+class Bench:
+    """A guest with its work, wherever it is now.
+
+    devices is how many it has; the options are those of machine.Machine.
+    """
+
+    def __init__(self, lab, devices=1, **options):
+        self.kind = {**({"devices": devices} if devices > 1 else {}), **options}
+        self.lab, self.options = lab, options
+        say("# booting a guest")
+        self.machine = lab.start("source", *self.new_devices(devices),
+                                 **options)
+        self.guest.wait_ready()
+        self.work = Workload(self.guest, base_mib=24, disks=devices)
+        self.work.prepare()
+
+    @property
+    def guest(self):
+        """The program in the guest."""
+        return self.machine.guest
+
+    def new_devices(self, number):
+        """Fresh devices: the first as usual, any others small."""
+        return [self.lab.device("64M" if n else "1G") for n in range(number)]
+
+    def target(self, *devices, **options):
+        """A machine to go to, like the one the guest is at but for options."""
+        devices = devices or self.new_devices(len(self.machine.devices))
+        return self.lab.destination("target", self.guest, *devices,
+                                    **{**self.options, **options})
+
+    def moved(self, target):
+        """The guest is at the target now; forget the source."""
+        self.lab.end(self.machine)
+        for device in self.machine.devices:
+            self.lab.remove(device)
+        self.machine = target
+
+    def hop(self, *devices, capabilities=(), **options):
+        """An undisturbed migration to another machine; the Migration."""
+        target = self.target(*devices, **options)
+        migration, _ = migrate(self.machine, target, quiet=True,
+                               capabilities=capabilities)
+        self.guest.wait_alive()
+        self.moved(target)
+        return migration
+
+    def check_all_there(self):
+        """No device left behind, no page charged that no device shows."""
+        expect(self.lab.devices == self.machine.devices,
+               "a device was left behind")
+        shown = sum(device.memory_used() for device in self.lab.devices)
+        used = mdev.memory_used()
+        expect(used == shown, f"{used} bytes of namespace are charged, the "
+               f"devices have {shown}")
+
+    def note(self):
+        """Let the guest note what is on its disk, then keep it busy.
+
+        What it writes after that is not noted: it will not end in order.
+        """
+        self.work.finish()
+        self.guest.check("keep_notes")
+        self.guest.check("rm /tmp/stop; run_behind blocks")
+
+    def disturb(self, target):
+        """A migration that has begun to move the device and cannot end."""
+        migration = Migration(self.machine, target, quiet=True)
+        migration.start()
+        migration.hold()
+        return migration
+
+    def stays(self):
+        """The guest has to be running where it is, its device too."""
+        self.guest.machine = self.machine
+        self.guest.wait_alive()
+        expect(self.machine.status() == "running", "the source's guest does "
+               f"not run: {self.machine.status()}")
+        state = self.machine.device.state()
+        expect(state == "running", f"the source's device is {state}")
+
+    def gone(self, target):
+        """Clear away a target that failed; its device, to be used again."""
+        self.lab.kill(target)
+        expect(target.device.state() == "closed", "the target's device is "
+               f"{target.device.state()} after its QEMU ended")
+        return target.device

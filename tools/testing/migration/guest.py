@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest that moves between machines."""
+
+import threading
+import time
+
+
+class MachineError(Exception):
+    """A machine or its guest did not do what it should."""
+
+
+class Guest:
+    """The program that runs in the guest (guest/init), wherever it is.
+
+    The second serial ports of all machines the guest has been on lead here.
+    A line may start on one machine and end on another: the source's last byte
+    comes before the destination's first.
+    """
+
+    def __init__(self):
+        self.lock = threading.Condition()
+        self.partial = b""
+        self.ready = False
+        self.reports = []       # (our time, guest's uptime, [disk statistics])
+        self.answers = {}       # ID: (status, [line])
+        self.lines = {}         # ID: [line]
+        self.number = 0
+        self.machine = None     # where requests go
+
+    def feed(self, data):
+        """Take what a serial port sent."""
+        with self.lock:
+            lines = (self.partial + data).split(b"\n")
+            self.partial = lines.pop()
+            for line in lines:
+                self._line(line.decode(errors="replace").strip("\r"))
+            self.lock.notify_all()
+
+    def _line(self, line):
+        word = line.split(" ", 2)
+        if line.startswith("ready"):
+            self.ready = True
+        elif word[0] == "*":
+            numbers = [float(n) for n in line[1:].split()]
+            self.reports.append((time.monotonic(), numbers[0], numbers[1:]))
+        elif len(word) > 1 and word[1] == "|":
+            self.lines.setdefault(word[0], []).append(line.split("| ", 1)[1])
+        elif len(word) > 2 and word[1] == "=":
+            self.answers[word[0]] = (int(word[2]), self.lines.pop(word[0], []))
+
+    def _wait(self, condition, timeout, what):
+        end = time.monotonic() + timeout
+        with self.lock:
+            while not condition():
+                left = end - time.monotonic()
+                if self.machine is not None:
+                    self.machine.check_alive()
+                if left <= 0:
+                    raise MachineError(f"guest: {what}: nothing after "
+                                       f"{timeout} s; {self._last_report()}")
+                self.lock.wait(min(left, 0.5))
+
+    def _last_report(self):
+        if not self.reports:
+            return "it never reported"
+        return f"last report {time.monotonic() - self.reports[-1][0]:.0f} s ago"
+
+    def wait_ready(self, timeout=240):
+        """Wait until the guest has booted."""
+        self._wait(lambda: self.ready, timeout, "boot")
+
+    def wait_alive(self, timeout=60):
+        """Wait until the guest reports, unasked."""
+        with self.lock:
+            before = len(self.reports)
+        self._wait(lambda: len(self.reports) > before, timeout, "report")
+
+    def call(self, command, timeout=60):
+        """(status, [line]) of a shell command in the guest."""
+        with self.lock:
+            self.number += 1
+            request = f"r{self.number}"
+        self.machine.type(f"{request} {command}\n")
+        self._wait(lambda: request in self.answers, timeout, command)
+        return self.answers.pop(request)
+
+    def check(self, command, timeout=60):
+        """[line] of a shell command that has to succeed."""
+        status, lines = self.call(command, timeout)
+        if status:
+            raise MachineError(f"guest: {command}: status {status}: " +
+                               "; ".join(lines[-5:]))
+        return lines
+
+    def uptime(self):
+        """What it reported last, in seconds."""
+        with self.lock:
+            return self.reports[-1][1]
+
+    def rate(self):
+        """The disk's I/Os per second, None where there is no recent report."""
+        with self.lock:
+            recent = [r for r in self.reports[-6:] if len(r[2]) > 8]
+        if len(recent) < 2 or time.monotonic() - recent[-1][0] > 20:
+            return None
+        (_, t0, first), (_, t1, last) = recent[-2:]
+        done = last[0] + last[4] - first[0] - first[4]
+        return done / (t1 - t0) if t1 > t0 else 0.0

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Several devices, several QEMUs, and what QEMU can do with a state besides."""
+
+import os
+
+from bench import Failure, expect, needs
+from live import Migration, say
+from machine import PROGRAMS
+
+# The capabilities that one kind of transfer of device state takes.
+MULTIFD = ("multifd",)
+ACK = ("switchover-ack",)
+
+
+@needs(devices=2)
+def two_devices(bench):
+    """a guest with two devices"""
+    bench.hop()
+
+
+@needs(devices=4)
+def four_devices(bench):
+    """a guest with four devices"""
+    bench.hop()
+
+
+def across(bench):
+    """from one protocol to the other, and back"""
+    home = bench.machine.version
+    other = next(version for version in PROGRAMS if version != home)
+    bench.hop(version=other)
+    say(f"# QEMU {home} -> QEMU {other}")
+    bench.hop()
+    say(f"# QEMU {other} -> QEMU {home}")
+
+
+@needs(v2=True, device_options=",x-migration-multifd-transfer=on")
+def multifd(bench):
+    """multifd transfers the device's state"""
+    source = bench.machine
+    migration = bench.hop(capabilities=MULTIFD)
+    expect(source.traced("vfio_save_complete_precopy_thread_end"),
+           "no thread of QEMU saved the device")
+    say("# {} bytes in pre-copy, {} in the blackout".format(*migration.sent()))
+
+
+@needs(v2=True, precopy=True)
+def switchover_ack(bench):
+    """the target acknowledges the switchover"""
+    source = bench.machine
+    bench.hop(capabilities=ACK)
+    expect(source.traced("source_return_path_thread_switchover_acked"),
+           "the target acknowledged nothing")
+
+
+def to_file(bench):
+    """a paused guest's state goes to a file, and comes back from it"""
+    source = bench.machine
+    path = source.path("state")
+    source.qmp.execute("stop")
+    migration = Migration(source, None, quiet=True)
+    migration.start_to_file(path)
+    info = migration.watch()
+    expect(info["status"] == "completed", f"the migration is {info['status']}")
+    say(f"# {os.path.getsize(path)} bytes of file")
+    target = bench.target()
+    target.load_file(path)
+    bench.guest.machine = target
+    target.qmp.execute("cont")
+    bench.guest.wait_alive()
+    bench.moved(target)
+
+
+@needs(snapshots=True)
+def snapshot(bench):
+    """savevm, and loadvm when the guest has gone on"""
+    machine = bench.machine
+    for command in ("savevm point", "info snapshots"):
+        answer = machine.monitor(command)
+        say("# " + "\n# ".join([command, *answer.splitlines()]))
+    if "point" not in answer:
+        raise Failure("there is no snapshot")
+    bench.guest.wait_alive()
+    before = bench.guest.uptime()
+    for _ in range(3):
+        bench.guest.wait_alive()
+    answer = machine.monitor("loadvm point")
+    if answer:
+        raise Failure(f"loadvm: {answer}")
+    bench.guest.wait_alive()
+    expect(bench.guest.uptime() <= before + 1, "the guest did not go back: "
+           f"it is up {bench.guest.uptime()} s, and was {before} s")
