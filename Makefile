@@ -39,6 +39,13 @@ prepare:
 	@mkdir -p $(OBJ)
 	@flock $(OBJ).lock tools/build/mirror $(OBJ)
 
+# vfio-mig, the program, into build/vfio-mig/
+tools:
+	+$(Q)$(MAKE) -s --no-print-directory -C tools/vfio-mig OUTPUT=$(CURDIR)/build/vfio-mig
+
+tools_install: tools
+	+$(Q)$(MAKE) -s --no-print-directory -C tools/vfio-mig OUTPUT=$(CURDIR)/build/vfio-mig install
+
 demo:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/demo
@@ -66,6 +73,8 @@ help:
 	@echo 'Build:'
 	@echo '  all              - build both modules into build/<release>/ (the default)'
 	@echo '  modules_install  - install them for the kernel they were built for'
+	@echo '  tools            - build the program vfio-mig into build/vfio-mig/'
+	@echo '  tools_install    - install it, with its man page (prefix=DIR, DESTDIR=DIR)'
 	@echo '  clean            - remove build/ with all that was built and logged'
 	@echo 'Run, as root (each first installs what it needs, and says what):'
 	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
@@ -80,4 +89,4 @@ help:
 	@echo '  V=1              - show the commands'
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
-.PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help
+.PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install

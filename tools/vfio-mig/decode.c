@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A stream, taken apart: chunks, their order, and what is between them. */
+#include <endian.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decode-priv.h"
+
+/* Says what is wrong at a place; what a device sees first, it refuses with. */
+int problem_at(struct decoder *d, __u64 at, int err, const char *fmt, ...)
+{
+	struct decode_problem p = { .at = at, .chunk = d->seq, .err = err };
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(p.text, sizeof(p.text), fmt, args);
+	va_end(args);
+	d->totals->problems++;
+	d->ops->problem(d->ctx, &p);
+	return err;
+}
+
+static size_t get(struct decoder *d, void *buf, size_t len)
+{
+	size_t n = fread(buf, 1, len, d->in);
+
+	d->at += n;
+	return n;
+}
+
+static __u32 header_sum(const struct vfio_mig_chunk_hdr *hdr)
+{
+	return XXH64(hdr, offsetof(struct vfio_mig_chunk_hdr, hdr_sum), 0);
+}
+
+static bool is_chunk(const struct vfio_mig_chunk_hdr *hdr)
+{
+	return le32toh(hdr->magic) == VFIO_MIG_STREAM_MAGIC &&
+	       le32toh(hdr->hdr_sum) == header_sum(hdr);
+}
+
+/* Goes on byte by byte until a chunk starts. False at the end of the stream. */
+static bool find_chunk(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
+{
+	unsigned char *bytes = (unsigned char *)hdr;
+	int c;
+
+	do {
+		c = getc_unlocked(d->in);
+		if (c == EOF)
+			return false;
+		d->at++;
+		memmove(bytes, bytes + 1, sizeof(*hdr) - 1);
+		bytes[sizeof(*hdr) - 1] = c;
+	} while (!is_chunk(hdr));
+	return true;
+}
+
+/* False at the end of the stream. */
+static bool next_header(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
+{
+	__u64 at = d->at;
+	size_t n;
+
+	n = get(d, hdr, sizeof(*hdr));
+	if (!n)
+		return false;
+	if (n < sizeof(*hdr)) {
+		problem_at(d, at, ENODATA,
+			   "the stream ends in a chunk's header, after %zu bytes",
+			   n);
+		return false;
+	}
+	if (is_chunk(hdr))
+		return true;
+
+	if (le32toh(hdr->magic) != VFIO_MIG_STREAM_MAGIC)
+		problem_at(d, at, EBADMSG, "no chunk starts here: the magic is %#x",
+			   le32toh(hdr->magic));
+	else
+		problem_at(d, at, EBADMSG, "the chunk header's sum is wrong");
+	if (find_chunk(d, hdr)) {
+		problem_at(d, at, EBADMSG, "%llu bytes are skipped up to the next chunk",
+			   (d->at - sizeof(*hdr) - at));
+		return true;
+	}
+	problem_at(d, at, EBADMSG, "no other chunk up to the end, %llu bytes on",
+		   (d->at - at));
+	return false;
+}
+
+/* The payload, or as much as matters: of what is too long only the sum counts. */
+static bool get_payload(struct decoder *d, const struct vfio_mig_chunk_hdr *hdr,
+			__u64 at)
+{
+	__u32 length = le32toh(hdr->length), left = length;
+	XXH64_state_t sum;
+	size_t want, n;
+
+	XXH64_reset(&sum, 0);
+	while (left) {
+		want = left < sizeof(d->payload) ? left : sizeof(d->payload);
+		n = get(d, d->payload, want);
+		XXH64_update(&sum, d->payload, n);
+		left -= n;
+		if (n < want) {
+			problem_at(d, at, ENODATA,
+				   "the stream ends in this chunk, after %u of %u bytes",
+				   length - left, length);
+			return false;
+		}
+	}
+	if ((le16toh(hdr->flags) & VFIO_MIG_CHUNK_F_SUM) &&
+	    XXH64_digest(&sum) != le64toh(hdr->sum)) {
+		problem_at(d, at, EBADMSG, "the payload's sum is wrong: the %u bytes are damaged",
+			   length);
+		return false;
+	}
+	return true;
+}
+
+/* Does the chunk come where it should? What it says is then taken for true. */
+static void check_sequence(struct decoder *d, const struct decode_chunk *c)
+{
+	if (c->type == VFIO_MIG_CHUNK_HEADER) {
+		if (c->seq)
+			problem_at(d, c->at, EILSEQ, "a header is numbered %u",
+				   c->seq);
+		else if (d->started && c->save_id == d->save_id)
+			problem_at(d, c->at, EILSEQ, "the same save's header comes once more");
+		d->started = true;
+	} else if (!d->started) {
+		problem_at(d, c->at, EILSEQ, "the stream starts with chunk %u, not with a header",
+			   c->seq);
+		d->started = true;
+	} else if (c->save_id != d->save_id) {
+		problem_at(d, c->at, EILSEQ, "this is chunk %u of another save, %016llx",
+			   c->seq, c->save_id);
+	} else if (c->seq != d->seq) {
+		problem_at(d, c->at, EILSEQ, "this is chunk %u, %s", c->seq,
+			   c->seq < d->seq ? "which came before or is out of order" :
+					     "some before it are missing");
+	}
+	d->save_id = c->save_id;
+	d->seq = c->seq;
+}
+
+static void check_header(struct decoder *d, const struct decode_chunk *c,
+			 const struct vfio_mig_chunk_hdr *hdr)
+{
+	if (c->flags & ~VFIO_MIG_CHUNK_F_KNOWN)
+		problem_at(d, c->at, EPROTONOSUPPORT, "unknown chunk flags %#x",
+			   c->flags);
+	if (hdr->reserved || c->length % VFIO_MIG_STREAM_ALIGN)
+		problem_at(d, c->at, EBADMSG, "a malformed chunk header");
+}
+
+static int one_chunk(struct decoder *d, const struct vfio_mig_chunk_hdr *hdr)
+{
+	struct decode_chunk c = {
+		.at = d->at - sizeof(*hdr),
+		.type = le16toh(hdr->type),
+		.flags = le16toh(hdr->flags),
+		.save_id = le64toh(hdr->save_id),
+		.seq = le32toh(hdr->seq),
+		.length = le32toh(hdr->length),
+	};
+	int ret = 0;
+
+	check_header(d, &c, hdr);
+	check_sequence(d, &c);
+	d->totals->complete = false;
+	if (get_payload(d, hdr, c.at) && !decode_payload(d, &c)) {
+		d->totals->chunks++;
+		ret = d->ops->chunk(d->ctx, &c);
+	}
+	d->seq++;
+	return ret;
+}
+
+/*
+ * Goes through a stream. Returns 0, -EIO or -ENOMEM, or what a callback wanted to
+ * end it with; what is wrong with the stream is told to the callback.
+ */
+int decode(FILE *in, const struct decode_ops *ops, void *ctx,
+	   struct decode_totals *totals)
+{
+	struct vfio_mig_chunk_hdr hdr;
+	struct decoder *d;
+	int ret = 0;
+
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->in = in;
+	d->ops = ops;
+	d->ctx = ctx;
+	d->totals = totals;
+	memset(totals, 0, sizeof(*totals));
+
+	while (!ret && next_header(d, &hdr))
+		ret = one_chunk(d, &hdr);
+	totals->bytes = d->at;
+	if (!ret && ferror(in))
+		ret = -EIO;
+	if (!ret && !totals->problems && !totals->complete)
+		problem_at(d, d->at, ENODATA, "%s", d->at ?
+			   "the stream is not complete: its last chunk is no end" :
+			   "there is nothing in it");
+	totals->complete &= !totals->problems;
+	free(d);
+	return ret;
+}

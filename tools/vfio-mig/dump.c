@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vfio-mig dump: what is in a stream, in words. No device is needed. */
+#include <errno.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "decode.h"
+#include "json.h"
+#include "vfio-mig.h"
+
+#define PROBLEMS_MAX	100	/* that JSON lists; all are counted */
+#define RUNS_SHOWN	4	/* unless told to show all */
+
+struct dump {
+	const struct options *options;
+	struct json json;
+	int image;		/* the file that pages are written to, or -1 */
+	__u64 image_size;
+	int image_error;
+	struct decode_problem *problems;
+	size_t nr_problems;
+};
+
+static const char *type_name(unsigned int type)
+{
+	static const char * const names[] = {
+		[VFIO_MIG_CHUNK_HEADER]		= "HEADER",
+		[VFIO_MIG_CHUNK_PAGES]		= "PAGES",
+		[VFIO_MIG_CHUNK_CONTROL]	= "CONTROL",
+		[VFIO_MIG_CHUNK_END]		= "END",
+	};
+
+	return type < sizeof(names) / sizeof(*names) && names[type] ?
+	       names[type] : "unknown";
+}
+
+static void print_header(const struct decode_chunk *c)
+{
+	printf("save %016llx of a device of type ", c->save_id);
+	/* Whoever made the stream must not get at the terminal. */
+	for (const char *p = c->header.type; *p; p++)
+		putchar(*p < 0x20 || *p > 0x7e ? '?' : *p);
+	printf(", %llu pages (%s), control state version %u of at most %u bytes\n",
+	       c->header.nr_pages,
+	       human_size(c->header.nr_pages * VFIO_MIG_STREAM_PAGE_SIZE),
+	       c->header.control_version, c->header.control_max);
+}
+
+static void print_pages(const struct decode_chunk *c, bool all)
+{
+	__u32 i;
+
+	printf("%u with data", c->pages.nr);
+	if (c->pages.holes)
+		printf(", %llu zero", c->pages.holes);
+	for (i = 0; i < c->pages.nr_runs; i++) {
+		const struct decode_run *r = &c->pages.runs[i];
+
+		if (!all && i == RUNS_SHOWN) {
+			printf(" and %u more runs", c->pages.nr_runs - i);
+			break;
+		}
+		printf("%s %llu", i ? "," : ": pages", r->start);
+		if (r->len > 1)
+			printf("-%llu", r->start + r->len - 1);
+		if (r->hole)
+			printf(" zero");
+	}
+	putchar('\n');
+}
+
+static void print_control(const struct decode_chunk *c, bool data)
+{
+	__u32 i;
+
+	printf("%u bytes at %u of %u", c->control.length, c->control.offset,
+	       c->control.total);
+	for (i = 0; data && i < c->control.length; i++) {
+		if (i % 16 == 0)
+			printf("\n%18s%6x:", "", c->control.offset + i);
+		printf(" %02x", c->control.data[i]);
+	}
+	putchar('\n');
+}
+
+static void print_chunk(const struct dump *d, const struct decode_chunk *c)
+{
+	bool verbose = d->options->verbose;
+
+	printf("%12llu  %6u  %-8s ", c->at, c->seq, type_name(c->type));
+	switch (c->type) {
+	case VFIO_MIG_CHUNK_HEADER:
+		print_header(c);
+		break;
+	case VFIO_MIG_CHUNK_PAGES:
+		print_pages(c, verbose);
+		break;
+	case VFIO_MIG_CHUNK_CONTROL:
+		print_control(c, verbose);
+		break;
+	case VFIO_MIG_CHUNK_END:
+		printf("a complete state, %llu pages sent\n",
+		       c->pages_sent);
+		break;
+	default:
+		printf("type %u, %u bytes that need not be understood\n",
+		       c->type, c->length);
+	}
+}
+
+static void runs_json(struct json *j, const struct decode_chunk *c)
+{
+	__u32 i;
+
+	json_open(j, "runs", '[');
+	for (i = 0; i < c->pages.nr_runs; i++) {
+		json_open(j, NULL, '{');
+		json_number(j, "start", c->pages.runs[i].start);
+		json_number(j, "pages", c->pages.runs[i].len);
+		json_bool(j, "zero", c->pages.runs[i].hole);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void chunk_json(struct json *j, const struct decode_chunk *c)
+{
+	char id[17];
+
+	snprintf(id, sizeof(id), "%016llx", c->save_id);
+	json_open(j, NULL, '{');
+	json_number(j, "at", c->at);
+	json_number(j, "seq", c->seq);
+	json_string(j, "type", type_name(c->type));
+	json_string(j, "save_id", id);
+	json_number(j, "length", c->length);
+	switch (c->type) {
+	case VFIO_MIG_CHUNK_HEADER:
+		json_string(j, "device_type", c->header.type);
+		json_number(j, "version", c->header.version);
+		json_number(j, "nr_pages", c->header.nr_pages);
+		json_number(j, "control_version", c->header.control_version);
+		json_number(j, "control_max", c->header.control_max);
+		break;
+	case VFIO_MIG_CHUNK_PAGES:
+		json_number(j, "pages", c->pages.nr);
+		json_number(j, "zero_pages", c->pages.holes);
+		runs_json(j, c);
+		break;
+	case VFIO_MIG_CHUNK_CONTROL:
+		json_number(j, "total", c->control.total);
+		json_number(j, "offset", c->control.offset);
+		json_number(j, "bytes", c->control.length);
+		break;
+	case VFIO_MIG_CHUNK_END:
+		json_number(j, "pages_sent", c->pages_sent);
+		break;
+	}
+	json_close(j, '}');
+}
+
+/*
+ * A hole is in the file what it is in the stream, also where an earlier chunk had
+ * data: the page is written over, and the file keeps its size.
+ */
+static int put_pages(struct dump *d, const struct decode_chunk *c)
+{
+	static const unsigned char zeros[VFIO_MIG_STREAM_PAGE_SIZE];
+	const unsigned char *data = c->pages.data, *from;
+	__u32 i;
+	__u64 n;
+
+	for (i = 0; i < c->pages.nr_runs; i++) {
+		const struct decode_run *r = &c->pages.runs[i];
+		off_t at = r->start * VFIO_MIG_STREAM_PAGE_SIZE;
+
+		for (n = 0; n < r->len; n++, at += VFIO_MIG_STREAM_PAGE_SIZE) {
+			if (r->hole && at >= (off_t)d->image_size)
+				break;
+			from = r->hole ? zeros : data;
+			if (pwrite(d->image, from, sizeof(zeros), at) !=
+			    (ssize_t)sizeof(zeros))
+				return -(errno ? errno : EIO);
+			if (r->hole)
+				continue;
+			data += sizeof(zeros);
+			if ((__u64)at + sizeof(zeros) > d->image_size)
+				d->image_size = at + sizeof(zeros);
+		}
+	}
+	return 0;
+}
+
+static int extract(struct dump *d, const struct decode_chunk *c)
+{
+	__u64 nr = c->header.nr_pages;
+	int ret = 0;
+
+	/* Another save: nothing of the one before is left. */
+	if (c->type == VFIO_MIG_CHUNK_HEADER) {
+		d->image_size = 0;
+		if (nr > INT64_MAX / VFIO_MIG_STREAM_PAGE_SIZE)
+			ret = -EFBIG;
+		else if (ftruncate(d->image, 0) ||
+			 ftruncate(d->image, nr * VFIO_MIG_STREAM_PAGE_SIZE))
+			ret = -errno;
+	} else if (c->type == VFIO_MIG_CHUNK_PAGES) {
+		ret = put_pages(d, c);
+	}
+	d->image_error = ret;
+	return ret;
+}
+
+static int on_chunk(void *ctx, const struct decode_chunk *c)
+{
+	struct dump *d = ctx;
+
+	if (!d->options->summary && d->options->json)
+		chunk_json(&d->json, c);
+	else if (!d->options->summary && !d->options->quiet)
+		print_chunk(d, c);
+	return d->image >= 0 ? extract(d, c) : 0;
+}
+
+static void on_problem(void *ctx, const struct decode_problem *p)
+{
+	struct dump *d = ctx;
+
+	if (d->options->json) {
+		if (d->nr_problems < PROBLEMS_MAX)
+			d->problems[d->nr_problems++] = *p;
+		return;
+	}
+	printf("%12llu  %6u  WRONG    %s (%s)\n", p->at, p->chunk,
+	       p->text, errno_name(p->err));
+}
+
+static void totals_json(struct dump *d, const struct decode_totals *t)
+{
+	struct json *j = &d->json;
+	size_t i;
+
+	json_open(j, "problems", '[');
+	for (i = 0; i < d->nr_problems; i++) {
+		json_open(j, NULL, '{');
+		json_number(j, "at", d->problems[i].at);
+		json_number(j, "chunk", d->problems[i].chunk);
+		json_string(j, "errno", errno_name(d->problems[i].err));
+		json_string(j, "text", d->problems[i].text);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+	json_number(j, "nr_problems", t->problems);
+	json_bool(j, "complete", t->complete);
+	json_number(j, "bytes", t->bytes);
+	json_number(j, "nr_chunks", t->chunks);
+	json_number(j, "saves", t->saves);
+	json_number(j, "pages", t->pages);
+	json_number(j, "zero_pages", t->holes);
+	json_number(j, "control_bytes", t->control_total);
+	json_close(j, '}');
+}
+
+static void print_totals(const struct decode_totals *t)
+{
+	printf("%s: %s in %llu chunks", t->complete ? "complete" : "NOT GOOD",
+	       human_size(t->bytes), t->chunks);
+	if (t->saves > 1)
+		printf(", %u saves; the last one has", t->saves);
+	printf(", %llu pages with data (%s), %llu zero pages", t->pages,
+	       human_size(t->pages * VFIO_MIG_STREAM_PAGE_SIZE), t->holes);
+	printf(", %u bytes of control state\n", t->control_total);
+	if (t->problems)
+		printf("%llu things are wrong; a device refuses with the first\n",
+		       t->problems);
+}
+
+static int dump(struct dump *d, FILE *in, const char *name)
+{
+	static const struct decode_ops ops = { on_chunk, on_problem };
+	struct decode_totals totals;
+	int ret;
+
+	if (d->options->json) {
+		json_open(&d->json, NULL, '{');
+		json_open(&d->json, "chunks", '[');
+	}
+	ret = decode(in, &ops, d, &totals);
+	if (d->options->json) {
+		json_close(&d->json, ']');
+		totals_json(d, &totals);
+	} else if (!d->options->quiet) {
+		print_totals(&totals);
+	}
+	if (d->image_error)
+		return error_errno(d->image_error, "%s", d->options->extract);
+	if (ret)
+		return error_errno(ret, "%s", name);
+	return totals.complete ? EXIT_OK : EXIT_STREAM;
+}
+
+static int image_open(struct dump *d)
+{
+	const char *name = d->options->extract;
+
+	d->image = -1;
+	if (!name)
+		return EXIT_OK;
+	d->image = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	return d->image < 0 ? error_errno(-errno, "%s", name) : EXIT_OK;
+}
+
+static int image_close(struct dump *d, int ret)
+{
+	if (d->image >= 0 && close(d->image) && !ret)
+		return error_errno(-errno, "%s", d->options->extract);
+	return ret;
+}
+
+int cmd_dump(const struct options *o, int argc, char **argv)
+{
+	bool file = argc == 1 && strcmp(argv[0], "-");
+	const char *name = file ? argv[0] : "standard input";
+	struct dump d = { .options = o, .json.to = stdout };
+	FILE *in = stdin;
+	int ret;
+
+	if (argc > 1)
+		return usage("dump takes a file, unless it is standard input");
+	if (file)
+		in = fopen(name, "re");
+	if (!in)
+		return error_errno(-errno, "%s", name);
+
+	d.problems = calloc(PROBLEMS_MAX, sizeof(*d.problems));
+	ret = d.problems ? image_open(&d) : error("no memory");
+	if (!ret)
+		ret = image_close(&d, dump(&d, in, name));
+	free(d.problems);
+	if (file)
+		fclose(in);
+	return ret;
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A device whose state is read, by either protocol. */
+#include <errno.h>
+
+#include "migdev.h"
+
+int source_start(struct migdev *m, bool precopy)
+{
+	if (m->protocol == PROTOCOL_V1)
+		return v1_set_state(&m->v1, precopy ? V1_PRE_COPY :
+						      V1_STOP_COPY);
+	return v2_set_state(&m->v2, precopy ? V2_PRE_COPY : V2_STOP_COPY);
+}
+
+/* From pre-copy: the device stops, what is left can be read. */
+int source_stop(struct migdev *m)
+{
+	return source_start(m, false);
+}
+
+int source_finish(struct migdev *m)
+{
+	if (m->protocol == PROTOCOL_V1)
+		return v1_set_state(&m->v1, V1_STOPPED);
+	return v2_set_state(&m->v2, V2_STOP);
+}
+
+/*
+ * An estimate of what there is to read now. -ENOTTY where v2 of an old kernel
+ * has no way to ask.
+ */
+int source_left(struct migdev *m, __u64 *bytes)
+{
+	struct v2_precopy_info info;
+	__u64 value = 0;
+	int ret;
+
+	*bytes = 0;
+	if (m->protocol == PROTOCOL_V1) {
+		ret = v1_pending(&m->v1, &value);
+	} else if (v2_get_state(&m->v2) == V2_PRE_COPY) {
+		ret = v2_precopy_info(&m->v2, &info);
+		value = info.initial_bytes + info.dirty_bytes;
+	} else {
+		ret = v2_data_size(&m->v2, &value);
+	}
+	*bytes = ret ? 0 : value;
+	return ret;
+}
+
+/* Valid until the next call, which concludes the iteration. */
+static ssize_t next_v1(struct v1 *v1, const void **data)
+{
+	__u64 pending, offset, size;
+	int ret;
+
+	ret = v1_pending(v1, &pending);
+	if (ret || !pending)
+		return ret;
+	ret = v1_data_offset(v1, &offset);
+	if (ret)
+		return ret;
+	ret = v1_data_size(v1, &size);
+	if (ret)
+		return ret;
+	if (offset != v1->data || size > v1->window)
+		return -ERANGE;
+	*data = v1->map;
+	return size;
+}
+
+static ssize_t next_v2(struct migdev *m, const void **data)
+{
+	ssize_t ret = v2_read(&m->v2, m->buf, PORTION);
+
+	*data = m->buf;
+	return ret == -ENOMSG ? 0 : ret;
+}
+
+/*
+ * The next bytes of the state, valid until the next call: their number, or 0
+ * where there are none: for now in pre-copy, for good in stop-and-copy.
+ */
+ssize_t source_next(struct migdev *m, const void **data)
+{
+	return m->protocol == PROTOCOL_V1 ? next_v1(&m->v1, data) :
+					    next_v2(m, data);
+}
