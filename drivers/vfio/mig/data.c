@@ -18,6 +18,7 @@
 #include <linux/vfio.h>
 
 #include "data.h"
+#include "fault.h"
 #include "load.h"
 #include "machine.h"
 #include "mig.h"
@@ -207,6 +208,10 @@ static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 			info.initial_bytes += vfio_mig_data_in_hand(mig);
 		else
 			info.dirty_bytes += vfio_mig_data_in_hand(mig);
+		pending = vfio_mig_fault_pending(mig, info.initial_bytes +
+						      info.dirty_bytes);
+		info.initial_bytes = min(info.initial_bytes, pending);
+		info.dirty_bytes = pending - info.initial_bytes;
 	} else {
 		ret = -EINVAL;
 	}

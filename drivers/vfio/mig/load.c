@@ -15,6 +15,7 @@
 
 #include <trace/events/vfio_mig.h>
 
+#include "fault.h"
 #include "load.h"
 #include "mig.h"
 #include "pages.h"
@@ -814,6 +815,7 @@ int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 	u32 restarts = load->restarts;
 	int ret = load->error;
 
+	vfio_mig_fault_transfer(mig, len);
 	copy_cursor(&load->before, &load->at);
 	while (!ret && iov_iter_count(from)) {
 		ret = feed_part(mig, from);

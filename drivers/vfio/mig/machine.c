@@ -10,6 +10,7 @@
 #include <trace/events/vfio_mig.h>
 
 #include "data.h"
+#include "fault.h"
 #include "load.h"
 #include "machine.h"
 #include "region.h"
@@ -101,7 +102,9 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 		if (ret)
 			return ret;
 	}
-	ret = change_session(mig, states[to].session, owner);
+	ret = vfio_mig_fault_arc(mig, to);
+	if (!ret)
+		ret = change_session(mig, states[to].session, owner);
 	if (ret) {
 		if (!was_at_rest && states[to].at_rest)
 			mig->desc.ops->run(mig->vdev);
@@ -119,7 +122,8 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
  * @owner: the front end
  *
  * Return: 0; or an error, and the state is what it was: what stopping, starting
- * a session or leaving a load said.
+ * a session or leaving a load said. If the device broke meanwhile it is in the
+ * error state.
  */
 int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 		   enum vfio_mig_owner owner)
@@ -127,8 +131,11 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 	int ret = follow_arc(mig, to, owner);
 
 	trace_vfio_mig_state(mig->vdev->dev, mig->state, to, owner, ret);
-	if (ret)
+	if (ret) {
+		if (READ_ONCE(mig->broken))
+			vfio_mig_machine_fail(mig);
 		return ret;
+	}
 	mig->state = to;
 	mig->owner = to == VFIO_MIG_RUNNING || to == VFIO_MIG_STOP ?
 		     VFIO_MIG_OWNER_NONE : owner;

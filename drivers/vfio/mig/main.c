@@ -9,6 +9,7 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vfio_mig.h>
 
+#include "fault.h"
 #include "machine.h"
 #include "mapping.h"
 #include "mig.h"
@@ -102,6 +103,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 		desc->pages->wait = &mig->wait;
 	vfio_mig_v2_offer(mig);
 	vfio_mig_log_init(mig);
+	vfio_mig_fault_init(mig);
 	return mig;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_create);
@@ -114,6 +116,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_create);
  */
 void vfio_mig_destroy(struct vfio_mig *mig)
 {
+	vfio_mig_fault_exit(mig);
 	if (mig->desc.pages)
 		mig->desc.pages->wait = NULL;
 	kobject_del(&mig->kobj);
@@ -232,6 +235,19 @@ void vfio_mig_device_error(struct vfio_mig *mig)
 	WRITE_ONCE(mig->broken, true);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_device_error);
+
+static int __init vfio_mig_init(void)
+{
+	vfio_mig_fault_setup();
+	return 0;
+}
+module_init(vfio_mig_init);
+
+static void __exit vfio_mig_exit(void)
+{
+	vfio_mig_fault_cleanup();
+}
+module_exit(vfio_mig_exit);
 
 MODULE_DESCRIPTION("VFIO device migration protocols, v1 and v2");
 MODULE_AUTHOR("The vfio-mig-core authors");

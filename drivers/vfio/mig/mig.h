@@ -15,6 +15,7 @@
 #include "log.h"
 
 struct vfio_mig_data;
+struct vfio_mig_fault;
 struct vfio_mig_load;
 struct vfio_mig_save;
 struct vfio_mig_window;
@@ -115,6 +116,7 @@ enum vfio_mig_counter {
  * @opened: a user has the device open
  * @broken: the vendor driver reported an error that only a reset mends; set
  *	without @lock
+ * @faulty: one of @fault's knobs is set; looked at without any lock
  * @control_dirty: the state that is not paged changed since it was last saved;
  *	set without @lock
  * @save: exists while saving
@@ -127,6 +129,7 @@ enum vfio_mig_counter {
  * @window_size: its size in bytes
  * @iteration: the v1 region's iteration
  * @counters: what sysfs shows
+ * @fault: knobs that make it fail, NULL without debugfs
  * @log: limits what a user can make the library write to the log
  */
 struct vfio_mig {
@@ -138,6 +141,7 @@ struct vfio_mig {
 	enum vfio_mig_owner owner;
 	bool opened;
 	bool broken;
+	bool faulty;
 	bool control_dirty;
 	struct vfio_mig_save *save;
 	struct vfio_mig_load *load;
@@ -149,6 +153,7 @@ struct vfio_mig {
 	size_t window_size;
 	struct vfio_mig_iteration iteration;
 	atomic64_t counters[VFIO_MIG_NR_COUNTERS];
+	struct vfio_mig_fault *fault;
 	struct ratelimit_state log;
 };
 
@@ -168,6 +173,7 @@ static inline void vfio_mig_count(struct vfio_mig *mig,
 int vfio_mig_lock(struct vfio_mig *mig);
 
 /* sysfs.c */
+extern const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES];
 extern const struct kobj_type vfio_mig_ktype;
 
 #endif /* VFIO_MIG_MIG_H */

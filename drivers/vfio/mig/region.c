@@ -15,6 +15,7 @@
 
 #include <trace/events/vfio_mig.h>
 
+#include "fault.h"
 #include "load.h"
 #include "machine.h"
 #include "mig.h"
@@ -191,7 +192,7 @@ static u64 read_pending_bytes(struct vfio_mig *mig)
 		return 0;
 	if (mig->iteration.open)
 		conclude_iteration(mig);
-	return vfio_mig_save_pending(mig);
+	return vfio_mig_fault_pending(mig, vfio_mig_save_pending(mig));
 }
 
 static int read_data_offset(struct vfio_mig *mig, u64 *value)

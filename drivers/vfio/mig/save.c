@@ -15,6 +15,7 @@
 #include <linux/string.h>
 #include <linux/xxhash.h>
 
+#include "fault.h"
 #include "machine.h"
 #include "mig.h"
 #include "pages.h"
@@ -140,8 +141,10 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 u64 vfio_mig_save_pending(struct vfio_mig *mig)
 {
 	struct vfio_mig_save *save = mig->save;
-	u64 bytes = (u64)dirty_pages(mig) * PAGE_SIZE;
+	u64 bytes;
 
+	vfio_mig_fault_dirty(mig);
+	bytes = (u64)dirty_pages(mig) * PAGE_SIZE;
 	if (!save->header_sent)
 		bytes += HEADER_BYTES;
 	if (!vfio_mig_stopped(mig))
@@ -455,6 +458,24 @@ static int make_chunk(struct vfio_mig *mig, size_t room)
 	return 0;
 }
 
+/* A knob may have it: the chunk is damaged, or (returns true) lost. */
+static bool spoil_chunk(struct vfio_mig *mig)
+{
+	struct vfio_mig_chunk *chunk = &mig->save->chunk;
+	u8 *meta = chunk->meta;
+
+	switch (vfio_mig_fault_chunk(mig, mig->save->seq - 1)) {
+	case VFIO_MIG_SPOIL_DROP:
+		chunk_thaw(mig, false);
+		return true;
+	case VFIO_MIG_SPOIL_DAMAGE:
+		meta[chunk->meta_len - 1] ^= 1;
+		return false;
+	default:
+		return false;
+	}
+}
+
 /**
  * vfio_mig_save_next - make the next chunk
  * @mig: the device; session mutex held, saving, the last chunk put
@@ -474,9 +495,13 @@ int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
 
 	if (room < VFIO_MIG_CHUNK_ROOM_MIN)
 		return -EAGAIN;
-	ret = make_chunk(mig, room);
-	if (ret)
-		return ret;
+	vfio_mig_fault_dirty(mig);
+	do {
+		ret = make_chunk(mig, room);
+		if (ret)
+			return ret;
+	} while (spoil_chunk(mig));
+	vfio_mig_fault_transfer(mig, vfio_mig_chunk_size(&save->chunk));
 
 	vfio_mig_count(mig, vfio_mig_stopped(mig) ? VFIO_MIG_STOPCOPY_BYTES :
 						    VFIO_MIG_PRECOPY_BYTES,

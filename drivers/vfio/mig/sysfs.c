@@ -12,7 +12,7 @@ static struct vfio_mig *to_mig(struct kobject *kobj)
 	return container_of(kobj, struct vfio_mig, kobj);
 }
 
-static const char * const state_names[VFIO_MIG_NR_STATES] = {
+const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES] = {
 	[VFIO_MIG_ERROR]	= "error",
 	[VFIO_MIG_STOP]		= "stopped",
 	[VFIO_MIG_RUNNING]	= "running",
@@ -31,7 +31,8 @@ static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr,
 
 	if (!READ_ONCE(mig->opened))
 		return sysfs_emit(buf, "closed\n");
-	return sysfs_emit(buf, "%s\n", state_names[READ_ONCE(mig->state)]);
+	return sysfs_emit(buf, "%s\n",
+			  vfio_mig_state_names[READ_ONCE(mig->state)]);
 }
 
 static struct kobj_attribute state_attr = __ATTR_RO(state);

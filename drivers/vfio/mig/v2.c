@@ -10,6 +10,7 @@
 #include <linux/vfio.h>
 
 #include "data.h"
+#include "fault.h"
 #include "machine.h"
 #include "mig.h"
 #include "save.h"
@@ -45,9 +46,10 @@ static struct file *v2_set_state(struct vfio_device *vdev,
 		return ERR_PTR(ret);
 	/*
 	 * Before the helper is asked: it does not know every state that the
-	 * other front end can have brought about.
+	 * other front end can have brought about, and warns when it is asked
+	 * for a way out of the error state.
 	 */
-	if ((u32)to >= VFIO_MIG_NR_STATES)
+	if ((u32)to >= VFIO_MIG_NR_STATES || mig->state == VFIO_MIG_ERROR)
 		ret = -EINVAL;
 	else if (mig->owner == VFIO_MIG_OWNER_V1)
 		ret = mig->state == (enum vfio_mig_state)to ? 0 : -EBUSY;
@@ -84,7 +86,8 @@ static int v2_get_data_size(struct vfio_device *vdev, unsigned long *size)
 	ret = vfio_mig_lock(mig);
 	if (ret)
 		return ret;
-	*size = vfio_mig_save_stop_size(mig) + vfio_mig_data_in_hand(mig);
+	*size = vfio_mig_fault_data_size(mig, vfio_mig_save_stop_size(mig) +
+					      vfio_mig_data_in_hand(mig));
 	mutex_unlock(&mig->lock);
 	return 0;
 }

@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fault knobs: a device that fails on purpose, for those who test a VMM
+ *
+ * Files in debugfs, a folder for each device; Documentation/fault-knobs.rst tells
+ * what they do. All faults come in where the library would meet real ones, so that
+ * what follows is the library's own handling of them.
+ */
+#include <linux/bits.h>
+#include <linux/debugfs.h>
+#include <linux/math64.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "fault.h"
+#include "pages.h"
+
+#define OFF		U64_MAX
+#define ANY		VFIO_MIG_NR_STATES
+#define TEXT_MAX	128
+#define DELAY_MAX	600000U
+/* With the longest time between two looks it is a product of 64 bits. */
+#define DIRTY_RATE_MAX	BIT_ULL(24)
+#define DIRTY_TIME_MAX	(600ULL * NSEC_PER_SEC)
+
+/**
+ * enum knob - knobs that are a number
+ * @BANDWIDTH: bytes a second
+ * @PENDING: bytes to report as pending
+ * @DATA_SIZE: bytes to report as the size of all
+ * @DIRTY_RATE: pages a second
+ * @NR_KNOBS: how many there are
+ */
+enum knob {
+	BANDWIDTH,
+	PENDING,
+	DATA_SIZE,
+	DIRTY_RATE,
+	NR_KNOBS,
+};
+
+static const struct {
+	u64 min;
+	u64 max;
+} limits[NR_KNOBS] = {
+	[BANDWIDTH]	= { 1, OFF - 1 },
+	[PENDING]	= { 0, OFF - 1 },
+	[DATA_SIZE]	= { 0, OFF - 1 },
+	[DIRTY_RATE]	= { 1, DIRTY_RATE_MAX },
+};
+
+/**
+ * struct arc - what an arc suffers; all 0: nothing
+ * @delay: milliseconds that it takes longer
+ * @err: it fails with this errno, negative
+ * @breaks: the device breaks
+ * @times: how often still, 0 for ever
+ */
+struct arc {
+	u32 delay;
+	int err;
+	bool breaks;
+	u32 times;
+};
+
+/**
+ * struct vfio_mig_fault - a device's fault knobs
+ * @lock: protects what is set; taken after the session mutex
+ * @dir: the folder
+ * @arcs: by the state that an arc leaves and the one it leads to
+ * @number: by enum knob, OFF for one that is not set
+ * @spoil: what becomes of chunk @seq
+ * @seq: number of a chunk in each save
+ * @free_at: when the bytes that went over the data path have had their time;
+ *	session mutex
+ * @dirty_at: up to when pages were made to change
+ * @cursor: page that changes next; session mutex
+ */
+struct vfio_mig_fault {
+	struct mutex lock; /* see above */
+	struct dentry *dir;
+	struct arc arcs[VFIO_MIG_NR_STATES][VFIO_MIG_NR_STATES];
+	u64 number[NR_KNOBS];
+	enum vfio_mig_spoil spoil;
+	u32 seq;
+	u64 free_at;
+	u64 dirty_at;
+	unsigned long cursor;
+};
+
+static struct dentry *root;
+
+/* What the library asks when a knob is set. */
+
+int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+	struct arc *set = &fault->arcs[mig->state][to], arc;
+
+	__vfio_mig_fault_dirty(mig);
+	mutex_lock(&fault->lock);
+	arc = *set;
+	if (set->times && !--set->times)
+		memset(set, 0, sizeof(*set));
+	mutex_unlock(&fault->lock);
+
+	/* One more, as the first is under way already. */
+	if (arc.delay &&
+	    schedule_timeout_killable(msecs_to_jiffies(arc.delay) + 1))
+		return -EINTR;
+	if (arc.breaks)
+		vfio_mig_device_error(mig);
+	return arc.err;
+}
+
+enum vfio_mig_spoil __vfio_mig_fault_chunk(struct vfio_mig *mig, u32 seq)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+	enum vfio_mig_spoil spoil = VFIO_MIG_SPOIL_NOT;
+
+	mutex_lock(&fault->lock);
+	if (seq == fault->seq)
+		spoil = fault->spoil;
+	mutex_unlock(&fault->lock);
+	return spoil;
+}
+
+/* Waits in pieces: the limit may be lifted meanwhile. */
+void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+	u64 rate = READ_ONCE(fault->number[BANDWIDTH]), now = ktime_get_ns();
+
+	if (rate == OFF)
+		return;
+	fault->free_at = max(fault->free_at, now) +
+			 div64_u64((u64)bytes * NSEC_PER_SEC, rate);
+	while (now + TICK_NSEC <= fault->free_at && !fatal_signal_pending(current)) {
+		u64 wait = min_t(u64, fault->free_at - now, NSEC_PER_SEC / 10);
+
+		schedule_timeout_killable(nsecs_to_jiffies(wait));
+		now = ktime_get_ns();
+		if (READ_ONCE(fault->number[BANDWIDTH]) != rate)
+			fault->free_at = now;
+	}
+}
+
+static u64 reported(struct vfio_mig *mig, enum knob knob, u64 bytes)
+{
+	u64 number = READ_ONCE(mig->fault->number[knob]);
+
+	return number == OFF ? bytes : number;
+}
+
+u64 __vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes)
+{
+	return reported(mig, PENDING, bytes);
+}
+
+u64 __vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes)
+{
+	return reported(mig, DATA_SIZE, bytes);
+}
+
+/* Pages with memory, in turn: a page without is sent in no time. */
+static void dirty_pages(struct vfio_mig_fault *fault, struct vfio_mig_pages *p,
+			u64 nr)
+{
+	nr = min_t(u64, nr, vfio_mig_pages_resident(p));
+	while (nr--) {
+		if (!xa_find(p->xa, &fault->cursor, ULONG_MAX, XA_PRESENT)) {
+			fault->cursor = 0;
+			if (!xa_find(p->xa, &fault->cursor, ULONG_MAX,
+				     XA_PRESENT))
+				return;
+		}
+		vfio_mig_pages_redirty(p, fault->cursor++);
+		cond_resched();
+	}
+}
+
+void __vfio_mig_fault_dirty(struct vfio_mig *mig)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+	u64 rate = READ_ONCE(fault->number[DIRTY_RATE]), now = ktime_get_ns();
+	u64 nr, time;
+
+	if (rate == OFF || mig->state != VFIO_MIG_PRE_COPY || !mig->desc.pages) {
+		WRITE_ONCE(fault->dirty_at, now);
+		return;
+	}
+	time = min(now - min(READ_ONCE(fault->dirty_at), now), DIRTY_TIME_MAX);
+	nr = div_u64(time * rate, NSEC_PER_SEC);
+	/* What is short of a page counts the next time. */
+	WRITE_ONCE(fault->dirty_at,
+		   now - time + div64_u64(nr * NSEC_PER_SEC, rate));
+	dirty_pages(fault, mig->desc.pages, nr);
+}
+
+/* Text. Callers hold the lock. */
+
+static char *next_word(char **text)
+{
+	char *word;
+
+	do {
+		word = strsep(text, " \t");
+	} while (word && !*word);
+	return word;
+}
+
+/* A state, ANY, or an error. The error state is left and entered by no arc. */
+static int next_state(char **text)
+{
+	const char *word = next_word(text);
+	int state;
+
+	if (!word)
+		return -EINVAL;
+	if (!strcmp(word, "any"))
+		return ANY;
+	state = match_string(vfio_mig_state_names, VFIO_MIG_NR_STATES, word);
+	return state == VFIO_MIG_ERROR ? -EINVAL : state;
+}
+
+static int parse_fault(char *text, struct arc *arc)
+{
+	const char *word, *value;
+	u32 n;
+
+	memset(arc, 0, sizeof(*arc));
+	while ((word = next_word(&text))) {
+		if (!strcmp(word, "break")) {
+			arc->breaks = true;
+			arc->err = -EIO;
+			continue;
+		}
+		value = next_word(&text);
+		if (!value || kstrtou32(value, 0, &n) || !n)
+			return -EINVAL;
+		if (!strcmp(word, "delay") && n <= DELAY_MAX)
+			arc->delay = n;
+		else if (!strcmp(word, "fail") && n <= MAX_ERRNO)
+			arc->err = -(int)n;
+		else if (!strcmp(word, "times"))
+			arc->times = n;
+		else
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int arcs_store(struct vfio_mig *mig, char *text)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+	int from, to, i, j, ret;
+	struct arc arc;
+
+	if (!strcmp(text, "off")) {
+		memset(fault->arcs, 0, sizeof(fault->arcs));
+		return 0;
+	}
+	from = next_state(&text);
+	to = next_state(&text);
+	if (from < 0 || to < 0)
+		return -EINVAL;
+	ret = parse_fault(text, &arc);
+	if (ret)
+		return ret;
+	for (i = VFIO_MIG_STOP; i < VFIO_MIG_NR_STATES; i++) {
+		for (j = VFIO_MIG_STOP; j < VFIO_MIG_NR_STATES; j++) {
+			if (i != j && (from == ANY || from == i) &&
+			    (to == ANY || to == j))
+				fault->arcs[i][j] = arc;
+		}
+	}
+	return 0;
+}
+
+static bool arc_set(const struct arc *arc)
+{
+	return arc->delay || arc->err;
+}
+
+static void show_arc(struct seq_file *s, const struct arc *arc)
+{
+	if (arc->delay)
+		seq_printf(s, " delay %u", arc->delay);
+	if (arc->breaks)
+		seq_puts(s, " break");
+	else if (arc->err)
+		seq_printf(s, " fail %d", -arc->err);
+	if (arc->times)
+		seq_printf(s, " times %u", arc->times);
+	seq_putc(s, '\n');
+}
+
+static void arcs_show(struct seq_file *s, struct vfio_mig_fault *fault)
+{
+	int i, j;
+
+	for (i = 0; i < VFIO_MIG_NR_STATES; i++) {
+		for (j = 0; j < VFIO_MIG_NR_STATES; j++) {
+			if (!arc_set(&fault->arcs[i][j]))
+				continue;
+			seq_printf(s, "%s %s", vfio_mig_state_names[i],
+				   vfio_mig_state_names[j]);
+			show_arc(s, &fault->arcs[i][j]);
+		}
+	}
+}
+
+static int chunk_store(struct vfio_mig *mig, char *text)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+	enum vfio_mig_spoil spoil;
+	const char *word;
+	u32 seq;
+
+	if (!strcmp(text, "off")) {
+		fault->spoil = VFIO_MIG_SPOIL_NOT;
+		return 0;
+	}
+	word = next_word(&text);
+	if (!word || kstrtou32(word, 0, &seq))
+		return -EINVAL;
+	word = next_word(&text);
+	if (!word || next_word(&text))
+		return -EINVAL;
+	if (!strcmp(word, "damage"))
+		spoil = VFIO_MIG_SPOIL_DAMAGE;
+	else if (!strcmp(word, "drop"))
+		spoil = VFIO_MIG_SPOIL_DROP;
+	else
+		return -EINVAL;
+	fault->seq = seq;
+	fault->spoil = spoil;
+	return 0;
+}
+
+static void chunk_show(struct seq_file *s, struct vfio_mig_fault *fault)
+{
+	if (fault->spoil == VFIO_MIG_SPOIL_NOT)
+		seq_puts(s, "off\n");
+	else
+		seq_printf(s, "%u %s\n", fault->seq,
+			   fault->spoil == VFIO_MIG_SPOIL_DROP ? "drop" :
+								 "damage");
+}
+
+static int number_store(struct vfio_mig *mig, enum knob knob, const char *text)
+{
+	u64 value;
+
+	if (!strcmp(text, "off"))
+		value = OFF;
+	else if (kstrtou64(text, 0, &value) || value < limits[knob].min ||
+		 value > limits[knob].max)
+		return -EINVAL;
+	WRITE_ONCE(mig->fault->number[knob], value);
+	return 0;
+}
+
+static int bandwidth_store(struct vfio_mig *mig, char *text)
+{
+	return number_store(mig, BANDWIDTH, text);
+}
+
+static int pending_store(struct vfio_mig *mig, char *text)
+{
+	return number_store(mig, PENDING, text);
+}
+
+static int data_size_store(struct vfio_mig *mig, char *text)
+{
+	return number_store(mig, DATA_SIZE, text);
+}
+
+/* From now on, not from when the state was last looked at. */
+static int dirty_rate_store(struct vfio_mig *mig, char *text)
+{
+	WRITE_ONCE(mig->fault->dirty_at, ktime_get_ns());
+	return number_store(mig, DIRTY_RATE, text);
+}
+
+static void number_show(struct seq_file *s, u64 number)
+{
+	if (number == OFF)
+		seq_puts(s, "off\n");
+	else
+		seq_printf(s, "%llu\n", number);
+}
+
+static int break_store(struct vfio_mig *mig, char *text)
+{
+	if (strcmp(text, "1"))
+		return -EINVAL;
+	vfio_mig_device_error(mig);
+	return 0;
+}
+
+/* Files. */
+
+static bool anything_set(const struct vfio_mig_fault *fault)
+{
+	const struct arc *arc = fault->arcs[0];
+	int i;
+
+	for (i = 0; i < VFIO_MIG_NR_STATES * VFIO_MIG_NR_STATES; i++) {
+		if (arc_set(&arc[i]))
+			return true;
+	}
+	for (i = 0; i < NR_KNOBS; i++) {
+		if (fault->number[i] != OFF)
+			return true;
+	}
+	return fault->spoil != VFIO_MIG_SPOIL_NOT;
+}
+
+static ssize_t knob_write(struct file *file, const char __user *buf,
+			  size_t count,
+			  int (*store)(struct vfio_mig *mig, char *text))
+{
+	struct vfio_mig *mig = file_inode(file)->i_private;
+	struct vfio_mig_fault *fault = mig->fault;
+	char *text;
+	bool set;
+	int ret;
+
+	if (count > TEXT_MAX)
+		return -EINVAL;
+	text = memdup_user_nul(buf, count);
+	if (IS_ERR(text))
+		return PTR_ERR(text);
+
+	mutex_lock(&fault->lock);
+	ret = store(mig, strim(text));
+	set = anything_set(fault);
+	if (set && !mig->faulty)
+		dev_notice(mig->vdev->dev,
+			   "fault knobs are set: this device fails on purpose\n");
+	WRITE_ONCE(mig->faulty, set);
+	mutex_unlock(&fault->lock);
+	kfree(text);
+	return ret ? ret : count;
+}
+
+static int knob_open(struct inode *inode, struct file *file,
+		     int (*show)(struct seq_file *s, void *unused))
+{
+	return single_open(file, show, inode->i_private);
+}
+
+#define KNOB(_name, _show, _store)					\
+static int _name##_seq_show(struct seq_file *s, void *unused)		\
+{									\
+	struct vfio_mig *mig = s->private;				\
+	struct vfio_mig_fault *fault = mig->fault;			\
+									\
+	mutex_lock(&fault->lock);					\
+	_show;								\
+	mutex_unlock(&fault->lock);					\
+	return 0;							\
+}									\
+									\
+static int _name##_open(struct inode *inode, struct file *file)	\
+{									\
+	return knob_open(inode, file, _name##_seq_show);		\
+}									\
+									\
+static ssize_t _name##_write(struct file *file, const char __user *buf,\
+			     size_t count, loff_t *pos)			\
+{									\
+	return knob_write(file, buf, count, _store);			\
+}									\
+									\
+static const struct file_operations _name##_fops = {			\
+	.owner = THIS_MODULE,						\
+	.open = _name##_open,						\
+	.read = seq_read,						\
+	.write = _name##_write,						\
+	.llseek = seq_lseek,						\
+	.release = single_release,					\
+}
+
+KNOB(arcs, arcs_show(s, fault), arcs_store);
+KNOB(chunk, chunk_show(s, fault), chunk_store);
+KNOB(bandwidth, number_show(s, fault->number[BANDWIDTH]), bandwidth_store);
+KNOB(pending, number_show(s, fault->number[PENDING]), pending_store);
+KNOB(data_size, number_show(s, fault->number[DATA_SIZE]), data_size_store);
+KNOB(dirty_rate, number_show(s, fault->number[DIRTY_RATE]), dirty_rate_store);
+
+static ssize_t break_write(struct file *file, const char __user *buf,
+			   size_t count, loff_t *pos)
+{
+	return knob_write(file, buf, count, break_store);
+}
+
+static const struct file_operations break_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.write = break_write,
+	.llseek = noop_llseek,
+};
+
+/* As always with debugfs, what cannot be created is not missed. */
+void __vfio_mig_fault_init(struct vfio_mig *mig)
+{
+	struct vfio_mig_fault *fault;
+	int i;
+
+	fault = kzalloc(sizeof(*fault), GFP_KERNEL);
+	if (!fault)
+		return;
+	mutex_init(&fault->lock);
+	for (i = 0; i < NR_KNOBS; i++)
+		fault->number[i] = OFF;
+	mig->fault = fault;
+
+	fault->dir = debugfs_create_dir(dev_name(mig->vdev->dev), root);
+	debugfs_create_file("arcs", 0600, fault->dir, mig, &arcs_fops);
+	debugfs_create_file("break", 0200, fault->dir, mig, &break_fops);
+	debugfs_create_file("chunk", 0600, fault->dir, mig, &chunk_fops);
+	debugfs_create_file("bandwidth", 0600, fault->dir, mig,
+			    &bandwidth_fops);
+	debugfs_create_file("pending", 0600, fault->dir, mig, &pending_fops);
+	debugfs_create_file("data_size", 0600, fault->dir, mig,
+			    &data_size_fops);
+	debugfs_create_file("dirty_rate", 0600, fault->dir, mig,
+			    &dirty_rate_fops);
+}
+
+void __vfio_mig_fault_exit(struct vfio_mig *mig)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+
+	if (!fault)
+		return;
+	/* Waits for those who write to a file: then nothing is set any more. */
+	debugfs_remove(fault->dir);
+	mig->faulty = false;
+	mig->fault = NULL;
+	kfree(fault);
+}
+
+void __vfio_mig_fault_setup(void)
+{
+	root = debugfs_create_dir("vfio_mig", NULL);
+}
+
+void __vfio_mig_fault_cleanup(void)
+{
+	debugfs_remove(root);
+}

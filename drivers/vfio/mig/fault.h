@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Fault knobs: a device that fails on purpose, for those who test a VMM */
+#ifndef VFIO_MIG_FAULT_H
+#define VFIO_MIG_FAULT_H
+
+#include "mig.h"
+
+/**
+ * enum vfio_mig_spoil - what becomes of a chunk that is handed out
+ * @VFIO_MIG_SPOIL_NOT: nothing
+ * @VFIO_MIG_SPOIL_DAMAGE: it is damaged
+ * @VFIO_MIG_SPOIL_DROP: it is lost
+ */
+enum vfio_mig_spoil {
+	VFIO_MIG_SPOIL_NOT,
+	VFIO_MIG_SPOIL_DAMAGE,
+	VFIO_MIG_SPOIL_DROP,
+};
+
+void __vfio_mig_fault_setup(void);
+void __vfio_mig_fault_cleanup(void);
+void __vfio_mig_fault_init(struct vfio_mig *mig);
+void __vfio_mig_fault_exit(struct vfio_mig *mig);
+
+int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to);
+enum vfio_mig_spoil __vfio_mig_fault_chunk(struct vfio_mig *mig, u32 seq);
+void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes);
+u64 __vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes);
+u64 __vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes);
+void __vfio_mig_fault_dirty(struct vfio_mig *mig);
+
+/* Without debugfs a constant: none of what asks for it is built. */
+static inline bool vfio_mig_faulty(const struct vfio_mig *mig)
+{
+	return IS_ENABLED(CONFIG_DEBUG_FS) && unlikely(READ_ONCE(mig->faulty));
+}
+
+/* The library is loaded, and unloaded. */
+static inline void vfio_mig_fault_setup(void)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_FS))
+		__vfio_mig_fault_setup();
+}
+
+static inline void vfio_mig_fault_cleanup(void)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_FS))
+		__vfio_mig_fault_cleanup();
+}
+
+/* A device comes, and goes. */
+static inline void vfio_mig_fault_init(struct vfio_mig *mig)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_FS))
+		__vfio_mig_fault_init(mig);
+}
+
+static inline void vfio_mig_fault_exit(struct vfio_mig *mig)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_FS))
+		__vfio_mig_fault_exit(mig);
+}
+
+/* An arc to @to is on its way: 0, or what it is to fail with. */
+static inline int vfio_mig_fault_arc(struct vfio_mig *mig,
+				     enum vfio_mig_state to)
+{
+	return vfio_mig_faulty(mig) ? __vfio_mig_fault_arc(mig, to) : 0;
+}
+
+/* Chunk @seq of a save was made. */
+static inline enum vfio_mig_spoil vfio_mig_fault_chunk(struct vfio_mig *mig,
+						       u32 seq)
+{
+	return vfio_mig_faulty(mig) ? __vfio_mig_fault_chunk(mig, seq) :
+				      VFIO_MIG_SPOIL_NOT;
+}
+
+/* So many bytes of a stream go in or out: it takes its time. */
+static inline void vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
+{
+	if (vfio_mig_faulty(mig))
+		__vfio_mig_fault_transfer(mig, bytes);
+}
+
+/* What is to be reported instead of @bytes. */
+static inline u64 vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes)
+{
+	return vfio_mig_faulty(mig) ? __vfio_mig_fault_pending(mig, bytes) :
+				      bytes;
+}
+
+static inline u64 vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes)
+{
+	return vfio_mig_faulty(mig) ? __vfio_mig_fault_data_size(mig, bytes) :
+				      bytes;
+}
+
+/* The state is about to be looked at: time for it to change. */
+static inline void vfio_mig_fault_dirty(struct vfio_mig *mig)
+{
+	if (vfio_mig_faulty(mig))
+		__vfio_mig_fault_dirty(mig);
+}
+
+#endif /* VFIO_MIG_FAULT_H */
