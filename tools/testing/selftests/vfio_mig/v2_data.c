@@ -280,6 +280,14 @@ TEST_F(both, what_the_one_does_the_other_shows)
 	EXPECT_STATE(V1_PRE_COPY, &self->v1);
 }
 
+TEST_F(both, v1_in_011_shows_as_PRE_COPY)
+{
+	if (!v2_has(&self->v2, V2_PRE_COPY))
+		SKIP(return, "the device has no PRE_COPY");
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_PRE_COPY));
+	EXPECT_EQ(V2_PRE_COPY, v2_get_state(&self->v2));
+}
+
 TEST_F(both, v2_gets_EBUSY_in_a_session_of_v1)
 {
 	static const __u32 states[] = { V1_STOP_COPY, V1_PRE_COPY, V1_RESUMING };
