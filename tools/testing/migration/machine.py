@@ -56,20 +56,22 @@ def accelerator():
 class Machine(Controls):
     """A QEMU on this host.
 
-    Options: version, of the QEMU; device_options, properties of each vfio-pci
-    device besides those it always has; snapshots, whether there is an image that
-    can hold some; address, to be reached by TCP there instead of unix sockets.
+    Options: version, of the QEMU; machine_type; device_options, properties of
+    each vfio-pci device besides those it always has; snapshots, whether there is
+    an image that can hold some; address, to be reached by TCP there instead of
+    unix sockets.
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
-                 version=VERSION, device_options="", snapshots=False,
-                 address=None):
+                 version=VERSION, machine_type=MACHINE_TYPE, device_options="",
+                 snapshots=False, address=None):
         self.directory = os.path.join(directory, name)
         super().__init__(name, guest, {
             socket: f"tcp:{address}:{port}" if address else
             f"unix:{self.path(socket)}" for socket, port in PORTS.items()})
         self.devices = list(devices)
-        self.version, self.device_options = version, device_options
+        self.version, self.machine_type = version, machine_type
+        self.device_options = device_options
         self.snapshots = snapshots
         os.makedirs(self.directory)
         self.error_log = os.path.join(self.directory, "qemu.log")
@@ -100,7 +102,7 @@ class Machine(Controls):
         command = [
             PROGRAMS[self.version], "-name", self.name,
             "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", MACHINE_TYPE, *accelerator(), "-m", f"{MEMORY}M",
+            "-machine", self.machine_type, *accelerator(), "-m", f"{MEMORY}M",
             "-kernel", os.path.join(image, "vmlinux"),
             "-initrd", os.path.join(image, "initramfs"), "-append", APPEND,
             "-qmp", f"{self.endpoints['qmp']},server=on,wait=off",

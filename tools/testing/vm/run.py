@@ -7,6 +7,7 @@ Documentation/testing.rst says what the VM has and what the statuses mean.
 
 import argparse
 import fcntl
+import glob
 import os
 import re
 import selectors
@@ -29,11 +30,11 @@ STATUS_KERNEL = 125     # the kernel warned or died, or the VM did not come up
 RUNS_KEPT = 20
 RUN_AGE = 6 * 3600      # a younger one may still run
 
-# Directories below drivers/ that a machine without hardware can use modules of.
+# What below drivers/ a machine without hardware can use modules of.
 # depmod reads every module it is shown, and all 4000 would take it seconds.
 DRIVERS = ("acpi", "block", "char", "crypto", "dax", "dma", "iommu", "md", "nvme",
            "nvdimm", "target", "vdpa", "vfio", "vhost", "virtio",
-           "net/virtio_net.ko", "net/net_failover.ko")
+           "net/virtio_net.ko*", "net/net_failover.ko*")
 
 # Lines of a kernel log that mean the kernel has something to complain about.
 TROUBLE = re.compile(r"""
@@ -80,8 +81,9 @@ def install_modules(run, release, kernel, built):
     os.mkdir(os.path.join(base, "updates"))
     parts = [n for n in os.listdir(os.path.join(source, "kernel"))
              if n not in ("drivers", "sound")]
-    parts += [f"drivers/{n}" for n in DRIVERS
-              if os.path.exists(os.path.join(source, "kernel/drivers", n))]
+    for pattern in DRIVERS:
+        parts += glob.glob(f"drivers/{pattern}",
+                           root_dir=os.path.join(source, "kernel"))
     os.mkdir(os.path.join(base, "kernel/drivers/net"))
     for part in parts:
         os.symlink(os.path.join(source, "kernel", part),
