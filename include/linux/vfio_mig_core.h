@@ -19,7 +19,6 @@
 #include <linux/wait.h>
 #include <linux/xarray.h>
 
-struct eventfd_ctx;
 struct mem_cgroup;
 struct vfio_mig;
 struct vfio_mig_dirty;
@@ -41,7 +40,7 @@ struct vfio_mig_budget {
 /**
  * struct vfio_mig_pages - the paged part of a device's state
  * @nr: size, in pages of VFIO_MIG_STREAM_PAGE_SIZE
- * @budget: what its pages are charged to
+ * @budget: what its pages are charged to, or NULL
  *
  * A sparse array of pages. One that was never written, or was discarded, takes
  * no memory and reads as zeros. The library tracks which pages changed while a
@@ -67,7 +66,7 @@ int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
  * vfio_mig_pages_init - set up an empty paged state
  * @p: the paged state
  * @nr: its size in pages
- * @budget: what its pages are charged to
+ * @budget: what its pages are charged to, NULL where nothing limits them
  *
  * A macro, so that each kind of device has a lockdep class of its own: one
  * driver may hold a page while it does DMA, another may take one in a fault.
@@ -122,7 +121,7 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  *
  * All are called with the library's session mutex held, in a context that may
  * sleep; none may call back into the library, except for the vfio_mig_page_*()
- * functions and vfio_mig_control_changed().
+ * functions, vfio_mig_control_changed() and vfio_mig_pci_signal().
  */
 struct vfio_mig_ops {
 	int (*stop)(struct vfio_device *vdev);
@@ -210,7 +209,8 @@ static inline u64 vfio_mig_pci_offset(u64 pos)
  * @access: Read or write @len bytes at @off of any other region: 1, 2, 4 or, in
  *	a BAR, 8 bytes, naturally aligned and wholly inside. Returns 0 or an error.
  * @set_irqs: VFIO_DEVICE_SET_IRQS. Index, start and count are checked, the data
- *	that the flags announce are there. Returns 0 or an error.
+ *	that the flags announce are there. Returns 0 or an error. NULL where the
+ *	library is to keep the eventfds: vfio_mig_pci_signal() signals them.
  */
 struct vfio_mig_pci {
 	u64 region_size[VFIO_PCI_NUM_REGIONS];
@@ -222,6 +222,7 @@ struct vfio_mig_pci {
 			const struct vfio_irq_set *set, const void *data);
 };
 
+int vfio_mig_pci_open(struct vfio_device *vdev);
 ssize_t vfio_mig_pci_read(struct vfio_device *vdev, char __user *buf,
 			  size_t count, loff_t *ppos);
 ssize_t vfio_mig_pci_write(struct vfio_device *vdev, const char __user *buf,
@@ -232,8 +233,6 @@ int vfio_mig_pci_region_info(struct vfio_device *vdev,
 			     struct vfio_info_cap *caps);
 long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 			unsigned long arg);
-int vfio_mig_pci_set_eventfd(struct eventfd_ctx **place,
-			     const struct vfio_irq_set *set, const void *data,
-			     u32 i);
+void vfio_mig_pci_signal(struct vfio_mig *mig, u32 index, u32 i);
 
 #endif /* _LINUX_VFIO_MIG_CORE_H */

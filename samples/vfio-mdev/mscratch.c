@@ -11,11 +11,9 @@
  *
  * What is there for migration alone is between the two lines that say so.
  */
-#include <linux/eventfd.h>
 #include <linux/mdev.h>
 #include <linux/module.h>
 #include <linux/pci.h>
-#include <linux/platform_device.h>
 #include <linux/slab.h>
 #include <linux/vfio_mig_compat.h>
 #include <linux/vfio_mig_core.h>
@@ -31,15 +29,13 @@ static const struct {
 	u32 mask;
 } words[NR_WORDS] = {
 	[PCI_VENDOR_ID / 4] = { 0x5c001d6b },
-	[PCI_COMMAND / 4] = { PCI_STATUS_CAP_LIST << 16,
-			      PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER },
+	[PCI_COMMAND / 4] = { PCI_STATUS_CAP_LIST << 16, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER },
 	[PCI_CLASS_REVISION / 4] = { PCI_CLASS_MEMORY_OTHER << 16 },
 	[PCI_BASE_ADDRESS_0 / 4] = { 0, ~15 },
 	[PCI_BASE_ADDRESS_2 / 4] = { PCI_BASE_ADDRESS_MEM_PREFETCH, ~(SIZE - 1) },
 	[PCI_CAPABILITY_LIST / 4] = { MSI },
 	[PCI_INTERRUPT_LINE / 4] = { 0, 0xff },
-	[MSI / 4] = { PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16,
-		      PCI_MSI_FLAGS_ENABLE << 16 },
+	[MSI / 4] = { PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16, PCI_MSI_FLAGS_ENABLE << 16 },
 	[(MSI + PCI_MSI_ADDRESS_LO) / 4] = { 0, ~3 },
 	[(MSI + PCI_MSI_ADDRESS_HI) / 4] = { 0, ~0 },
 	[(MSI + PCI_MSI_DATA_64) / 4] = { 0, 0xffff },
@@ -50,10 +46,8 @@ struct mscratch {
 	struct vfio_device vdev;
 	struct vfio_mig *mig;
 	struct vfio_mig_pages pages;	/* BAR2 */
-	struct vfio_mig_budget budget;
 	struct mutex lock;		/* protects what follows */
 	__le32 word[NR_WORDS];
-	struct eventfd_ctx *msi;	/* NULL: the user gave none */
 	bool running;
 	bool owed;			/* an interrupt, once it runs */
 };
@@ -86,8 +80,8 @@ static void mscratch_act(struct mscratch *s)
 		le32_add_cpu(&s->word[COUNT], 1);
 		s->owed = true;
 	}
-	if (s->owed && s->msi)
-		vfio_mig_signal(s->msi);
+	if (s->owed)
+		vfio_mig_pci_signal(s->mig, VFIO_PCI_MSI_IRQ_INDEX, 0);
 	s->owed = false;
 }
 
@@ -182,18 +176,6 @@ static int mscratch_access(struct vfio_device *vdev, u32 index, u64 off, u8 *val
 	return 0;
 }
 
-static int mscratch_set_irqs(struct vfio_device *vdev, const struct vfio_irq_set *set,
-			     const void *data)
-{
-	struct mscratch *s = to_mscratch(vdev);
-	int ret;
-
-	mutex_lock(&s->lock);
-	ret = vfio_mig_pci_set_eventfd(&s->msi, set, data, 0);
-	mutex_unlock(&s->lock);
-	return ret;
-}
-
 static const struct vfio_mig_pci mscratch_pci = {
 	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_SIZE,
 	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = 4 * (NR_WORDS - SCRATCH),
@@ -201,13 +183,7 @@ static const struct vfio_mig_pci mscratch_pci = {
 	.memory = BIT(VFIO_PCI_BAR2_REGION_INDEX),
 	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = 1,
 	.access = mscratch_access,
-	.set_irqs = mscratch_set_irqs,
 };
-
-static int mscratch_open(struct vfio_device *vdev)
-{
-	return vfio_mig_open(to_mscratch(vdev)->mig);
-}
 
 /* What one user left is not for the next. */
 static void mscratch_close(struct vfio_device *vdev)
@@ -216,9 +192,6 @@ static void mscratch_close(struct vfio_device *vdev)
 
 	vfio_mig_close(s->mig);
 	vfio_mig_pages_discard(&s->pages, 0, s->pages.nr);
-	if (s->msi)
-		eventfd_ctx_put(s->msi);
-	s->msi = NULL;
 }
 
 static void mscratch_release(struct vfio_device *vdev)
@@ -227,17 +200,10 @@ static void mscratch_release(struct vfio_device *vdev)
 	vfio_mig_free_device(vdev);
 }
 
-static const struct vfio_mig_desc mscratch_desc = {
-	.type = "mscratch",
-	.control_max = sizeof_field(struct mscratch, word),
-	.ops = &mscratch_mig_ops,
-	.pci = &mscratch_pci,
-};
-
 static const struct vfio_device_ops mscratch_ops = {
 	.name = "mscratch",
 	.release = mscratch_release,
-	.open_device = mscratch_open,
+	.open_device = vfio_mig_pci_open,
 	.close_device = mscratch_close,
 	.read = vfio_mig_pci_read,
 	.write = vfio_mig_pci_write,
@@ -248,22 +214,23 @@ static const struct vfio_device_ops mscratch_ops = {
 
 static int mscratch_probe(struct mdev_device *mdev)
 {
-	struct vfio_mig_desc desc = mscratch_desc;
-	struct mscratch *s;
+	struct mscratch *s = vfio_alloc_device(mscratch, vdev, &mdev->dev, &mscratch_ops);
 	int ret;
 
-	s = vfio_alloc_device(mscratch, vdev, &mdev->dev, &mscratch_ops);
 	if (IS_ERR(s))
 		return PTR_ERR(s);
 	dev_set_drvdata(&mdev->dev, s);
 	mutex_init(&s->lock);
-	/* A load is staged beside what is there. */
-	s->budget.limit = 2 * SIZE / PAGE_SIZE;
-	ret = vfio_mig_pages_init(&s->pages, SIZE / PAGE_SIZE, &s->budget);
+	ret = vfio_mig_pages_init(&s->pages, SIZE / PAGE_SIZE, NULL);
 	if (ret)
 		goto err_put;
-	desc.pages = &s->pages;
-	s->mig = vfio_mig_create(&s->vdev, &desc);
+	s->mig = vfio_mig_create(&s->vdev, &(struct vfio_mig_desc) {
+		.type = "mscratch",
+		.control_max = sizeof(s->word),
+		.ops = &mscratch_mig_ops,
+		.pages = &s->pages,
+		.pci = &mscratch_pci,
+	});
 	ret = PTR_ERR_OR_ZERO(s->mig);
 	if (ret)
 		goto err_put;
@@ -297,15 +264,7 @@ static struct mdev_driver mscratch_driver = {
 static struct mdev_type mscratch_type = { .sysfs_name = "64M" };
 static struct mdev_type *mscratch_types[] = { &mscratch_type };
 static struct mdev_parent mscratch_parent;
-
-static int mscratch_parent_probe(struct platform_device *pdev)
-{
-	return mdev_register_parent(&mscratch_parent, &pdev->dev, &mscratch_driver,
-				    mscratch_types, ARRAY_SIZE(mscratch_types));
-}
-
-static struct platform_driver mscratch_platform = { .driver.name = "mscratch" };
-static struct platform_device *mscratch_pdev;
+static struct device *mscratch_root;
 
 static int __init mscratch_module_init(void)
 {
@@ -313,23 +272,28 @@ static int __init mscratch_module_init(void)
 
 	if (ret)
 		return ret;
-	mscratch_pdev = platform_create_bundle(&mscratch_platform, mscratch_parent_probe,
-					       NULL, 0, NULL, 0);
-	if (IS_ERR(mscratch_pdev))
-		mdev_unregister_driver(&mscratch_driver);
-	return PTR_ERR_OR_ZERO(mscratch_pdev);
+	mscratch_root = root_device_register("mscratch");
+	ret = PTR_ERR_OR_ZERO(mscratch_root);
+	if (ret)
+		goto err_driver;
+	ret = mdev_register_parent(&mscratch_parent, mscratch_root, &mscratch_driver,
+				   mscratch_types, ARRAY_SIZE(mscratch_types));
+	if (!ret)
+		return 0;
+	root_device_unregister(mscratch_root);
+err_driver:
+	mdev_unregister_driver(&mscratch_driver);
+	return ret;
 }
 
 static void __exit mscratch_module_exit(void)
 {
 	mdev_unregister_parent(&mscratch_parent);
-	platform_device_unregister(mscratch_pdev);
-	platform_driver_unregister(&mscratch_platform);
+	root_device_unregister(mscratch_root);
 	mdev_unregister_driver(&mscratch_driver);
 }
 
 module_init(mscratch_module_init);
 module_exit(mscratch_module_exit);
-
 MODULE_DESCRIPTION("Mediated PCI function with scratch memory, a sample for vfio-mig-core");
 MODULE_LICENSE("GPL");

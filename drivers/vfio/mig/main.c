@@ -88,6 +88,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	ratelimit_state_init(&mig->log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	init_waitqueue_head(&mig->wait);
+	xa_init_flags(&mig->eventfds, XA_FLAGS_LOCK_IRQ);
 	mig->vdev = vdev;
 	mig->desc = *desc;
 	mig->state = VFIO_MIG_STOP;
@@ -179,6 +180,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 	if (vfio_mig_machine_rest(mig))
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
 	vfio_mig_log_end(mig);
+	vfio_mig_pci_close(mig);
 	mig->opened = false;
 	drop_mappings(mig);
 	mutex_unlock(&mig->lock);

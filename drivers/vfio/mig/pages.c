@@ -41,11 +41,19 @@ static struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t index)
 	return &p->locks[index % VFIO_MIG_PAGES_LOCKS];
 }
 
+static void budget_uncharge(struct vfio_mig_budget *budget)
+{
+	if (budget)
+		atomic_long_dec(&budget->used);
+}
+
 static bool budget_charge(struct vfio_mig_budget *budget, bool force)
 {
+	if (!budget)
+		return true;
 	if (atomic_long_inc_return(&budget->used) <= budget->limit || force)
 		return true;
-	atomic_long_dec(&budget->used);
+	budget_uncharge(budget);
 	return false;
 }
 
@@ -72,7 +80,7 @@ struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 	page = alloc_page(GFP_KERNEL_ACCOUNT | gfp);
 	set_active_memcg(old);
 	if (!page) {
-		atomic_long_dec(&p->budget->used);
+		budget_uncharge(p->budget);
 		return ERR_PTR(-ENOMEM);
 	}
 	set_page_private(page, PAGE_LIVE);
@@ -88,7 +96,7 @@ void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page)
 {
 	set_page_private(page, 0);
 	__free_page(page);
-	atomic_long_dec(&p->budget->used);
+	budget_uncharge(p->budget);
 }
 
 /**
@@ -195,6 +203,8 @@ EXPORT_SYMBOL_GPL(__vfio_mig_pages_init);
  */
 void vfio_mig_pages_destroy(struct vfio_mig_pages *p)
 {
+	if (!p->xa)
+		return;
 	vfio_mig_pages_untrack(p);
 	vfio_mig_mapping_close(p);
 	vfio_mig_pages_free_array(p, p->xa);

@@ -20,6 +20,19 @@ static struct vfio_mig *to_mig(struct vfio_device *vdev)
 	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
 }
 
+/**
+ * vfio_mig_pci_open - open an emulated PCI function
+ * @vdev: the device
+ *
+ * Context: &vfio_device_ops.open_device, where there is nothing else to do.
+ * Return: what vfio_mig_open() returned.
+ */
+int vfio_mig_pci_open(struct vfio_device *vdev)
+{
+	return vfio_mig_open(to_mig(vdev));
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_open);
+
 static u64 region_size(struct vfio_mig *mig, u64 index)
 {
 	return index < VFIO_PCI_NUM_REGIONS ?
@@ -138,6 +151,92 @@ static long get_irq_info(const struct vfio_mig_pci *pci, void __user *arg)
 	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
 }
 
+/* Where the eventfd of an interrupt is kept. */
+static unsigned long eventfd_key(u32 index, u32 i)
+{
+	return (unsigned long)index << 16 | i;
+}
+
+/* NULL: the user takes it back. */
+static int keep_eventfd(struct vfio_mig *mig, unsigned long key,
+			struct eventfd_ctx *ctx)
+{
+	struct eventfd_ctx *old;
+
+	old = ctx ? xa_store_irq(&mig->eventfds, key, ctx, GFP_KERNEL_ACCOUNT) :
+		    xa_erase_irq(&mig->eventfds, key);
+	if (xa_is_err(old)) {
+		eventfd_ctx_put(ctx);
+		return xa_err(old);
+	}
+	if (old)
+		eventfd_ctx_put(old);
+	return 0;
+}
+
+/* Only eventfds are taken; a count of 0 takes all of a kind back. */
+static int keep_eventfds(struct vfio_mig *mig, const struct vfio_irq_set *set,
+			 const s32 *fds)
+{
+	bool all = !set->count && set->flags & VFIO_IRQ_SET_DATA_NONE;
+	u32 nr = all ? mig->desc.pci->nr_irqs[set->index] : set->count;
+	struct eventfd_ctx *ctx;
+	int ret;
+	u32 i;
+
+	if (!(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) ||
+	    (!all && !(set->flags & VFIO_IRQ_SET_DATA_EVENTFD)))
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		ctx = NULL;
+		if (!all && fds[i] != -1)
+			ctx = eventfd_ctx_fdget(fds[i]);
+		if (IS_ERR(ctx))
+			return PTR_ERR(ctx);
+		ret = keep_eventfd(mig, eventfd_key(set->index, set->start + i),
+				   ctx);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/**
+ * vfio_mig_pci_signal - signal an interrupt
+ * @mig: the device, whose &vfio_mig_pci.set_irqs is NULL
+ * @index: its kind, VFIO_PCI_MSI_IRQ_INDEX and such
+ * @i: its number
+ *
+ * Nothing happens where the user gave no eventfd for it.
+ *
+ * Context: any but an NMI.
+ */
+void vfio_mig_pci_signal(struct vfio_mig *mig, u32 index, u32 i)
+{
+	struct eventfd_ctx *ctx;
+	unsigned long flags;
+
+	xa_lock_irqsave(&mig->eventfds, flags);
+	ctx = xa_load(&mig->eventfds, eventfd_key(index, i));
+	if (ctx)
+		vfio_mig_signal(ctx);
+	xa_unlock_irqrestore(&mig->eventfds, flags);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_signal);
+
+/**
+ * vfio_mig_pci_close - the user's eventfds go with the user
+ * @mig: the device, at rest
+ */
+void vfio_mig_pci_close(struct vfio_mig *mig)
+{
+	struct eventfd_ctx *ctx;
+	unsigned long key;
+
+	xa_for_each(&mig->eventfds, key, ctx)
+		keep_eventfd(mig, key, NULL);
+}
+
 static long set_irqs(struct vfio_mig *mig, void __user *arg)
 {
 	const struct vfio_mig_pci *pci = mig->desc.pci;
@@ -161,7 +260,8 @@ static long set_irqs(struct vfio_mig *mig, void __user *arg)
 		if (IS_ERR(data))
 			return PTR_ERR(data);
 	}
-	ret = pci->set_irqs(mig->vdev, &set, data);
+	ret = pci->set_irqs ? pci->set_irqs(mig->vdev, &set, data) :
+			      keep_eventfds(mig, &set, data);
 	kfree(data);
 	return ret;
 }
@@ -199,42 +299,6 @@ long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	}
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_ioctl);
-
-/**
- * vfio_mig_pci_set_eventfd - take the eventfd that a user gives for an interrupt
- * @place: where the driver keeps it; NULL there where the user takes it back: by
- *	-1, or by a count of 0, which is for all
- * @set: what &vfio_mig_pci.set_irqs got
- * @data: the same
- * @i: number of the interrupt, counted from &vfio_irq_set.start
- *
- * Context: may sleep. The driver's lock held against whoever signals @place.
- * Return: 0, -EINVAL where the request is another, or what eventfd_ctx_fdget()
- * said.
- */
-int vfio_mig_pci_set_eventfd(struct eventfd_ctx **place,
-			     const struct vfio_irq_set *set, const void *data,
-			     u32 i)
-{
-	bool all = !set->count && set->flags & VFIO_IRQ_SET_DATA_NONE;
-	struct eventfd_ctx *ctx = NULL;
-	const s32 *fd = data;
-
-	if (!(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER))
-		return -EINVAL;
-	if (!all && (i >= set->count ||
-		     !(set->flags & VFIO_IRQ_SET_DATA_EVENTFD)))
-		return -EINVAL;
-	if (!all && fd[i] != -1)
-		ctx = eventfd_ctx_fdget(fd[i]);
-	if (IS_ERR(ctx))
-		return PTR_ERR(ctx);
-	swap(*place, ctx);
-	if (ctx)
-		eventfd_ctx_put(ctx);
-	return 0;
-}
-EXPORT_SYMBOL_GPL(vfio_mig_pci_set_eventfd);
 
 /* The widest access that is aligned and stays within what is asked for. */
 static size_t access_len(u64 index, u64 off, size_t count)
