@@ -24,6 +24,7 @@ class Guest:
         self.reports = []       # (our time, guest's uptime, [disk statistics])
         self.answers = {}       # ID: (status, [line])
         self.lines = {}         # ID: [line]
+        self.strange = []       # [line] that is nothing of these
         self.number = 0
         self.machine = None     # where requests go
 
@@ -47,6 +48,8 @@ class Guest:
             self.lines.setdefault(word[0], []).append(line.split("| ", 1)[1])
         elif len(word) > 2 and word[1] == "=":
             self.answers[word[0]] = (int(word[2]), self.lines.pop(word[0], []))
+        else:
+            self.strange.append(line)
 
     def _wait(self, condition, timeout, what):
         end = time.monotonic() + timeout
@@ -81,8 +84,22 @@ class Guest:
             self.number += 1
             request = f"r{self.number}"
         self.machine.type(f"{request} {command}\n")
-        self._wait(lambda: request in self.answers, timeout, command)
+        try:
+            self._wait(lambda: request in self.answers, timeout, command)
+        except MachineError as error:
+            raise MachineError(f"{error}; {self._probe()}") from error
         return self.answers.pop(request)
+
+    def _probe(self):
+        """What the guest says of itself when it owes an answer."""
+        self.machine.type("\nprobe tail -n 3 /tmp/requests; ps | grep -v '\\['\n")
+        try:
+            self._wait(lambda: "probe" in self.answers, 20, "probe")
+        except MachineError:
+            return ("nor does it answer anything else; not understood: "
+                    f"{self.strange[-3:]} {self.partial}")
+        return "; ".join([*self.answers.pop("probe")[1],
+                          f"not understood: {self.strange[-3:]}"])
 
     def check(self, command, timeout=60):
         """[line] of a shell command that has to succeed."""

@@ -47,11 +47,7 @@ class Migration:
         self.source.set_capabilities(self.capabilities)
         self.destination.set_capabilities(self.capabilities)
         self.bandwidth(UNLIMITED)
-        if not pre_copy(self.source.version):
-            # Nor is the kernel asked how much there is to send: QEMU takes it to
-            # be 100 GiB, and would not stop the guest for that.
-            self.source.qmp.execute("migrate-set-parameters",
-                                    avail_switchover_bandwidth=UNLIMITED)
+        self._allow_the_blackout()
         self.destination.qmp.execute("migrate-incoming", uri=there)
         self.begun = self.last = time.monotonic()
         self.source.qmp.execute("migrate", uri=uri or there)
@@ -60,7 +56,18 @@ class Migration:
         """Begin to save to a file."""
         self.source.set_capabilities(("events",))
         self.bandwidth(UNLIMITED)
+        self._allow_the_blackout()
         self.source.qmp.execute("migrate", uri=f"exec:cat > {path}")
+
+    def _allow_the_blackout(self):
+        """Where nothing of the device can be sent in pre-copy, v2's QEMU waits for
+        ever until the rest is little enough for its downtime limit: before 6.2
+        it takes it to be 100 GiB, and a guest that is paused has none."""
+        if not speaks_v1(self.source.version) and (
+                not pre_copy(self.source.version) or
+                self.source.status() == "paused"):
+            self.source.qmp.execute("migrate-set-parameters",
+                                    avail_switchover_bandwidth=UNLIMITED)
 
     def query(self):
         """QEMU's view, from the source."""
