@@ -8,6 +8,7 @@
  */
 #include <linux/bits.h>
 #include <linux/debugfs.h>
+#include <linux/hrtimer.h>
 #include <linux/math64.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
@@ -92,6 +93,15 @@ struct vfio_mig_fault {
 
 static struct dentry *root;
 
+/* Not by jiffies, which are behind in a virtual machine that is short of time. */
+static int wait_ns(u64 ns)
+{
+	ktime_t time = ns_to_ktime(ns);
+
+	set_current_state(TASK_KILLABLE);
+	return schedule_hrtimeout(&time, HRTIMER_MODE_REL);
+}
+
 /* What the library asks when a knob is set. */
 
 int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to)
@@ -106,9 +116,7 @@ int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to)
 		memset(set, 0, sizeof(*set));
 	mutex_unlock(&fault->lock);
 
-	/* One more, as the first is under way already. */
-	if (arc.delay &&
-	    schedule_timeout_killable(msecs_to_jiffies(arc.delay) + 1))
+	if (arc.delay && wait_ns((u64)arc.delay * NSEC_PER_MSEC))
 		return -EINTR;
 	if (arc.breaks)
 		vfio_mig_device_error(mig);
@@ -137,10 +145,11 @@ void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
 		return;
 	fault->free_at = max(fault->free_at, now) +
 			 div64_u64((u64)bytes * NSEC_PER_SEC, rate);
-	while (now + TICK_NSEC <= fault->free_at && !fatal_signal_pending(current)) {
+	while (now + TICK_NSEC <= fault->free_at &&
+	       !fatal_signal_pending(current)) {
 		u64 wait = min_t(u64, fault->free_at - now, NSEC_PER_SEC / 10);
 
-		schedule_timeout_killable(nsecs_to_jiffies(wait));
+		wait_ns(wait);
 		now = ktime_get_ns();
 		if (READ_ONCE(fault->number[BANDWIDTH]) != rate)
 			fault->free_at = now;

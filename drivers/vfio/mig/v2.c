@@ -34,6 +34,19 @@ static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
 	return 0;
 }
 
+/*
+ * What VFIO's helper is not asked for. It warns when it is asked for a way out of
+ * the error state; that of 6.12 looks for a way from STOP_COPY back to pre-copy
+ * for ever, where 7.3's says that there is none.
+ */
+static bool v2_no_way(const struct vfio_mig *mig, enum vfio_mig_state to)
+{
+	if (mig->state == VFIO_MIG_ERROR || (u32)to >= VFIO_MIG_NR_STATES)
+		return true;
+	return mig->state == VFIO_MIG_STOP_COPY &&
+	       (to == VFIO_MIG_PRE_COPY || to == VFIO_MIG_PRE_COPY_P2P);
+}
+
 static struct file *v2_set_state(struct vfio_device *vdev,
 				 enum vfio_device_mig_state to)
 {
@@ -44,12 +57,7 @@ static struct file *v2_set_state(struct vfio_device *vdev,
 	ret = vfio_mig_lock(mig);
 	if (ret)
 		return ERR_PTR(ret);
-	/*
-	 * Before the helper is asked: it does not know every state that the
-	 * other front end can have brought about, and warns when it is asked
-	 * for a way out of the error state.
-	 */
-	if ((u32)to >= VFIO_MIG_NR_STATES || mig->state == VFIO_MIG_ERROR)
+	if (v2_no_way(mig, (enum vfio_mig_state)to))
 		ret = -EINVAL;
 	else if (mig->owner == VFIO_MIG_OWNER_V1)
 		ret = mig->state == (enum vfio_mig_state)to ? 0 : -EBUSY;
