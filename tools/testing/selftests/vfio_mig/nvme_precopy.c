@@ -314,6 +314,25 @@ TEST_F_TIMEOUT(sparse, memory_goes_back_after_a_load_that_is_given_up, 120)
 		TH_LOG("after all was deallocated");
 }
 
+/* All that a loaded state needs is there before the arc that cannot fail. */
+TEST_F_TIMEOUT(sparse, leaving_100_takes_no_memory, 120)
+{
+	struct pair *p = &self->p;
+	struct migration m = { .from = &p->v1[0], .to = &p->v1[1] };
+	long long before, loaded;
+
+	write_mibs(_metadata, p, 0, 32, 1);
+	before = memory_used();
+	ASSERT_RET(0, migration_begin(&m));
+	ASSERT_RET(0, migration_precopy(&m, 0));
+	ASSERT_RET(0, migration_blackout(&m));
+	loaded = memory_used();
+	EXPECT_LE(before + 32 * (long long)MIB, loaded);
+	ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
+	EXPECT_EQ(loaded, memory_used());
+	migration_free(&m);
+}
+
 /* pending_bytes is zero when nothing that can be sent early is dirty. */
 TEST_F_TIMEOUT(sparse, pre_copy_goes_quiet_and_wakes_up_again, 120)
 {

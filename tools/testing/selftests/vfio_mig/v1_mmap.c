@@ -445,6 +445,35 @@ TEST_F(map, no_byte_of_an_earlier_session_is_visible)
 	free(copy);
 }
 
+/* What is not data yet is zeros, not what the memory was used for before. */
+TEST_F(map, a_saving_window_is_zeros_where_it_has_no_data)
+{
+	static const __u32 states[] = { V1_PRE_COPY, V1_STOP_COPY };
+	struct v1 *v1 = &self->v1;
+	unsigned char *copy = malloc(v1->window);
+	unsigned int i;
+	__u64 size, at;
+
+	ASSERT_NE(NULL, copy);
+	for (i = 0; i < ARRAY_SIZE(states); i++) {
+		ASSERT_RET(0, v1_go(v1, V1_RESUMING));
+		memset(v1->map, 0xd7, v1->window);
+		ASSERT_RET(0, device_reset(&self->dev));
+		size = begin_save(_metadata, v1, states[i], &self->stream);
+		ASSERT_GT(v1->window, size);
+		if (poke_copy(copy, v1->map, v1->window))
+			continue;	/* it shows less than all of it */
+		for (at = size; at < v1->window && !copy[at]; at++)
+			;
+		EXPECT_EQ(v1->window, at)
+			TH_LOG("in %s: %llu bytes of data, and %#x at %#llx",
+			       v1_state_name(states[i]), size,
+			       at < v1->window ? copy[at] : 0, at);
+		ASSERT_RET(0, device_reset(&self->dev));
+	}
+	free(copy);
+}
+
 TEST_F(map, no_byte_of_another_device_is_visible)
 {
 	struct device other;

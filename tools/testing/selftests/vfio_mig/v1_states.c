@@ -210,20 +210,4 @@ TEST_F_TIMEOUT(states, resuming_a_hundred_times, 120)
 	buffer_free(&stream);
 }
 
-/*
- * 110 is only ever reported by the device, and nothing that a user can do breaks
- * a sound one. With a device that is in 110 when the test starts, it runs.
- */
-TEST_F(states, from_110_every_write_is_EIO)
-{
-	__u32 to;
-
-	if (v1_get_state(&self->v1) != V1_ERROR)
-		SKIP(return, "the device is not in the error state");
-	for (to = 0; to < 8; to++)
-		EXPECT_RET(-EIO, v1_set_state(&self->v1, to));
-	EXPECT_RET(0, device_reset(&self->dev));
-	EXPECT_STATE(V1_RUNNING, &self->v1);
-}
-
 SUITE_MAIN(suite_need_v1())

@@ -22,8 +22,10 @@ FIXTURE_SETUP(data)
 	ASSERT_RET(0, v2_open(&self->v2, &self->dev));
 }
 
+/* Reset: there are drivers that take a session along into the next opening. */
 FIXTURE_TEARDOWN(data)
 {
+	device_reset(&self->dev);
 	buffer_free(&self->stream);
 	v2_close(&self->v2);
 	device_close(&self->dev);
@@ -235,8 +237,12 @@ TEST_F(data, process_death_ends_the_session)
 	EXPECT_EQ(V2_RUNNING, v2_get_state(&self->v2));
 }
 
+/* Said by each test: older harnesses go on to it after a SKIP in the set-up. */
+#define NO_V1	"the device has no v1 migration region"
+
 FIXTURE(both) {
 	struct device dev;
+	bool has_v1;
 	struct v1 v1;
 	struct v2 v2;
 	struct buffer stream;
@@ -246,12 +252,12 @@ FIXTURE_SETUP(both)
 {
 	ASSERT_RET(0, device_open(&self->dev, suite_device()));
 	ASSERT_RET(0, v2_open(&self->v2, &self->dev));
-	if (v1_open(&self->v1, &self->dev))
-		SKIP(return, "the device has no v1 migration region");
+	self->has_v1 = !v1_open(&self->v1, &self->dev);
 }
 
 FIXTURE_TEARDOWN(both)
 {
+	device_reset(&self->dev);
 	buffer_free(&self->stream);
 	v1_close(&self->v1);
 	v2_close(&self->v2);
@@ -260,6 +266,8 @@ FIXTURE_TEARDOWN(both)
 
 TEST_F(both, what_the_one_does_the_other_shows)
 {
+	if (!self->has_v1)
+		SKIP(return, NO_V1);
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
 	EXPECT_EQ(V2_STOP, v2_get_state(&self->v2));
 	ASSERT_RET(0, v2_set_state(&self->v2, V2_RUNNING));
@@ -282,6 +290,8 @@ TEST_F(both, what_the_one_does_the_other_shows)
 
 TEST_F(both, v1_in_011_shows_as_PRE_COPY)
 {
+	if (!self->has_v1)
+		SKIP(return, NO_V1);
 	if (!v2_has(&self->v2, V2_PRE_COPY))
 		SKIP(return, "the device has no PRE_COPY");
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_PRE_COPY));
@@ -293,6 +303,8 @@ TEST_F(both, v2_gets_EBUSY_in_a_session_of_v1)
 	static const __u32 states[] = { V1_STOP_COPY, V1_PRE_COPY, V1_RESUMING };
 	unsigned int i;
 
+	if (!self->has_v1)
+		SKIP(return, NO_V1);
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
 		ASSERT_RET(0, v1_set_state(&self->v1, states[i]));
 		EXPECT_RET(-EBUSY, v2_set_state(&self->v2, V2_STOP));
@@ -309,6 +321,8 @@ TEST_F(both, v1_gets_EBUSY_in_a_session_of_v2)
 					V2_PRE_COPY_P2P };
 	unsigned int i;
 
+	if (!self->has_v1)
+		SKIP(return, NO_V1);
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
 		if (!v2_has(&self->v2, states[i]))
 			continue;
@@ -324,6 +338,8 @@ TEST_F(both, v1_gets_EBUSY_in_a_session_of_v2)
 
 TEST_F(both, saved_by_v1_loads_by_v2)
 {
+	if (!self->has_v1)
+		SKIP(return, NO_V1);
 	ASSERT_RET(0, v1_save(&self->v1, &self->stream));
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
 	ASSERT_RET(0, v2_load(&self->v2, &self->stream, 0));
@@ -332,6 +348,8 @@ TEST_F(both, saved_by_v1_loads_by_v2)
 
 TEST_F(both, saved_by_v2_loads_by_v1)
 {
+	if (!self->has_v1)
+		SKIP(return, NO_V1);
 	ASSERT_RET(0, v2_save(&self->v2, &self->stream, 0));
 	ASSERT_RET(0, v2_set_state(&self->v2, V2_RUNNING));
 	ASSERT_RET(0, v1_load(&self->v1, &self->stream, 0));

@@ -49,8 +49,10 @@ FIXTURE_SETUP(arc)
 	ASSERT_RET(0, v2_load(&self->v2, &self->stream, 0));
 }
 
+/* Reset: there are drivers that take a session along into the next opening. */
 FIXTURE_TEARDOWN(arc)
 {
+	device_reset(&self->dev);
 	buffer_free(&self->stream);
 	v2_close(&self->v2);
 	device_close(&self->dev);
@@ -153,6 +155,7 @@ FIXTURE_SETUP(feature)
 
 FIXTURE_TEARDOWN(feature)
 {
+	device_reset(&self->dev);
 	v2_close(&self->v2);
 	device_close(&self->dev);
 }
