@@ -82,13 +82,14 @@ class Bench:
         self.machine = target
 
     def hop(self, *devices, capabilities=(), **options):
-        """An undisturbed migration to another machine; the Migration."""
+        """An undisturbed migration to another machine; Migration.sent()."""
         target = self.target(*devices, **options)
         migration, _ = migrate(self.machine, target, quiet=True,
                                capabilities=capabilities)
         self.guest.wait_alive()
+        sent = migration.sent()
         self.moved(target)
-        return migration
+        return sent
 
     def check_all_there(self):
         """No device left behind, no page charged that no device shows."""

@@ -47,7 +47,7 @@ class Migration:
         self.source.set_capabilities(self.capabilities)
         self.destination.set_capabilities(self.capabilities)
         self.bandwidth(UNLIMITED)
-        self._allow_the_blackout()
+        self._allow_it_if_need_be()
         self.destination.qmp.execute("migrate-incoming", uri=there)
         self.begun = self.last = time.monotonic()
         self.source.qmp.execute("migrate", uri=uri or there)
@@ -56,18 +56,22 @@ class Migration:
         """Begin to save to a file."""
         self.source.set_capabilities(("events",))
         self.bandwidth(UNLIMITED)
-        self._allow_the_blackout()
+        self._allow_it_if_need_be()
         self.source.qmp.execute("migrate", uri=f"exec:cat > {path}")
 
-    def _allow_the_blackout(self):
+    def allow_the_blackout(self):
+        """Let all of the device's state wait for the blackout, whatever it is."""
+        self.source.qmp.execute("migrate-set-parameters",
+                                avail_switchover_bandwidth=UNLIMITED)
+
+    def _allow_it_if_need_be(self):
         """Where nothing of the device can be sent in pre-copy, v2's QEMU waits for
         ever until the rest is little enough for its downtime limit: before 6.2
         it takes it to be 100 GiB, and a guest that is paused has none."""
         if not speaks_v1(self.source.version) and (
                 not pre_copy(self.source.version) or
                 self.source.status() == "paused"):
-            self.source.qmp.execute("migrate-set-parameters",
-                                    avail_switchover_bandwidth=UNLIMITED)
+            self.allow_the_blackout()
 
     def query(self):
         """QEMU's view, from the source."""

@@ -40,10 +40,10 @@ def across(bench):
 def multifd(bench):
     """multifd transfers the device's state"""
     source = bench.machine
-    migration = bench.hop(capabilities=MULTIFD)
+    sent = bench.hop(capabilities=MULTIFD)
     expect(source.traced("vfio_save_complete_precopy_thread_end"),
            "no thread of QEMU saved the device")
-    say("# {} bytes in pre-copy, {} in the blackout".format(*migration.sent()))
+    say("# {} bytes in pre-copy, {} in the blackout".format(*sent))
 
 
 @needs(v2=True, precopy=True)
