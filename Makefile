@@ -80,7 +80,7 @@ help:
 	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
 	@echo '  test             - run the kselftests and a QEMU migration in a VM'
 	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
-	@echo '  bench            - measure how fast a state is read, in a VM'
+	@echo '  bench            - measure commands of mnvme, and reading a state, in a VM'
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
 	@echo '  KDIR=DIR         - kernel to build for (now: $(or $(KDIR),none found))'

@@ -14,18 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "guest.h"
 #include "mdev.h"
 #include "nvme.h"
 #include "v1.h"
 #include "v2.h"
 
-#define MIB		(1UL << 20)
 #define BUFFER		MIB
-#define ROUNDS_MAX	32
 #define SUMS		"/sys/module/vfio_mig_core/parameters/page_sums"
 
 struct bench {
@@ -46,26 +44,6 @@ struct bench_case {
 	int sums;
 	double seconds[ROUNDS_MAX];
 };
-
-static void fail(const char *what, long ret)
-{
-	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
-	exit(1);
-}
-
-static void must(const char *what, long ret)
-{
-	if (ret < 0)
-		fail(what, ret);
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 static long long read_file(int fd, unsigned char *buf)
 {
@@ -157,23 +135,6 @@ static void set_up(struct bench *b, const char *type)
 		fail("starting the controller", -EIO);
 	b->buf = malloc(BUFFER);
 	memset(b->buf, 0, BUFFER);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(const double *values, int nr)
-{
-	double sorted[ROUNDS_MAX];
-
-	memcpy(sorted, values, nr * sizeof(*values));
-	qsort(sorted, nr, sizeof(*sorted), by_value);
-	return nr % 2 ? sorted[nr / 2] :
-			(sorted[nr / 2 - 1] + sorted[nr / 2]) / 2;
 }
 
 int main(int argc, char **argv)

@@ -374,6 +374,7 @@ static inline u64 mnvme_nr_blocks(const struct mnvme *dev)
 
 /* main.c */
 extern struct workqueue_struct *mnvme_wq;
+extern struct workqueue_struct *mnvme_dma_wq;
 extern struct vfio_mig_budget mnvme_budget;
 int mnvme_instance_get(const struct mnvme_type *type);
 void mnvme_instance_put(void);
@@ -421,10 +422,21 @@ void mnvme_irq_request(struct mnvme *dev, unsigned int count);
 u32 mnvme_msix_read(struct mnvme *dev, u32 off);
 void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val);
 
-/* queue.c */
+/* dma.c */
+bool mnvme_use_mm(struct mnvme *dev);
+void mnvme_unuse_mm(struct mnvme *dev);
 int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write);
-void mnvme_queues_init(struct mnvme *dev);
+
+/* exec.c */
 bool mnvme_may_execute(const struct mnvme *dev);
+void mnvme_sq_execute(struct mnvme_sq *sq);
+bool mnvme_sq_execute_here(struct mnvme_sq *sq);
+
+/* doorbell.c */
+void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val);
+
+/* queue.c */
+void mnvme_queues_init(struct mnvme *dev);
 void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio);
 void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 		     bool ien);
@@ -434,7 +446,7 @@ void mnvme_cq_delete(struct mnvme_cq *cq);
 u32 mnvme_queued(struct mnvme *dev);
 void mnvme_sq_kick(struct mnvme_sq *sq);
 void mnvme_sq_kick_all(struct mnvme *dev);
-void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val);
+u32 mnvme_cq_room(const struct mnvme_cq *cq);
 u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,

@@ -94,6 +94,8 @@ int nvme_submit_io(struct nvme *nvme, struct nvme_queue *q, __u8 opcode,
 		   __u64 lba, __u32 nr, const void *buf);
 int nvme_ring(struct nvme *nvme, struct nvme_queue *q);
 int nvme_poll(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe);
+int nvme_poll_many(struct nvme *nvme, struct nvme_queue *q,
+		   struct nvme_cqe *cqe, int max);
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe);
 int nvme_irqs(struct nvme_queue *q);
 

@@ -95,14 +95,10 @@ int nvme_ring(struct nvme *nvme, struct nvme_queue *q)
 	return ring(nvme, q, 0, q->tail);
 }
 
-/*
- * 1 and the completion, 0 if there is none. -EPROTO for one that the device
- * should not have sent: its command is not, or no longer, in flight.
- */
-int nvme_poll(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
+/* 1 and the completion that is next, 0 if there is none; -EPROTO as nvme_poll(). */
+static int take(struct nvme_queue *q, struct nvme_cqe *cqe)
 {
 	volatile struct nvme_cqe *at = &q->cq[q->head];
-	int ret;
 
 	if ((at->status & 1) != q->phase)
 		return 0;
@@ -116,14 +112,38 @@ int nvme_poll(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
 	q->head = (q->head + 1) % q->depth;
 	if (!q->head)
 		q->phase ^= 1;
-	ret = ring(nvme, q, 1, q->head);
-	if (ret)
-		return ret;
 	if (cqe->sq_id != q->id || cqe->cid >= q->depth || !q->busy[cqe->cid])
 		return -EPROTO;
 	q->busy[cqe->cid] = 0;
 	q->in_flight--;
 	return 1;
+}
+
+/*
+ * As many completions as there are, at most @max, with one write of the doorbell.
+ * -EPROTO for one that the device should not have sent: its command is not, or no
+ * longer, in flight.
+ */
+int nvme_poll_many(struct nvme *nvme, struct nvme_queue *q,
+		   struct nvme_cqe *cqe, int max)
+{
+	int nr = 0, ret = 0, rung;
+	__u16 head = q->head;
+
+	while (nr < max && (ret = take(q, cqe + nr)) > 0)
+		nr++;
+	if (q->head == head)
+		return 0;
+	rung = ring(nvme, q, 1, q->head);
+	if (rung)
+		return rung;
+	return ret < 0 ? ret : nr;
+}
+
+/* 1 and the completion, 0 if there is none, or an errno as nvme_poll_many(). */
+int nvme_poll(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
+{
+	return nvme_poll_many(nvme, q, cqe, 1);
 }
 
 /* 0 and the completion, or -ETIMEDOUT. */

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the benchmarks have in common: errors end them, and medians. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench.h"
+
+/* @ret: a negative errno. */
+void fail(const char *what, long ret)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));
+	exit(1);
+}
+
+void must(const char *what, long ret)
+{
+	if (ret < 0)
+		fail(what, ret);
+}
+
+double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+double median(const double *values, int nr)
+{
+	double sorted[ROUNDS_MAX];
+
+	memcpy(sorted, values, nr * sizeof(*values));
+	qsort(sorted, nr, sizeof(*sorted), by_value);
+	return nr % 2 ? sorted[nr / 2] :
+			(sorted[nr / 2 - 1] + sorted[nr / 2]) / 2;
+}
