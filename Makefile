@@ -46,6 +46,24 @@ tools:
 tools_install: tools
 	+$(Q)$(MAKE) -s --no-print-directory -C tools/vfio-mig OUTPUT=$(CURDIR)/build/vfio-mig install
 
+# Into a kernel source tree, where drivers, selftests and documentation build as its own.
+kernel-tree:
+	$(Q)tools/build/kernel-tree $(KTREE)
+
+test-kernel-tree:
+	$(Q)tools/build/test-kernel-tree $(KTREE)
+
+htmldocs:
+	$(Q)tools/build/htmldocs
+
+deb:
+	$(Q)$(VM)/setup
+	$(Q)packaging/build-deb build/deb
+
+test-deb:
+	$(Q)$(VM)/setup
+	$(Q)packaging/test-deb
+
 demo:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/demo
@@ -75,11 +93,16 @@ help:
 	@echo '  modules_install  - install them for the kernel they were built for'
 	@echo '  tools            - build the program vfio-mig into build/vfio-mig/'
 	@echo '  tools_install    - install it, with its man page (prefix=DIR, DESTDIR=DIR)'
+	@echo '  htmldocs         - make the documentation as a site in build/html/'
+	@echo '  deb              - make Debian packages in build/deb/: modules by DKMS, tools'
+	@echo '  kernel-tree      - put all into the kernel source tree KTREE=DIR'
 	@echo '  clean            - remove build/ with all that was built and logged'
 	@echo 'Run, as root (each first installs what it needs, and says what):'
 	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
 	@echo '  test             - run the kselftests and a QEMU migration in a VM'
 	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
+	@echo '  test-kernel-tree - put all into KTREE, and build it there, =y and =m'
+	@echo '  test-deb         - install the packages on a fresh Debian 12, load, remove'
 	@echo '  bench            - measure commands of mnvme, and reading a state, in a VM'
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
@@ -89,4 +112,4 @@ help:
 	@echo '  V=1              - show the commands'
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
-.PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install
+.PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
