@@ -209,6 +209,7 @@ static void mnvme_vectors_disable(struct mnvme_irq *irq)
 
 static void mnvme_intx_disable(struct mnvme_irq *irq)
 {
+	vfio_virqfd_disable(&irq->intx_unmask);
 	mnvme_set_trigger(irq, &irq->intx, NULL);
 	irq->intx_masked = false;
 	irq->intx_trigger = false;
@@ -382,22 +383,46 @@ static int mnvme_intx_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 	return 0;
 }
 
-static int mnvme_intx_mask(struct mnvme *dev, const struct vfio_irq_set *hdr,
-			   const void *data, bool mask)
+static void mnvme_intx_set_masked(struct mnvme *dev, bool mask)
 {
 	struct mnvme_irq *irq = &dev->irq;
 
-	if (hdr->count != 1 || irq->index != VFIO_PCI_INTX_IRQ_INDEX)
-		return -EINVAL;
-	/* An eventfd that unmasks is for VMMs with KVM; they do without. */
-	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD)
-		return -ENOTTY;
-
 	spin_lock(&irq->lock);
-	if (mnvme_irq_bool(hdr, data, 0))
-		irq->intx_masked = mask;
+	irq->intx_masked = mask;
 	mnvme_intx_update(dev);
 	spin_unlock(&irq->lock);
+}
+
+/* Of an eventfd by which the user unmasks, as KVM does when the guest ends one. */
+static void mnvme_intx_unmask_thread(void *opaque, void *unused)
+{
+	mnvme_intx_set_masked(opaque, false);
+}
+
+static int mnvme_intx_unmask_eventfd(struct mnvme *dev, const void *data)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	s32 fd = *(const s32 *)data;
+
+	if (fd < 0) {
+		vfio_virqfd_disable(&irq->intx_unmask);
+		return 0;
+	}
+	/* No handler: it would be called with another lock's interrupts off. */
+	return vfio_virqfd_enable(dev, NULL, mnvme_intx_unmask_thread, NULL,
+				  &irq->intx_unmask, fd);
+}
+
+static int mnvme_intx_mask(struct mnvme *dev, const struct vfio_irq_set *hdr,
+			   const void *data, bool mask)
+{
+	if (hdr->count != 1 || dev->irq.index != VFIO_PCI_INTX_IRQ_INDEX)
+		return -EINVAL;
+	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return mask ? -ENOTTY : mnvme_intx_unmask_eventfd(dev, data);
+
+	if (mnvme_irq_bool(hdr, data, 0))
+		mnvme_intx_set_masked(dev, mask);
 	return 0;
 }
 

@@ -203,6 +203,7 @@ static inline u16 mnvme_bad_field(struct mnvme_req *req, u16 offset)
  * @vector: eventfds of the MSI or MSI-X vectors
  * @intx: eventfd of INTx
  * @intx_masked: INTx was signalled, or masked, and not unmasked since
+ * @intx_unmask: eventfd by which the user unmasks INTx; with &mnvme.lock
  * @intx_trigger: the user asked for INTx to be signalled
  * @req: eventfd by which the user is asked to let go of the device
  * @masked: MSI-X vectors that the user masked in the table. Not the table's mask
@@ -219,6 +220,7 @@ struct mnvme_irq {
 	struct eventfd_ctx *vector[MNVME_NR_VECTORS];
 	struct eventfd_ctx *intx;
 	bool intx_masked;
+	struct virqfd *intx_unmask;
 	bool intx_trigger;
 	struct eventfd_ctx *req;
 	DECLARE_BITMAP(masked, MNVME_NR_VECTORS);

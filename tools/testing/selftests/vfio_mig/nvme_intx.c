@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * INTx: signalled once, masked by that, and signalled again after it was unmasked
+ * if completions are left; by ioctl and by eventfd, also over a stop.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "lib/fixture.h"
+#include "lib/nvme.h"
+
+#define UNMASK	VFIO_IRQ_SET_ACTION_UNMASK
+#define MASK	VFIO_IRQ_SET_ACTION_MASK
+#define NONE	VFIO_IRQ_SET_DATA_NONE
+#define EVENTFD	VFIO_IRQ_SET_DATA_EVENTFD
+
+FIXTURE(intx) {
+	struct device dev;
+	struct v1 v1;
+	struct guest guest;
+	struct nvme nvme;
+	struct nvme_queue *q;
+	int trigger;
+	int unmask;
+};
+
+FIXTURE_SETUP(intx)
+{
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
+	self->q = &self->nvme.io[0];
+	self->trigger = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	self->unmask = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	ASSERT_LE(0, self->trigger);
+	ASSERT_LE(0, self->unmask);
+	ASSERT_RET(0, device_irq_disable(&self->dev,
+					 VFIO_PCI_MSIX_IRQ_INDEX));
+	ASSERT_RET(0, device_irq_eventfds(&self->dev, VFIO_PCI_INTX_IRQ_INDEX,
+					  &self->trigger, 1));
+}
+
+FIXTURE_TEARDOWN(intx)
+{
+	nvme_close(&self->nvme);
+	fixture_close(&self->dev, &self->v1);
+	guest_destroy(&self->guest);
+	close(self->trigger);
+	close(self->unmask);
+}
+
+static int set_irq(struct device *dev, __u32 flags, int fd)
+{
+	struct {
+		struct vfio_irq_set set;
+		__s32 fd;
+	} s = {
+		.set = {
+			.argsz = sizeof(s),
+			.flags = flags,
+			.index = VFIO_PCI_INTX_IRQ_INDEX,
+			.count = 1,
+		},
+		.fd = fd,
+	};
+
+	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &s) ? -errno : 0;
+}
+
+static void nap(void)
+{
+	struct timespec ts = { .tv_nsec = 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* How often INTx was signalled; waits up to 5 s for the first time. */
+static int signalled(int fd)
+{
+	uint64_t count;
+	int i;
+
+	for (i = 0; i < 5000; i++) {
+		if (read(fd, &count, sizeof(count)) == sizeof(count))
+			return count;
+		nap();
+	}
+	return 0;
+}
+
+/* The same without a wait that ends early: nothing is to come. */
+static int silent(int fd)
+{
+	uint64_t count;
+	int i;
+
+	for (i = 0; i < 50; i++)
+		nap();
+	return read(fd, &count, sizeof(count)) != sizeof(count);
+}
+
+static void flush(struct __test_metadata *_metadata, struct nvme *nvme,
+		  struct nvme_queue *q)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_OP_FLUSH, .nsid = 1 };
+
+	ASSERT_LE(0, nvme_submit(nvme, q, &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, q));
+}
+
+static void take(struct __test_metadata *_metadata, struct nvme *nvme,
+		 struct nvme_queue *q)
+{
+	struct nvme_cqe cqe;
+
+	ASSERT_RET(0, nvme_wait(nvme, q, &cqe));
+	EXPECT_EQ(0, cqe.status >> 1);
+}
+
+static void give(struct __test_metadata *_metadata, int fd)
+{
+	uint64_t one = 1;
+
+	ASSERT_EQ(sizeof(one), write(fd, &one, sizeof(one)));
+}
+
+TEST_F(intx, is_signalled_once_until_it_is_unmasked)
+{
+	flush(_metadata, &self->nvme, self->q);
+	EXPECT_EQ(1, signalled(self->trigger));
+	flush(_metadata, &self->nvme, self->q);
+	EXPECT_TRUE(silent(self->trigger));
+	EXPECT_RET(0, set_irq(&self->dev, UNMASK | NONE, 0));
+	EXPECT_EQ(1, signalled(self->trigger));
+	take(_metadata, &self->nvme, self->q);
+	take(_metadata, &self->nvme, self->q);
+	EXPECT_RET(0, set_irq(&self->dev, UNMASK | NONE, 0));
+	EXPECT_TRUE(silent(self->trigger));
+}
+
+TEST_F(intx, is_unmasked_by_an_eventfd)
+{
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
+	flush(_metadata, &self->nvme, self->q);
+	EXPECT_EQ(1, signalled(self->trigger));
+	EXPECT_TRUE(silent(self->trigger));
+	give(_metadata, self->unmask);
+	EXPECT_EQ(1, signalled(self->trigger));
+	take(_metadata, &self->nvme, self->q);
+	give(_metadata, self->unmask);
+	EXPECT_TRUE(silent(self->trigger));
+	flush(_metadata, &self->nvme, self->q);
+	EXPECT_EQ(1, signalled(self->trigger));
+	take(_metadata, &self->nvme, self->q);
+}
+
+TEST_F(intx, the_eventfd_can_be_taken_back)
+{
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
+	EXPECT_RET(-EBUSY, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, -1));
+	flush(_metadata, &self->nvme, self->q);
+	EXPECT_EQ(1, signalled(self->trigger));
+	give(_metadata, self->unmask);
+	EXPECT_TRUE(silent(self->trigger));
+	/* And goes with the interrupt. */
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
+	ASSERT_RET(0, device_irq_disable(&self->dev,
+					 VFIO_PCI_INTX_IRQ_INDEX));
+	EXPECT_RET(-EINVAL, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
+}
+
+TEST_F(intx, what_is_no_eventfd_is_refused)
+{
+	EXPECT_RET(-EBADF, set_irq(&self->dev, UNMASK | EVENTFD, 1000));
+	EXPECT_RET(-EINVAL, set_irq(&self->dev, UNMASK | EVENTFD,
+				    self->dev.container));
+	EXPECT_RET(-ENOTTY, set_irq(&self->dev, MASK | EVENTFD, self->unmask));
+}
+
+TEST_F(intx, unmasked_while_stopped_it_is_signalled_when_the_device_runs)
+{
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
+	flush(_metadata, &self->nvme, self->q);
+	EXPECT_EQ(1, signalled(self->trigger));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
+	give(_metadata, self->unmask);
+	EXPECT_TRUE(silent(self->trigger));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	EXPECT_EQ(1, signalled(self->trigger));
+	take(_metadata, &self->nvme, self->q);
+}
+
+SUITE_MAIN(suite_need_nvme())
