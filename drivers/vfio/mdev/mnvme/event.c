@@ -23,11 +23,17 @@ static const u8 mnvme_event_lid[MNVME_EVENT_TYPES] = {
 u16 mnvme_async_event(struct mnvme_req *req)
 {
 	struct mnvme_events *ev = &req->dev->events;
+	u16 cid = req->cmd->common.command_id;
+	u8 i;
 
+	/* Two of one name could not be told apart, and would not migrate. */
+	for (i = 0; i < ev->nr; i++)
+		if (ev->cid[i] == cid)
+			return MNVME_DNR(NVME_SC_CMDID_CONFLICT);
 	if (ev->nr == MNVME_AER_MAX)
 		return MNVME_DNR(NVME_SC_ASYNC_LIMIT);
 
-	ev->cid[ev->nr++] = req->cmd->common.command_id;
+	ev->cid[ev->nr++] = cid;
 
 	return MNVME_NO_COMPLETION;
 }
