@@ -39,6 +39,26 @@
 #define VFIO_MIG_REGION_INFO_OP(fn)	.get_region_info_caps = (fn),
 #endif
 
+/*
+ * Where VFIO has iommufd it takes no device without these. 6.2 brought them, 6.6
+ * the last one.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define VFIO_MIG_IOMMUFD_OPS
+#else
+#define VFIO_MIG_IOMMUFD_OPS						\
+	.bind_iommufd = vfio_iommufd_emulated_bind,			\
+	.unbind_iommufd = vfio_iommufd_emulated_unbind,			\
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas,		\
+	VFIO_MIG_DETACH_OP
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#define VFIO_MIG_DETACH_OP
+#else
+#define VFIO_MIG_DETACH_OP						\
+	.detach_ioas = vfio_iommufd_emulated_detach_ioas,
+#endif
+#endif
+
 /* 6.3 made vm_flags read-only and added the accessors. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)

@@ -210,6 +210,7 @@ static const struct vfio_device_ops mscratch_ops = {
 	.mmap = vfio_mig_pci_mmap,
 	.ioctl = vfio_mig_pci_ioctl,
 	VFIO_MIG_REGION_INFO_OP(vfio_mig_pci_region_info)
+	VFIO_MIG_IOMMUFD_OPS
 };
 
 static int mscratch_probe(struct mdev_device *mdev)

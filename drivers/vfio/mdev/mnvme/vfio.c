@@ -133,5 +133,6 @@ const struct vfio_device_ops mnvme_vfio_ops = {
 	.mmap = vfio_mig_pci_mmap,
 	.ioctl = vfio_mig_pci_ioctl,
 	VFIO_MIG_REGION_INFO_OP(vfio_mig_pci_region_info)
+	VFIO_MIG_IOMMUFD_OPS
 	.request = mnvme_request,
 };
