@@ -72,6 +72,17 @@ test:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/run-tests
 
+test-debug:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/test-debug
+
+fuzz:
+	$(Q)tools/testing/fuzz/run
+
+soak:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/soak
+
 test-matrix:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-matrix
@@ -103,6 +114,9 @@ help:
 	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
 	@echo '  test-kernel-tree - put all into KTREE, and build it there, =y and =m'
 	@echo '  test-deb         - install the packages on a fresh Debian 12, load, remove'
+	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
+	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
+	@echo '  soak             - COUNT migrations (300), disturbed in every way'
 	@echo '  bench            - measure commands of mnvme, and reading a state, in a VM'
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
@@ -113,3 +127,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
+.PHONY: test-debug fuzz soak

@@ -46,6 +46,9 @@ TROUBLE = re.compile(r"""
   | \bUBSAN:\ | new\ suspected\ memory\ leaks | \brefcount_t:
   | watchdog:\ .*\ lockup | sysfs:\ cannot\ create\ duplicate | list_\w+\ corruption
   | soft\ lockup | slab\ error\ in | Objects\ remaining\ in
+  | INFO:\ trying\ to\ register\ non-static | INFO:\ lockdep\ is\ turned\ off
+  | \bODEBUG: | \bK[AC]SAN:
+  | kmemleak:\ (Cannot|Memory\ pool\ empty|Kernel\ memory\ leak\ detector\ disabled)
 """, re.VERBOSE)
 FATAL = re.compile(r"Kernel panic|end Kernel panic|Attempted to kill init")
 

@@ -1,0 +1,612 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every point at which an operation can fail for lack of memory, or because the
+ * user's memory is not there, is made to fail: the 1st, the 2nd, and so on until
+ * the operation passes. It fails with an errno that says so, leaves the state that
+ * was, and succeeds when it is done again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "lib/fault.h"
+#include "lib/fixture.h"
+#include "lib/mdev.h"
+#include "lib/nvme.h"
+#include "lib/v2.h"
+
+/* No operation has as many points; one that never passes would. */
+#define POINTS_MAX	2000
+
+/**
+ * struct world - what operations work on
+ * @dev: two devices; the first is the one that things are done to
+ * @v1: their regions
+ * @v2: the first device's other protocol
+ * @has_v2: it speaks that
+ * @guest: memory for DMA
+ * @nvme: a driver of the first device
+ * @stream: a state of the first device
+ * @at: how far it was taken or given
+ * @mdev: one that is created and removed
+ * @arc: what a state is changed from and to
+ */
+struct world {
+	struct device dev[2];
+	struct v1 v1[2];
+	struct v2 v2;
+	bool has_v2;
+	struct guest guest;
+	struct nvme nvme;
+	struct buffer stream;
+	size_t at;
+	struct mdev mdev;
+	__u32 arc[2];
+};
+
+/**
+ * struct operation - what is made to fail
+ * @name: for people
+ * @before: brings things to where it starts, before each attempt; may be NULL
+ * @act: it. Returns 0 or a negative errno
+ * @intact: after it failed, is all as it was? May be NULL
+ */
+struct operation {
+	const char *name;
+	int (*before)(struct world *w);
+	int (*act)(struct world *w);
+	int (*intact)(struct world *w);
+};
+
+FIXTURE(fault) {
+	struct world w;
+};
+
+FIXTURE_SETUP(fault)
+{
+	struct world *w = &self->w;
+	int i, ret;
+
+	ret = fault_init();
+	if (ret)
+		SKIP(return, "the kernel cannot fail on request: %s", errname(ret));
+	mdev_init();
+	w->nvme.guest = NULL;
+	ASSERT_RET(0, guest_create(&w->guest, 8 << 20));
+	for (i = 0; i < 2; i++) {
+		fixture_open(_metadata, i ? suite_device_b() : suite_device(),
+			     &w->dev[i], &w->v1[i]);
+		ASSERT_RET(0, guest_attach(&w->guest, &w->dev[i]));
+	}
+	w->has_v2 = !v2_open(&w->v2, &w->dev[0]);
+	ASSERT_EQ(0, nvme_start(&w->nvme, &w->dev[0], &w->guest, 1, 16));
+	/* Something to send. */
+	ASSERT_EQ(0, nvme_io(&w->nvme, NVME_OP_WRITE, 0, 8, w->guest.mem));
+}
+
+FIXTURE_TEARDOWN(fault)
+{
+	struct world *w = &self->w;
+	int i;
+
+	if (!w->guest.size)
+		return;
+	nvme_close(&w->nvme);
+	v2_close(&w->v2);
+	for (i = 0; i < 2; i++)
+		fixture_close(&w->dev[i], &w->v1[i]);
+	guest_destroy(&w->guest);
+	buffer_free(&w->stream);
+}
+
+/* Memory or the user's memory, and what the VFIO core makes of them. */
+static bool clean(int ret)
+{
+	return ret == -ENOMEM || ret == -EFAULT;
+}
+
+/* Fails @op at each of its points. Returns how many there are. */
+static unsigned int fail_each(struct __test_metadata *_metadata, struct world *w,
+			      const struct operation *op)
+{
+	unsigned int n;
+	int hit, ret;
+
+	for (n = 1; n < POINTS_MAX; n++) {
+		if (op->before)
+			ASSERT_RET_FOR(0, op->before(w), "%s, %u", op->name, n);
+		fault_begin(n);
+		ret = op->act(w);
+		hit = fault_end();
+		if (!hit) {
+			ASSERT_RET_FOR(0, ret, "%s, after %u failures", op->name,
+				       n - 1);
+			return n - 1;
+		}
+		/* What can be done without is done without. */
+		if (!ret)
+			continue;
+		EXPECT_TRUE(clean(ret))
+			TH_LOG("%s failed at %u with %s", op->name, n,
+			       errname(ret));
+		if (op->intact)
+			EXPECT_RET_FOR(0, op->intact(w), "%s, %u", op->name, n);
+		ASSERT_RET_FOR(0, op->act(w), "%s again, %u", op->name, n);
+	}
+	ASSERT_LT(n, POINTS_MAX)
+		TH_LOG("%s never passes", op->name);
+	return 0;
+}
+
+static void fail_all(struct __test_metadata *_metadata, struct world *w,
+		     const struct operation *ops, size_t nr)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		ksft_print_msg("%s: %u points\n", ops[i].name,
+			       fail_each(_metadata, w, &ops[i]));
+}
+
+/* Opening: the group, its container and the device. */
+
+static int close_b(struct world *w)
+{
+	v1_close(&w->v1[1]);
+	device_close(&w->dev[1]);
+	return 0;
+}
+
+static int open_b(struct world *w)
+{
+	int ret = device_open(&w->dev[1], suite_device_b());
+
+	return ret ? ret : v1_open(&w->v1[1], &w->dev[1]);
+}
+
+static int map_b(struct world *w)
+{
+	return guest_attach(&w->guest, &w->dev[1]);
+}
+
+static int unmap_b(struct world *w)
+{
+	guest_detach(&w->guest, &w->dev[1]);
+	return 0;
+}
+
+static int ask_b(struct world *w)
+{
+	return v1_open(&w->v1[1], &w->dev[1]);
+}
+
+TEST_F(fault, opening)
+{
+	static const struct operation ops[] = {
+		{ "open", close_b, open_b, close_b },
+		{ "map memory for DMA", unmap_b, map_b },
+		{ "find the region", NULL, ask_b },
+	};
+
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+}
+
+/* Devices that come and go. */
+
+static int no_mdev(struct world *w)
+{
+	return mdev_remove(&w->mdev);
+}
+
+static int is_gone(struct world *w)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/mdev/devices/%s", w->mdev.uuid);
+	return access(path, F_OK) ? 0 : -EEXIST;
+}
+
+static int create(struct world *w)
+{
+	return mdev_create(&w->mdev, "mnvme", "64M");
+}
+
+static int an_mdev(struct world *w)
+{
+	int ret = mdev_remove(&w->mdev);
+
+	return ret ? ret : create(w);
+}
+
+/* The path is forgotten by mdev_remove(), whatever comes of it. */
+static int remove_it(struct world *w)
+{
+	struct mdev mdev = w->mdev;
+	int ret = mdev_remove(&mdev);
+
+	if (!ret)
+		w->mdev = mdev;
+	return ret;
+}
+
+TEST_F(fault, creating_and_removing)
+{
+	static const struct operation ops[] = {
+		{ "create", no_mdev, create, is_gone },
+		{ "remove", an_mdev, remove_it },
+	};
+
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+	EXPECT_RET(0, mdev_remove(&self->w.mdev));
+}
+
+/* Arcs of v1. */
+
+static int before_arc(struct world *w)
+{
+	int ret = 0;
+
+	/* 011 leads to 010 as it is. */
+	if (v1_get_state(&w->v1[0]) != w->arc[0])
+		ret = v1_go(&w->v1[0], w->arc[0]);
+	return ret;
+}
+
+static int arc(struct world *w)
+{
+	return v1_set_state(&w->v1[0], w->arc[1]);
+}
+
+static int arc_intact(struct world *w)
+{
+	long state = v1_get_state(&w->v1[0]);
+
+	return state == (long)w->arc[0] ? 0 : state < 0 ? state : -EPROTO;
+}
+
+TEST_F(fault, v1_arcs)
+{
+	static const __u32 arcs[][2] = {
+		{ V1_RUNNING, V1_STOPPED }, { V1_STOPPED, V1_RUNNING },
+		{ V1_RUNNING, V1_PRE_COPY }, { V1_PRE_COPY, V1_STOP_COPY },
+		{ V1_RUNNING, V1_STOP_COPY }, { V1_STOPPED, V1_STOP_COPY },
+		{ V1_PRE_COPY, V1_RUNNING }, { V1_STOP_COPY, V1_STOPPED },
+		{ V1_RUNNING, V1_RESUMING }, { V1_STOPPED, V1_RESUMING },
+	};
+	static const struct operation op = { "arc", before_arc, arc, arc_intact };
+	struct world *w = &self->w;
+	unsigned int points;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(arcs); i++) {
+		memcpy(w->arc, arcs[i], sizeof(w->arc));
+		points = fail_each(_metadata, w, &op);
+		ksft_print_msg("%s to %s: %u points\n",
+			       v1_state_name(w->arc[0]), v1_state_name(w->arc[1]),
+			       points);
+		ASSERT_RET(0, v1_go(&w->v1[0], V1_RUNNING));
+	}
+}
+
+/* A save and a load by v1, each step of which fails at each of its points. */
+
+static int pending(struct world *w)
+{
+	__u64 bytes;
+
+	return v1_pending(&w->v1[0], &bytes);
+}
+
+static int open_iteration(struct world *w)
+{
+	__u64 offset;
+
+	return v1_data_offset(&w->v1[0], &offset);
+}
+
+static int size(struct world *w)
+{
+	__u64 bytes;
+
+	return v1_data_size(&w->v1[0], &bytes);
+}
+
+/* Room for all there is, taken before memory is made to fail. */
+static int room(struct world *w)
+{
+	w->stream.len = w->at;
+	buffer_grow(&w->stream, w->v1[0].window);
+	w->stream.len = w->at;
+	return 0;
+}
+
+static int take_data(struct world *w)
+{
+	ssize_t ret;
+
+	w->stream.len = w->at;
+	ret = v1_iteration(&w->v1[0], &w->stream);
+	return ret < 0 ? ret : 0;
+}
+
+static int give(struct world *w)
+{
+	size_t left = w->stream.len - w->at;
+
+	return v1_feed(&w->v1[1], w->stream.data + w->at,
+		       left < w->v1[1].window ? left : w->v1[1].window, 0);
+}
+
+static int resume(struct world *w)
+{
+	return v1_set_state(&w->v1[1], V1_RUNNING);
+}
+
+static void save_failing(struct __test_metadata *_metadata, struct world *w)
+{
+	static const struct operation steps[] = {
+		{ "pending_bytes", NULL, pending },
+		{ "data_size", NULL, size },
+		{ "data", room, take_data },
+	};
+	static const struct operation open = {
+		"data_offset", NULL, open_iteration
+	};
+	__u64 bytes;
+
+	w->at = 0;
+	for (;;) {
+		/* Reading it concludes: not with an iteration that is not taken. */
+		ASSERT_RET(0, v1_pending(&w->v1[0], &bytes));
+		if (!bytes)
+			break;
+		fail_each(_metadata, w, &steps[0]);
+		fail_each(_metadata, w, &open);
+		fail_all(_metadata, w, steps + 1, 2);
+		w->at = w->stream.len;
+	}
+}
+
+TEST_F(fault, v1_save_and_load)
+{
+	static const struct operation commit = { "commit", NULL, give };
+	static const struct operation run = { "100 to 001", NULL, resume };
+	struct world *w = &self->w;
+
+	ASSERT_RET(0, v1_set_state(&w->v1[0], V1_PRE_COPY));
+	save_failing(_metadata, w);
+	ASSERT_RET(0, v1_set_state(&w->v1[0], V1_STOP_COPY));
+	w->stream.len = 0;
+	ASSERT_RET(0, v1_go(&w->v1[0], V1_STOP_COPY));
+	save_failing(_metadata, w);
+
+	/* The whole stream again, in one go, and then into the other device. */
+	ASSERT_RET(0, v1_go(&w->v1[0], V1_RUNNING));
+	w->stream.len = 0;
+	ASSERT_RET(0, v1_save(&w->v1[0], &w->stream));
+	ASSERT_RET(0, v1_set_state(&w->v1[1], V1_RESUMING));
+	ksft_print_msg("commit: %u points\n",
+		       ({ w->at = 0; fail_each(_metadata, w, &commit); }));
+	fail_each(_metadata, w, &run);
+	EXPECT_STATE(V1_RUNNING, &w->v1[1]);
+}
+
+/* Mappings of the data section. */
+
+static int unmapped(struct world *w)
+{
+	v1_unmap(&w->v1[0]);
+	return 0;
+}
+
+static int map_window(struct world *w)
+{
+	return v1_map(&w->v1[0]);
+}
+
+static int touch(struct world *w)
+{
+	memset(w->v1[0].map, 1, w->v1[0].window);
+	return 0;
+}
+
+static int another_window(struct world *w)
+{
+	v1_unmap(&w->v1[0]);
+	return v1_map(&w->v1[0]);
+}
+
+TEST_F(fault, mappings)
+{
+	static const struct operation ops[] = {
+		{ "mmap", unmapped, map_window, unmapped },
+		{ "fault", another_window, touch },
+	};
+
+	ASSERT_RET(0, v1_set_state(&self->w.v1[0], V1_RESUMING));
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+}
+
+/* Reset, interrupts, and a command that is executed where it is announced. */
+
+static int reset(struct world *w)
+{
+	return device_reset(&w->dev[0]);
+}
+
+static int irqs(struct world *w)
+{
+	return device_irq_eventfds(&w->dev[0], VFIO_PCI_MSIX_IRQ_INDEX,
+				   &w->nvme.admin.eventfd, 1);
+}
+
+static int no_irqs(struct world *w)
+{
+	return device_irq_disable(&w->dev[0], VFIO_PCI_MSIX_IRQ_INDEX);
+}
+
+TEST_F(fault, reset_and_interrupts)
+{
+	static const struct operation ops[] = {
+		{ "set interrupts", no_irqs, irqs },
+		{ "reset", NULL, reset },
+	};
+
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+}
+
+static int ring(struct world *w)
+{
+	return nvme_ring(&w->nvme, &w->nvme.io[0]);
+}
+
+/* The one before has come back by now, and was not lost. */
+static int submit(struct world *w)
+{
+	struct nvme_queue *q = &w->nvme.io[0];
+	struct nvme_cqe cqe;
+	static __u64 lba;
+	int ret;
+
+	while (q->in_flight) {
+		ret = nvme_wait(&w->nvme, q, &cqe);
+		if (ret)
+			return ret;
+		if (cqe.status >> 1)
+			return -EIO;
+	}
+	/* Each to a place of its own: it takes memory. */
+	lba += 8;
+	return nvme_submit_io(&w->nvme, q, NVME_OP_WRITE, lba, 8, w->guest.mem);
+}
+
+TEST_F(fault, commands)
+{
+	static const struct operation ops[] = {
+		{ "doorbell", submit, ring },
+	};
+
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+	EXPECT_RET(0, submit(&self->w));
+}
+
+/* The same by v2. */
+
+static int before_v2(struct world *w)
+{
+	int ret = 0;
+
+	v2_close(&w->v2);
+	if (v2_get_state(&w->v2) != V2_RUNNING)
+		ret = v2_set_state(&w->v2, V2_RUNNING);
+	if (ret)
+		ret = device_reset(&w->dev[0]);
+	return ret || w->arc[0] == V2_RUNNING ? ret :
+	       v2_set_state(&w->v2, w->arc[0]);
+}
+
+static int arc_v2(struct world *w)
+{
+	return v2_set_state(&w->v2, w->arc[1]);
+}
+
+/*
+ * The VFIO core changes the state first, and makes a descriptor of the file then:
+ * where that fails the state is the new one.
+ */
+static int v2_intact(struct world *w)
+{
+	long state = v2_get_state(&w->v2);
+
+	if (state != (long)w->arc[0] && state != (long)w->arc[1])
+		return state < 0 ? state : -EPROTO;
+	return before_v2(w);
+}
+
+TEST_F(fault, v2_arcs)
+{
+	static const __u32 arcs[][2] = {
+		{ V2_RUNNING, V2_STOP }, { V2_STOP, V2_RUNNING },
+		{ V2_RUNNING, V2_PRE_COPY }, { V2_PRE_COPY, V2_STOP_COPY },
+		{ V2_RUNNING, V2_STOP_COPY }, { V2_STOP, V2_RESUMING },
+		{ V2_STOP_COPY, V2_STOP },
+	};
+	static const struct operation op = { "arc", before_v2, arc_v2, v2_intact };
+	struct world *w = &self->w;
+	unsigned int points;
+	size_t i;
+
+	if (!w->has_v2)
+		SKIP(return, "no v2");
+	for (i = 0; i < ARRAY_SIZE(arcs); i++) {
+		memcpy(w->arc, arcs[i], sizeof(w->arc));
+		if (!v2_has(&w->v2, arcs[i][0]) || !v2_has(&w->v2, arcs[i][1]))
+			continue;
+		points = fail_each(_metadata, w, &op);
+		ksft_print_msg("%s to %s: %u points\n", v2_state_name(arcs[i][0]),
+			       v2_state_name(arcs[i][1]), points);
+	}
+}
+
+#define PORTION	8192
+
+/* A read or write that fails takes nothing; one that is cut short goes on. */
+static int read_v2(struct world *w)
+{
+	ssize_t ret;
+
+	w->stream.len = w->at;
+	ret = v2_read(&w->v2, w->stream.data + w->at, PORTION);
+	if (ret < 0)
+		return ret;
+	w->at += ret;
+	return 0;
+}
+
+static int room_v2(struct world *w)
+{
+	w->stream.len = w->at;
+	buffer_grow(&w->stream, PORTION);
+	w->stream.len = w->at;
+	return 0;
+}
+
+TEST_F(fault, v2_save_and_load)
+{
+	static const struct operation take = { "read", room_v2, read_v2 };
+	struct world *w = &self->w;
+	struct v2 to;
+	unsigned int n, points = 0;
+	ssize_t ret;
+	size_t at;
+
+	if (!w->has_v2)
+		SKIP(return, "no v2");
+	ASSERT_RET(0, v2_set_state(&w->v2, V2_STOP_COPY));
+	do {
+		at = w->at;
+		points += fail_each(_metadata, w, &take);
+	} while (w->at != at);
+	w->stream.len = w->at;
+
+	ASSERT_RET(0, v2_open(&to, &w->dev[1]));
+	ASSERT_RET(0, v2_set_state(&to, V2_RESUMING));
+	for (n = 1, at = 0; at < w->stream.len; n++) {
+		size_t left = w->stream.len - at;
+
+		fault_begin(n % 8 + 1);
+		ret = v2_write(&to, w->stream.data + at,
+			       left < PORTION ? left : PORTION);
+		points += fault_end();
+		ASSERT_TRUE(ret > 0 || clean(ret))
+			TH_LOG("write: %s", errname(ret));
+		at += ret > 0 ? ret : 0;
+	}
+	ASSERT_RET(0, v2_set_state(&to, V2_RUNNING));
+	ksft_print_msg("read and write: %u points\n", points);
+	v2_close(&to);
+}
+
+SUITE_MAIN(suite_need_v1(); suite_need_nvme(); suite_need_mnvme(); suite_need_b())
