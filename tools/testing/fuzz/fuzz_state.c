@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fuzz target: the control state that comes with a stream. An input is its length
+ * (2), the state, and operations as of fuzz_nvme. A state that is taken is one
+ * that the device can be in: it saves the same again, and works.
+ */
+#include "nvme_ops.h"
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static u8 control[MNVME_STATE_MAX];
+	struct mnvme *dev;
+	size_t len, saved;
+	bool taken;
+
+	if (size < 2)
+		return 0;
+	len = min(get_unaligned_le16(data), size - 2);
+	data += 2;
+	size -= 2;
+	if (len > MNVME_STATE_MAX)
+		return 0;
+
+	memset(guest, 0, sizeof(guest));
+	dev = nvme_new();
+	mnvme_stop(dev);
+	taken = nvme_load_control(dev, data, len);
+	if (taken) {
+		saved = nvme_save_control(dev, control);
+		must(saved == len);
+		must(!memcmp(control, data, len));
+	}
+	mnvme_run(dev);
+	run_work();
+	nvme_do(dev, data + len, taken ? size - len : 0);
+	return 0;
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fuzz target: the reader of streams. An input is four bytes that say how the
+ * stream is given, then the stream. It is given three times: in one piece; in
+ * portions; and with an allocation and a copy that fail once and are then done
+ * again. The verdict and the state have to be the same each time.
+ */
+#include "memory_device.h"
+#include "mutate.h"
+
+/**
+ * struct way - how a stream is given
+ * @portion: bytes at a time, 0 for all at once
+ * @fail: allocation that fails, counted from 1; 0 for none
+ * @fault: byte of the stream at which user memory cannot be read once; 0 for none
+ */
+struct way {
+	size_t portion;
+	unsigned int fail;
+	size_t fault;
+};
+
+static bool again(int ret)
+{
+	return ret == -ENOMEM || ret == -EFAULT;
+}
+
+/* One portion; what fails for lack of memory or by a fault is given again. */
+static int give(struct memory_device *dev, const u8 *data, size_t len,
+		size_t fault)
+{
+	int ret = feed(&dev->mig, data, len, fault);
+
+	/* For good: something older had been dropped in the portion. */
+	if (!again(ret) || vfio_mig_load_error(&dev->mig))
+		return ret;
+	fail_nth = 0;
+	return feed(&dev->mig, data, len, SIZE_MAX);
+}
+
+static int give_all(struct memory_device *dev, const u8 *data, size_t len,
+		    const struct way *way)
+{
+	size_t at, n;
+	int ret = 0;
+
+	for (at = 0; at < len && !ret; at += n) {
+		n = way->portion ? min(way->portion, len - at) : len;
+		ret = give(dev, data + at, n,
+			   way->fault > at ? way->fault - at : SIZE_MAX);
+	}
+	fail_nth = 0;
+	return ret;
+}
+
+/* Loads a stream into @dev, which was there before. Returns the verdict. */
+static int load(struct memory_device *dev, const u8 *data, size_t len,
+		const struct way *way)
+{
+	int ret;
+
+	must(!vfio_mig_load_begin(&dev->mig));
+	fail_nth = way->fail;
+	ret = give_all(dev, data, len, way);
+	if (ret) {
+		/* Refused: now and from now on, whatever comes. */
+		must(vfio_mig_load_error(&dev->mig) == ret);
+		must(feed(&dev->mig, data, len, SIZE_MAX) == ret || !len);
+		must(vfio_mig_load_apply(&dev->mig) == ret);
+	} else {
+		ret = vfio_mig_load_apply(&dev->mig);
+		must(!ret || ret == -ENODATA);
+	}
+	vfio_mig_load_end(&dev->mig);
+	return ret;
+}
+
+static void same_page(struct memory_device *a, struct memory_device *b, pgoff_t i)
+{
+	struct page *pa = xa_load(a->pages.xa, i), *pb = xa_load(b->pages.xa, i);
+
+	must(!pa == !pb);
+	must(!pa || !memcmp(page_address(pa), page_address(pb), PAGE_SIZE));
+}
+
+static void same(struct memory_device *a, struct memory_device *b)
+{
+	pgoff_t i;
+
+	must(a->control_len == b->control_len);
+	must(!memcmp(a->control, b->control, a->control_len));
+	must(vfio_mig_pages_resident(&a->pages) ==
+	     vfio_mig_pages_resident(&b->pages));
+	must(a->budget.used.v == b->budget.used.v);
+	for (i = 0; i < DEVICE_PAGES; i++)
+		same_page(a, b, i);
+}
+
+/* A device that has a state already: it is kept where a stream is refused. */
+static void old_state(struct memory_device *dev, bool has_pages)
+{
+	device_init(dev, has_pages);
+	device_fill(dev, 1, 0xee);
+	device_fill(dev, 40, 0xee);
+	dev->control_len = 3;
+	memcpy(dev->control, "old", 3);
+}
+
+/* What was loaded, saved again, loads, and is the same. */
+static void round_trip(struct memory_device *dev, bool has_pages)
+{
+	static const struct way whole;
+	struct memory_device other;
+	struct stream s;
+
+	save_all(&dev->mig, VFIO_MIG_CHUNK_ROOM_MIN, &s);
+	old_state(&other, has_pages);
+	must(!load(&other, s.data, s.len, &whole));
+	must(other.control_len == dev->control_len);
+	must(!memcmp(other.control, dev->control, dev->control_len));
+	free(s.data);
+	device_destroy(&other);
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static const struct way whole;
+	struct memory_device a, b;
+	struct way way = { 0 };
+	bool has_pages;
+	int ret, other;
+
+	if (size < OPTIONS)
+		return 0;
+	has_pages = !(data[0] & 1);
+	way.portion = 1 + data[1] * 5;
+	data += OPTIONS;
+	size -= OPTIONS;
+
+	old_state(&a, has_pages);
+	ret = load(&a, data, size, &whole);
+	old_state(&b, has_pages);
+	must(load(&b, data, size, &way) == ret);
+	same(&a, &b);
+	device_destroy(&b);
+
+	way.portion = data[-4] & 2 ? way.portion : 0;
+	way.fail = data[-2];
+	way.fault = data[-1] * 64;
+	old_state(&b, has_pages);
+	other = load(&b, data, size, &way);
+	/* Unless it failed where there was no way back. */
+	must(other == ret || again(other));
+	if (other == ret)
+		same(&a, &b);
+	device_destroy(&b);
+
+	if (!ret)
+		round_trip(&a, has_pages);
+	device_destroy(&a);
+	return 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What of the driver core, of VFIO, eventfds, logging and threads is mentioned. */
+#ifndef FUZZ_KERNEL_DEVICE_H
+#define FUZZ_KERNEL_DEVICE_H
+
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+
+#include "basics.h"
+#include "memory.h"
+#include "sync.h"
+
+struct device {
+	int unused;
+};
+
+struct kobject {
+	int unused;
+};
+
+struct kobj_type;
+struct vm_area_struct;
+struct vfio_info_cap;
+struct vfio_device_ops;
+
+struct vfio_migration_ops {
+	int unused;
+};
+
+struct vfio_device {
+	struct device *dev;
+	const struct vfio_migration_ops *mig_ops;
+};
+
+struct mdev_type {
+	const char *sysfs_name;
+	const char *pretty_name;
+};
+
+typedef struct { u8 b[16]; } guid_t;
+typedef struct { u8 b[16]; } uuid_t;
+#define UUID_SIZE	16
+
+#ifndef PCI_CFG_SPACE_EXP_SIZE
+#define PCI_CFG_SPACE_EXP_SIZE	4096
+#endif
+
+struct ratelimit_state {
+	int unused;
+};
+
+struct va_format {
+	const char *fmt;
+	va_list *va;
+};
+
+#define __ratelimit(r)			((void)(r), true)
+#define dev_err(dev, ...)		((void)(dev))
+#define dev_warn(dev, ...)		((void)(dev))
+#define dev_warn_ratelimited(dev, ...)	((void)(dev))
+#define dev_notice_ratelimited(dev, ...) ((void)(dev))
+
+/* As many as there are descriptors; each knows how often it is held. */
+#define EVENTFDS	8
+
+struct eventfd_ctx {
+	int refs;
+	u64 signals;
+};
+
+extern struct eventfd_ctx kernel_eventfds[EVENTFDS];
+
+struct eventfd_ctx *eventfd_ctx_fdget(int fd);
+void eventfd_ctx_put(struct eventfd_ctx *ctx);
+void eventfd_signal(struct eventfd_ctx *ctx);
+
+#define PF_KTHREAD	1
+
+struct task_struct {
+	struct mm_struct *mm;
+	unsigned int flags;
+};
+
+extern struct task_struct *current;
+
+#define mmget_not_zero(mm)	((void)(mm), true)
+#define mmput(mm)		((void)(mm))
+#define kthread_use_mm(mm)	((void)(mm))
+#define kthread_unuse_mm(mm)	((void)(mm))
+
+#endif /* FUZZ_KERNEL_DEVICE_H */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Allocations, pages, arrays of pages and iterators over user memory. Each
+ * allocation is one of malloc()'s, so that the address sanitizer watches it.
+ */
+#ifndef FUZZ_KERNEL_MEMORY_H
+#define FUZZ_KERNEL_MEMORY_H
+
+#include "basics.h"
+
+#define GFP_KERNEL		0u
+#define GFP_KERNEL_ACCOUNT	1u
+#define __GFP_ZERO		2u
+
+#define PAGE_SHIFT		12
+#define PAGE_SIZE		4096UL
+
+/* Not the kernel's: the allocation that fails, counted from 1; 0 for none. */
+extern unsigned int fail_nth;
+
+void *kernel_alloc(size_t size, bool zero);
+
+#define kmalloc(size, gfp)		kernel_alloc(size, false)
+#define kzalloc(size, gfp)		kernel_alloc(size, true)
+#define kvmalloc(size, gfp)		kernel_alloc(size, false)
+#define kvzalloc(size, gfp)		kernel_alloc(size, true)
+#define kmalloc_array(n, size, gfp)	kernel_alloc((n) * (size), false)
+#define kfree(p)			free(p)
+#define kvfree(p)			free((void *)(p))
+
+struct mem_cgroup;
+struct mm_struct {
+	int unused;
+};
+
+#define set_active_memcg(m)		((void)(m), (struct mem_cgroup *)NULL)
+#define get_mem_cgroup_from_mm(m)	((void)(m), (struct mem_cgroup *)NULL)
+#define mem_cgroup_put(m)		((void)(m))
+
+struct page {
+	unsigned long private;
+	void *data;
+};
+
+struct page *alloc_page(gfp_t gfp);
+void __free_page(struct page *page);
+struct page *kernel_zero_page(void);
+
+#define page_address(p)		((p)->data)
+#define page_private(p)		((p)->private)
+#define set_page_private(p, v)	((void)((p)->private = (v)))
+#define copy_page(to, from)	memcpy(to, from, PAGE_SIZE)
+#define ZERO_PAGE(address)	kernel_zero_page()
+
+/* Indexes that are ever stored are small: what is checked is that they are. */
+#define XARRAY_MAX		BIT(20)
+#define XA_FLAGS_ACCOUNT	0
+
+struct xarray {
+	void **entry;
+	unsigned long size;
+};
+
+void xa_init_flags(struct xarray *xa, unsigned int flags);
+void xa_destroy(struct xarray *xa);
+void *xa_load(struct xarray *xa, unsigned long index);
+void *xa_erase(struct xarray *xa, unsigned long index);
+void *xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *new,
+		 gfp_t gfp);
+/* Not the kernel's: the next entry at or after *@index. */
+void *xa_next_at(struct xarray *xa, unsigned long *index, unsigned long last);
+
+#define xa_is_err(p)		IS_ERR(p)
+#define xa_err(p)		PTR_ERR(p)
+#define xa_for_each_range(xa, i, p, first, last)			\
+	for ((i) = (first); ((p) = xa_next_at((xa), &(i), (last))); (i)++)
+#define xa_for_each(xa, i, p)	xa_for_each_range(xa, i, p, 0, ULONG_MAX)
+
+/* @fault: bytes of it that can be read; what is behind them is not mapped. */
+struct iov_iter {
+	const u8 *from;
+	size_t count;
+	size_t fault;
+};
+
+#define iov_iter_count(i)	((i)->count)
+
+size_t copy_from_iter(void *to, size_t len, struct iov_iter *from);
+
+#endif /* FUZZ_KERNEL_MEMORY_H */

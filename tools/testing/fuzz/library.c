@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Saving and loading without a front end, and what maps pages, which is nobody. */
+#include "library.h"
+#include "mapping.h"
+
+void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first, pgoff_t nr)
+{
+	(void)p;
+	(void)first;
+	(void)nr;
+}
+
+void vfio_mig_mapping_close(struct vfio_mig_pages *p)
+{
+	(void)p;
+}
+
+static void append(struct stream *s, const void *data, size_t len)
+{
+	s->data = realloc(s->data, s->len + len);
+	memcpy(s->data + s->len, data, len);
+	s->len += len;
+}
+
+void save_all(struct vfio_mig *mig, size_t room, struct stream *s)
+{
+	const struct vfio_mig_chunk *chunk;
+	u32 i;
+
+	memset(s, 0, sizeof(*s));
+	mig->state = VFIO_MIG_STOP_COPY;
+	must(!vfio_mig_save_begin(mig));
+	while (!vfio_mig_save_next(mig, room, &chunk)) {
+		append(s, chunk->meta, chunk->meta_len);
+		for (i = 0; i < chunk->nr_pages; i++)
+			append(s, page_address(chunk->pages[i]), PAGE_SIZE);
+		vfio_mig_save_put(mig);
+	}
+	must(!vfio_mig_save_pending(mig));
+	vfio_mig_save_end(mig);
+	mig->state = VFIO_MIG_STOP;
+}
+
+/* One portion of a stream, of which the user can read @fault bytes. */
+int feed(struct vfio_mig *mig, const u8 *data, size_t len, size_t fault)
+{
+	struct iov_iter from = { .from = data, .count = len, .fault = fault };
+
+	return vfio_mig_load_feed(mig, &from);
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* An mnvme controller without VFIO around it, and the memory that it does DMA to. */
+#include "nvme_device.h"
+
+/* Small, so that addresses at random hit and miss it. */
+static const struct mnvme_type type = {
+	.name = "mnvme-fuzz", .ns_size = SZ_1M, .lba_shift = 9,
+};
+
+u8 guest[GUEST_SIZE];
+struct vfio_mig_budget mnvme_budget = { .limit = 4 * SZ_1M / PAGE_SIZE };
+struct workqueue_struct *mnvme_wq, *mnvme_dma_wq;
+
+static struct mm_struct user_mm;
+
+struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
+				 const struct vfio_mig_desc *desc)
+{
+	struct vfio_mig *mig = calloc(1, sizeof(*mig));
+
+	mutex_init(&mig->lock);
+	mig->vdev = vdev;
+	mig->desc = *desc;
+	mig->state = VFIO_MIG_RUNNING;
+	return mig;
+}
+
+void vfio_mig_control_changed(struct vfio_mig *mig)
+{
+	mig->control_dirty = true;
+}
+
+int vfio_mig_dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data,
+		    size_t len, bool write)
+{
+	(void)mig;
+	if (iova >= GUEST_SIZE || len > GUEST_SIZE - iova)
+		return -EFAULT;
+	if (write)
+		memcpy(guest + iova, data, len);
+	else
+		memcpy(data, guest + iova, len);
+	return 0;
+}
+
+const struct vfio_mig_pci mnvme_pci;
+
+/* As probing and opening one do. */
+struct mnvme *nvme_new(void)
+{
+	struct mnvme *dev = calloc(1, sizeof(*dev));
+	guid_t id = { .b = "0123456789abcde" };
+
+	dev->type = &type;
+	must(!vfio_mig_pages_init(&dev->pages, type.ns_size >> PAGE_SHIFT,
+				  &mnvme_budget));
+	mnvme_set_identity(dev, &id);
+	mutex_init(&dev->lock);
+	spin_lock_init(&dev->events.lock);
+	spin_lock_init(&dev->log.lock);
+	INIT_WORK(&dev->ctrl_work, mnvme_ctrl_work);
+	mnvme_irq_init(&dev->irq);
+	mnvme_queues_init(dev);
+	must(!mnvme_migration_init(dev));
+
+	current->mm = &user_mm;
+	dev->mm = &user_mm;
+	dev->mig->desc.ops->reset(&dev->vdev);
+	dev->mig->desc.ops->run(&dev->vdev);
+	run_work();
+	return dev;
+}
+
+void nvme_free(struct mnvme *dev)
+{
+	mnvme_stop(dev);
+	mutex_lock(&dev->lock);
+	mnvme_power_on(dev);
+	mnvme_irq_release_user(dev);
+	mutex_unlock(&dev->lock);
+	run_work();
+	vfio_mig_pages_destroy(&dev->pages);
+	free(dev->mig);
+	free(dev);
+}
+
+struct mnvme *nvme_migrate(struct mnvme *dev)
+{
+	struct mnvme *to = nvme_new();
+	struct stream s;
+	int ret;
+
+	mnvme_stop(to);
+	save_all(dev->mig, SZ_1M, &s);
+	must(!vfio_mig_load_begin(to->mig));
+	/* What one device can be in, another of the type takes. */
+	ret = feed(to->mig, s.data, s.len, SIZE_MAX);
+	must(!ret);
+	must(!vfio_mig_load_apply(to->mig));
+	vfio_mig_load_end(to->mig);
+	free(s.data);
+	return to;
+}
+
+bool nvme_load_control(struct mnvme *dev, const u8 *control, size_t len)
+{
+	const struct vfio_mig_ops *ops = dev->mig->desc.ops;
+	void *prepared = ops->prepare(&dev->vdev, control, len);
+
+	if (IS_ERR(prepared)) {
+		must(PTR_ERR(prepared) == -EINVAL || PTR_ERR(prepared) == -ENOMEM);
+		return false;
+	}
+	ops->apply(&dev->vdev, prepared);
+	return true;
+}
+
+size_t nvme_save_control(struct mnvme *dev, u8 *control)
+{
+	return dev->mig->desc.ops->save(&dev->vdev, control);
+}
