@@ -105,6 +105,18 @@ void suite_need_v2(void)
 	need(lacks_v2, "the device does not speak the v2 protocol");
 }
 
+static int lacks_pre_copy(struct device *dev)
+{
+	struct v2 v2;
+
+	return v2_open(&v2, dev) || !v2_has(&v2, V2_PRE_COPY);
+}
+
+void suite_need_pre_copy(void)
+{
+	need(lacks_pre_copy, "the device's v2 protocol has no PRE_COPY");
+}
+
 /* A stream that can be looked into is one of vfio-mig-core's format. */
 static int lacks_stream(struct device *dev)
 {

@@ -12,6 +12,7 @@
 void suite_init(int argc, char **argv, long window_kib);
 void suite_need_v1(void);
 void suite_need_v2(void);
+void suite_need_pre_copy(void);
 void suite_need_stream(void);
 void suite_need_nvme(void);
 void suite_need_mnvme(void);
