@@ -48,7 +48,7 @@ TROUBLE = re.compile(r"""
   | soft\ lockup | slab\ error\ in | Objects\ remaining\ in
   | INFO:\ trying\ to\ register\ non-static | INFO:\ lockdep\ is\ turned\ off
   | \bODEBUG: | \bK[AC]SAN:
-  | kmemleak:\ (Cannot|Memory\ pool\ empty|Kernel\ memory\ leak\ detector\ disabled)
+  | kmemleak:\ (Memory\ pool\ empty|Kernel\ memory\ leak\ detector\ disabled)
 """, re.VERBOSE)
 FATAL = re.compile(r"Kernel panic|end Kernel panic|Attempted to kill init")
 

@@ -74,6 +74,13 @@ struct eventfd_ctx *eventfd_ctx_fdget(int fd);
 void eventfd_ctx_put(struct eventfd_ctx *ctx);
 void eventfd_signal(struct eventfd_ctx *ctx);
 
+struct virqfd;
+
+/* An eventfd that calls: it is signalled at once. */
+#define vfio_virqfd_enable(opaque, handler, thread, data, place, fd)	\
+	((fd) < EVENTFDS ? (thread)((opaque), NULL), 0 : -EBADF)
+#define vfio_virqfd_disable(place)	((void)(place))
+
 #define PF_KTHREAD	1
 
 struct task_struct {
