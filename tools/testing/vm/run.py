@@ -72,7 +72,9 @@ def acceleration():
         capable = re.search(r"^flags\b.*\b(vmx|svm)\b", f.read(), re.M)
     if capable and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    # Without these two features the kernel copies in words: TCG does "rep movsb",
+    # which it would use instead, byte by byte.
+    return ["-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off"]
 
 
 def install_modules(run, release, kernel, built):
