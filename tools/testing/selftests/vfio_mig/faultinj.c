@@ -68,11 +68,9 @@ FIXTURE(fault) {
 FIXTURE_SETUP(fault)
 {
 	struct world *w = &self->w;
-	int i, ret;
+	int i;
 
-	ret = fault_init();
-	if (ret)
-		SKIP(return, "the kernel cannot fail on request: %s", errname(ret));
+	ASSERT_RET(0, fault_init());
 	w->nvme.guest = NULL;
 	ASSERT_RET(0, guest_create(&w->guest, 8 << 20));
 	for (i = 0; i < 2; i++) {
@@ -625,4 +623,19 @@ TEST_F_TIMEOUT(fault, v2_save_and_load, 300)
 	v2_close(&to);
 }
 
-SUITE_MAIN(suite_need_v1(); suite_need_nvme(); suite_need_mnvme(); suite_need_b())
+static void need_faults(void)
+{
+	int ret;
+
+	suite_need_v1();
+	suite_need_nvme();
+	suite_need_mnvme();
+	suite_need_b();
+	ret = fault_init();
+	if (!ret)
+		return;
+	ksft_print_header();
+	ksft_exit_skip("the kernel cannot fail on request: %s\n", errname(ret));
+}
+
+SUITE_MAIN(need_faults())
