@@ -72,9 +72,10 @@ def acceleration():
         capable = re.search(r"^flags\b.*\b(vmx|svm)\b", f.read(), re.M)
     if capable and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-accel", "kvm", "-cpu", "host"]
-    # Without these two features the kernel copies in words: TCG does "rep movsb",
-    # which it would use instead, byte by byte.
-    return ["-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off"]
+    # Without the first two the kernel copies in words: TCG does "rep movsb", which
+    # it would use instead, byte by byte. Without the third page tables have four
+    # levels, here and in guests: a walk is shorter, most of all a nested one.
+    return ["-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off,la57=off"]
 
 
 def install_modules(run, release, kernel, built):
