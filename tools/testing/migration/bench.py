@@ -9,6 +9,10 @@ from machine import VERSION, pre_copy, speaks_v1
 from workload import Workload
 
 
+# QEMU's default, in milliseconds.
+DOWNTIME = 300
+
+
 class Failure(Exception):
     """A scenario did not show what it should."""
 
@@ -111,9 +115,12 @@ class Bench:
 
     def disturb(self, target):
         """A migration that has begun to move the device and cannot end."""
+        # Where everything is fast it would be over before it is held.
+        self.machine.set_downtime(1)
         migration = Migration(self.machine, target, quiet=True)
         migration.start()
         migration.hold()
+        self.machine.set_downtime(DOWNTIME)
         return migration
 
     def stays(self):

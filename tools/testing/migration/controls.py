@@ -50,6 +50,10 @@ class Controls:
         self.qmp.execute("migrate-set-capabilities", capabilities=[
             {"capability": name, "state": True} for name in names])
 
+    def set_downtime(self, milliseconds):
+        """What a migration leaves for the blackout is what takes so long."""
+        self.qmp.execute("migrate-set-parameters", downtime_limit=milliseconds)
+
     def load_file(self, path, timeout=120):
         """What a migration to a file saved; the guest is paused then."""
         self.qmp.execute("migrate-incoming", uri=f"exec:cat {path}")

@@ -5,7 +5,7 @@ must come of them."""
 import time
 
 import mdev
-from bench import expect, needs
+from bench import DOWNTIME, expect, needs
 from live import UNLIMITED, Migration, migrate, say
 from machine import speaks_v1
 from proxy import Proxy
@@ -115,8 +115,7 @@ def quiet(bench):
     bench.guest.check("sync")
     # The journal has its last word some seconds after the last write.
     time.sleep(8)
-    # QEMU leaves to the blackout what it can send in so many milliseconds.
-    bench.machine.qmp.execute("migrate-set-parameters", downtime_limit=2)
+    bench.machine.set_downtime(2)
     target = bench.target()
     migration, _ = migrate(bench.machine, target, quiet=True)
     pre, stop = migration.sent()
@@ -131,9 +130,12 @@ def refused_at_once(bench):
     """a target that refuses the header: another size"""
     target = bench.target(bench.lab.device("64M"))
     refused = target.device.counters()["refused"]
+    # Nothing is to be so fast that the source is done before it hears of it.
+    bench.machine.set_downtime(1)
     migration = Migration(bench.machine, target, quiet=True)
     migration.start()
     info = migration.watch()
+    bench.machine.set_downtime(DOWNTIME)
     expect(info["status"] == "failed", f"the migration is {info['status']}")
     expect(target.device.counters()["refused"] == refused + 1,
            "the target's device did not refuse")
