@@ -23,6 +23,12 @@ def expect(condition, text):
         raise Failure(text)
 
 
+def expect_failed(migration):
+    """Wait for the migration's end, which has to be a failure."""
+    info = migration.watch()
+    expect(info["status"] == "failed", f"the migration is {info['status']}")
+
+
 def kernel_log():
     """[line] of the host's kernel log."""
     return subprocess.run(["dmesg"], check=True, text=True,

@@ -57,12 +57,16 @@ class Controls:
     def load_file(self, path, timeout=120):
         """What a migration to a file saved; the guest is paused then."""
         self.qmp.execute("migrate-incoming", uri=f"exec:cat {path}")
+        self.wait_loaded(timeout)
+
+    def wait_loaded(self, timeout):
+        """Wait until it has all that comes in."""
         end = time.monotonic() + timeout
         while self.status() == "inmigrate":
             if time.monotonic() > end:
-                raise MachineError(f"{self.name}: the file is not loaded after "
+                raise MachineError(f"{self.name}: the state is not loaded after "
                                    f"{timeout} s")
-            time.sleep(0.1)
+            time.sleep(0.02)
 
     def monitor(self, line):
         """What QEMU's monitor for people answers."""

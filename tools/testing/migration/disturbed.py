@@ -5,7 +5,7 @@ must come of them."""
 import time
 
 import mdev
-from bench import DOWNTIME, expect, needs
+from bench import DOWNTIME, expect, expect_failed, needs
 from live import UNLIMITED, Migration, migrate, say
 from machine import speaks_v1
 from proxy import Proxy
@@ -44,8 +44,7 @@ def stop_and_continue(bench):
         bench.moved(target)
         return
     # QEMU of v2 goes on with a descriptor that is closed.
-    info = migration.watch()
-    expect(info["status"] == "failed", f"the migration is {info['status']}")
+    expect_failed(migration)
     bench.stays()
     bench.hop(bench.gone(target))
 
@@ -62,13 +61,12 @@ def system_reset(bench):
     if speaks_v1(bench.machine.version):
         migration.finish()
         bench.moved(target)
+        bench.guest.wait_ready()
     else:
         # The reset ended the device's session, and v2 has no way to begin another
         # under a migration that goes on.
-        info = migration.watch()
-        expect(info["status"] == "failed", f"the migration is {info['status']}")
-    bench.guest.wait_ready()
-    if bench.machine is not target:
+        expect_failed(migration)
+        bench.guest.wait_ready()
         bench.stays()
         bench.hop(bench.gone(target))
     bench.guest.check("adopt_notes", 120)
@@ -138,9 +136,8 @@ def refused_at_once(bench):
     bench.machine.set_downtime(1)
     migration = Migration(bench.machine, target, quiet=True)
     migration.start()
-    info = migration.watch()
+    expect_failed(migration)
     bench.machine.set_downtime(DOWNTIME)
-    expect(info["status"] == "failed", f"the migration is {info['status']}")
     expect(target.device.counters()["refused"] == refused + 1,
            "the target's device did not refuse")
     expect(migration.sent()[1] == 0, "the source had got to stop-and-copy")
@@ -156,9 +153,8 @@ def refused_at_the_end(bench):
     proxy = Proxy(target.path("proxy"), target.endpoints["migration"])
     migration = Migration(bench.machine, target, quiet=True)
     migration.start("unix:" + target.path("proxy"))
-    info = migration.watch()
+    expect_failed(migration)
     expect(proxy.damage.done, "the proxy saw no END chunk")
-    expect(info["status"] == "failed", f"the migration is {info['status']}")
     expect(migration.sent()[1] > 0, "the source never got to stop-and-copy")
     expect(target.device.counters()["refused"] == refused + 1,
            "the target's device did not refuse")
@@ -172,8 +168,7 @@ def destination_killed(bench):
     target = bench.target()
     migration = bench.disturb(target)
     bench.lab.kill(target)
-    info = migration.watch()
-    expect(info["status"] == "failed", f"the migration is {info['status']}")
+    expect_failed(migration)
     bench.stays()
     bench.hop(target.device)
 

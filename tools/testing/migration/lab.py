@@ -43,10 +43,7 @@ class Lab:
     def __exit__(self, kind, value, trace):
         if kind is not None:
             self.show_logs()
-        for machine in self.machines:
-            machine.kill()
-        for device in self.devices:
-            device.remove()
+        self.clear()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def show_logs(self):
@@ -61,6 +58,13 @@ class Lab:
                     lines = f.read().strip().splitlines()[-15:]
                 for line in lines:
                     print(f"# {machine.name} {name}: {line}", file=sys.stderr)
+
+    def clear(self):
+        """End all machines at once, remove all devices."""
+        for machine in list(self.machines):
+            self.kill(machine)
+        for device in list(self.devices):
+            self.remove(device)
 
     def device(self, size="1G"):
         """A fresh mnvme device."""

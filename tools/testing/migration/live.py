@@ -47,7 +47,7 @@ class Migration:
         self.source.set_capabilities(self.capabilities)
         self.destination.set_capabilities(self.capabilities)
         self.bandwidth(UNLIMITED)
-        self._allow_it_if_need_be()
+        self._allow_the_blackout()
         self.destination.qmp.execute("migrate-incoming", uri=there)
         self.begun = self.last = time.monotonic()
         self.source.qmp.execute("migrate", uri=uri or there)
@@ -56,22 +56,18 @@ class Migration:
         """Begin to save to a file."""
         self.source.set_capabilities(("events",))
         self.bandwidth(UNLIMITED)
-        self._allow_it_if_need_be()
+        self._allow_the_blackout()
         self.source.qmp.execute("migrate", uri=f"exec:cat > {path}")
 
-    def allow_the_blackout(self):
-        """Let all of the device's state wait for the blackout, whatever it is."""
-        self.source.qmp.execute("migrate-set-parameters",
-                                avail_switchover_bandwidth=UNLIMITED)
-
-    def _allow_it_if_need_be(self):
+    def _allow_the_blackout(self):
         """Where nothing of the device can be sent in pre-copy, v2's QEMU waits for
         ever until the rest is little enough for its downtime limit: before 6.2
         it takes it to be 100 GiB, and a guest that is paused has none."""
         if not speaks_v1(self.source.version) and (
                 not pre_copy(self.source.version) or
                 self.source.status() == "paused"):
-            self.allow_the_blackout()
+            self.source.qmp.execute("migrate-set-parameters",
+                                    avail_switchover_bandwidth=UNLIMITED)
 
     def query(self):
         """QEMU's view, from the source."""
@@ -171,15 +167,8 @@ class Migration:
                 f"; source: {self.source.errors()}; destination: "
                 f"{self.destination.errors()}")
         self.source.guest.machine = self.destination
-        self._wait_running()
+        self.destination.wait_loaded(30)
         return info
-
-    def _wait_running(self):
-        end = time.monotonic() + 30
-        while self.destination.status() == "inmigrate":
-            if time.monotonic() > end:
-                raise MigrationError("the destination does not start")
-            time.sleep(0.02)
 
     def cancel(self):
         """Cancel, and wait until QEMU has."""

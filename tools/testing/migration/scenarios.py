@@ -66,19 +66,11 @@ def run(scenario, bench):
         "verified")
 
 
-def clear(lab):
-    """End all there is."""
-    for machine in list(lab.machines):
-        lab.kill(machine)
-    for device in list(lab.devices):
-        lab.remove(device)
-
-
 def bench_for(scenario, lab, bench):
     """The guest there is, if it is of the kind that the scenario needs."""
     kind = getattr(scenario, "bench", {})
     if bench is None or bench.kind != kind:
-        clear(lab)
+        lab.clear()
         bench = Bench(lab, **kind)
     return bench
 
@@ -109,7 +101,7 @@ def run_all(names):
                 lab.show_logs()
             say(f"{result} {number} - {title} "
                 f"# {time.monotonic() - begun:.0f} s")
-        clear(lab)
+        lab.clear()
         left = mdev.memory_used() - memory
         if left:
             say(f"# {left} bytes of namespace leaked")

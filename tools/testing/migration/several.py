@@ -3,7 +3,7 @@
 
 import os
 
-from bench import Failure, expect, needs
+from bench import expect, needs
 from live import Migration, say
 from machine import PROGRAMS
 
@@ -83,15 +83,13 @@ def snapshot(bench):
     for command in ("savevm point", "info snapshots"):
         answer = machine.monitor(command)
         say("# " + "\n# ".join([command, *answer.splitlines()]))
-    if "point" not in answer:
-        raise Failure("there is no snapshot")
+    expect("point" in answer, "there is no snapshot")
     bench.guest.wait_alive()
     before = bench.guest.uptime()
     for _ in range(3):
         bench.guest.wait_alive()
     answer = machine.monitor("loadvm point")
-    if "Error" in answer:
-        raise Failure(f"loadvm: {answer}")
+    expect("Error" not in answer, f"loadvm: {answer}")
     bench.guest.wait_alive()
     expect(bench.guest.uptime() <= before + 1, "the guest did not go back: "
            f"it is up {bench.guest.uptime()} s, and was {before} s")

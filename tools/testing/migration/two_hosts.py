@@ -58,10 +58,7 @@ def main():
     try:
         with Lab() as lab:
             there_and_back(lab)
-            for machine in list(lab.machines):
-                lab.kill(machine)
-            for device in list(lab.devices):
-                lab.remove(device)
+            lab.clear()
             expect(mdev.memory_used() == 0, "memory leaked")
     except (MachineError, MigrationError, QMPError, Failure, Interrupted,
             OSError) as error:
