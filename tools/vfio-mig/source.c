@@ -51,22 +51,14 @@ int source_left(struct migdev *m, __u64 *bytes)
 /* Valid until the next call, which concludes the iteration. */
 static ssize_t next_v1(struct v1 *v1, const void **data)
 {
-	__u64 pending, offset, size;
+	__u64 pending;
 	int ret;
 
 	ret = v1_pending(v1, &pending);
 	if (ret || !pending)
 		return ret;
-	ret = v1_data_offset(v1, &offset);
-	if (ret)
-		return ret;
-	ret = v1_data_size(v1, &size);
-	if (ret)
-		return ret;
-	if (offset != v1->data || size > v1->window)
-		return -ERANGE;
 	*data = v1->map;
-	return size;
+	return v1_open_iteration(v1);
 }
 
 static ssize_t next_v2(struct migdev *m, const void **data)

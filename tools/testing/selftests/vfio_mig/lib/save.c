@@ -11,28 +11,19 @@
  */
 ssize_t v1_iteration(struct v1 *v1, struct buffer *out)
 {
-	__u64 offset, size;
+	ssize_t size = v1_open_iteration(v1);
 	void *to;
 	int ret;
 
-	ret = v1_data_offset(v1, &offset);
-	if (ret)
-		return ret;
-	ret = v1_data_size(v1, &size);
-	if (ret)
-		return ret;
-	if (!size)
-		return 0;
-	if (offset != v1->data || size > v1->window)
-		return -ERANGE;
-
+	if (size <= 0)
+		return size;
 	to = buffer_grow(out, size);
 	if (v1->map) {
 		memcpy(to, v1->map, size);
 		return size;
 	}
 	ret = v1_read_data(v1, 0, to, size);
-	return ret ? ret : (ssize_t)size;
+	return ret ? ret : size;
 }
 
 /*

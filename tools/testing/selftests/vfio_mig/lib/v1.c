@@ -154,6 +154,26 @@ int v1_data_size(struct v1 *v1, __u64 *size)
 	return v1_read64(v1, V1_DATA_SIZE, size);
 }
 
+/*
+ * Open an iteration: read data_offset, then data_size. Returns the size of the data,
+ * which is at the start of the data section, 0 where there is nothing to send.
+ */
+ssize_t v1_open_iteration(struct v1 *v1)
+{
+	__u64 offset, size;
+	int ret;
+
+	ret = v1_data_offset(v1, &offset);
+	if (ret)
+		return ret;
+	ret = v1_data_size(v1, &size);
+	if (ret || !size)
+		return ret;
+	if (offset != v1->data || size > v1->window)
+		return -ERANGE;
+	return size;
+}
+
 int v1_write_data_size(struct v1 *v1, __u64 size)
 {
 	return v1_write64(v1, V1_DATA_SIZE, size);

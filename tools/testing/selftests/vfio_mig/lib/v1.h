@@ -55,6 +55,7 @@ int v1_go(struct v1 *v1, __u32 state);
 int v1_pending(struct v1 *v1, __u64 *bytes);
 int v1_data_offset(struct v1 *v1, __u64 *offset);
 int v1_data_size(struct v1 *v1, __u64 *size);
+ssize_t v1_open_iteration(struct v1 *v1);
 int v1_write_data_size(struct v1 *v1, __u64 size);
 int v1_read_data(struct v1 *v1, __u64 at, void *buf, size_t len);
 int v1_write_data(struct v1 *v1, __u64 at, const void *buf, size_t len);
