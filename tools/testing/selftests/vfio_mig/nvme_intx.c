@@ -178,8 +178,7 @@ TEST_F(intx, the_eventfd_can_be_taken_back)
 TEST_F(intx, what_is_no_eventfd_is_refused)
 {
 	EXPECT_RET(-EBADF, set_irq(&self->dev, UNMASK | EVENTFD, 1000));
-	EXPECT_RET(-EINVAL, set_irq(&self->dev, UNMASK | EVENTFD,
-				    self->dev.container));
+	EXPECT_RET(-EINVAL, set_irq(&self->dev, UNMASK | EVENTFD, self->dev.fd));
 	EXPECT_RET(-ENOTTY, set_irq(&self->dev, MASK | EVENTFD, self->unmask));
 }
 

@@ -391,6 +391,7 @@ int main(int argc, char **argv)
 {
 	long count = argc > 1 ? atol(argv[1]) : 300, told = 0;
 	unsigned int seed = argc > 2 ? atoi(argv[2]) : getpid();
+	const char *missing;
 	int good = 1;
 
 	ksft_print_header();
@@ -407,6 +408,9 @@ int main(int argc, char **argv)
 	mdev_window_kib(256);
 	create(0);
 	create(1);
+	missing = device_missing(mdev[0].path);
+	if (missing)
+		ksft_exit_skip("%s\n", missing);
 
 	while (good && migrations() < count) {
 		good = run_child();

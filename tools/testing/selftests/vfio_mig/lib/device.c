@@ -2,75 +2,40 @@
 /* Opening a VFIO device, its DMA mappings and its interrupts. */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "opener.h"
 
-/* The number of the IOMMU group that the device is in, or a negative errno. */
-static int group_number(const char *path)
+/* The way that VFIO_MIG_OPEN names, or NULL if there is none of that name. */
+static const struct opener *find_opener(void)
 {
-	char link[PATH_MAX], target[PATH_MAX];
-	ssize_t len;
+	const char *name = getenv("VFIO_MIG_OPEN");
 
-	if (snprintf(link, sizeof(link), "%s/iommu_group", path) >=
-	    (int)sizeof(link))
-		return -ENAMETOOLONG;
-	len = readlink(link, target, sizeof(target) - 1);
-	if (len < 0)
-		return -errno;
-	target[len] = '\0';
-	return atoi(basename(target));
+	if (!name || !strcmp(name, group_opener.name))
+		return &group_opener;
+	if (!strcmp(name, cdev_opener.name))
+		return &cdev_opener;
+	fprintf(stderr, "VFIO_MIG_OPEN=%s: neither \"%s\" nor \"%s\"\n", name,
+		group_opener.name, cdev_opener.name);
+	return NULL;
 }
 
-static int group_open(struct device *dev)
+/* Why no device can be opened in the way that is asked for, or NULL. */
+const char *device_missing(const char *path)
 {
-	struct vfio_group_status status = { .argsz = sizeof(status) };
-	char name[64];
-	int nr;
+	const struct opener *opener = find_opener();
 
-	nr = group_number(dev->path);
-	if (nr < 0)
-		return nr;
-	snprintf(name, sizeof(name), "/dev/vfio/%d", nr);
-	dev->group = open(name, O_RDWR | O_CLOEXEC);
-	if (dev->group < 0)
-		return -errno;
-	if (ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status))
-		return -errno;
-	return status.flags & VFIO_GROUP_FLAGS_VIABLE ? 0 : -EPERM;
+	return opener ? opener->missing(path) : NULL;
 }
 
-static int container_open(struct device *dev)
+static int get_info(struct device *dev)
 {
-	dev->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	if (dev->container < 0)
-		return -errno;
-	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->container))
-		return -errno;
-	if (ioctl(dev->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		return -errno;
-	return 0;
-}
-
-static int device_fd(struct device *dev)
-{
-	char path[PATH_MAX], real[PATH_MAX];
-
-	if (!realpath(dev->path, real))
-		return -errno;
-	snprintf(path, sizeof(path), "%s", basename(real));
-	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, path);
-	if (dev->fd < 0)
-		return -errno;
 	dev->info.argsz = sizeof(dev->info);
-	if (ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &dev->info))
-		return -errno;
-	return 0;
+	return ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &dev->info) ? -errno : 0;
 }
 
 int device_open(struct device *dev, const char *path)
@@ -78,18 +43,20 @@ int device_open(struct device *dev, const char *path)
 	int ret;
 
 	memset(dev, 0, sizeof(*dev));
+	dev->fd = -1;
 	dev->container = -1;
 	dev->group = -1;
-	dev->fd = -1;
+	dev->iommufd = -1;
+	dev->opener = find_opener();
+	if (!dev->opener)
+		return -EINVAL;
 	if (snprintf(dev->path, sizeof(dev->path), "%s", path) >=
 	    (int)sizeof(dev->path))
 		return -ENAMETOOLONG;
 
-	ret = group_open(dev);
+	ret = dev->opener->open(dev);
 	if (!ret)
-		ret = container_open(dev);
-	if (!ret)
-		ret = device_fd(dev);
+		ret = get_info(dev);
 	if (ret)
 		device_close(dev);
 	return ret;
@@ -107,6 +74,7 @@ void device_close(struct device *dev)
 	close_fd(&dev->fd);
 	close_fd(&dev->group);
 	close_fd(&dev->container);
+	close_fd(&dev->iommufd);
 }
 
 int device_reset(struct device *dev)
@@ -116,26 +84,12 @@ int device_reset(struct device *dev)
 
 int device_map(struct device *dev, void *vaddr, __u64 iova, size_t size)
 {
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (__u64)(unsigned long)vaddr,
-		.iova = iova,
-		.size = size,
-	};
-
-	return ioctl(dev->container, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
+	return dev->opener->map(dev, vaddr, iova, size);
 }
 
 int device_unmap(struct device *dev, __u64 iova, size_t size)
 {
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = iova,
-		.size = size,
-	};
-
-	return ioctl(dev->container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
+	return dev->opener->unmap(dev, iova, size);
 }
 
 int device_irq_count(struct device *dev, __u32 index)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A VFIO device, opened by its sysfs path through group and container.
+ * A VFIO device, opened by its sysfs path: through group and container or, with
+ * VFIO_MIG_OPEN=cdev in the environment, through its own file and iommufd.
  *
  * Every verb returns 0 (or a count) or a negative errno, so that a test can
  * compare with the errno that a rule names.
@@ -14,10 +15,15 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct opener;
+
 struct device {
-	int container;
-	int group;
+	const struct opener *opener;	/* the way in which it was opened */
 	int fd;
+	int container;			/* through a group; else -1 */
+	int group;
+	int iommufd;			/* through its own file; else -1 */
+	__u32 ioas;			/* its address space there */
 	char path[PATH_MAX];		/* as it was opened, in sysfs */
 	struct vfio_device_info info;
 };
@@ -38,6 +44,7 @@ struct region {
 };
 
 int device_open(struct device *dev, const char *path);
+const char *device_missing(const char *path);
 void device_close(struct device *dev);
 int device_reset(struct device *dev);
 

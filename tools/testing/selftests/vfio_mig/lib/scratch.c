@@ -5,6 +5,7 @@
 
 #include "kselftest.h"
 #include "scratch.h"
+#include "suite.h"
 
 #define PARENT	"mscratch"
 
@@ -23,7 +24,7 @@ void scratch_create(struct mdev mdev[2], long window_kib)
 		ret = mdev_create(&mdev[i], PARENT, "64M");
 	mdev_window_kib(window);
 	if (!ret)
-		return;
+		return suite_need_opener(mdev[0].path);
 	ksft_print_header();
 	ksft_exit_skip("no " PARENT " device: %s\n", strerror(-ret));
 }

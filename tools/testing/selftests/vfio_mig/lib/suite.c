@@ -62,6 +62,16 @@ void suite_init(int argc, char **argv, long window_kib)
 	device_b = argc > 2 ? argv[2] : getenv("VFIO_MIG_DEVICE_B");
 	if (!device_a)
 		create_devices(window_kib);
+	suite_need_opener(device_a);
+}
+
+/* Skip all tests if the device cannot be opened in the way that is asked for. */
+void suite_need_opener(const char *path)
+{
+	const char *reason = device_missing(path);
+
+	if (reason)
+		skip(reason);
 }
 
 /*

@@ -4,12 +4,14 @@
  *
  * VFIO_MIG_DEVICE names one by its sysfs path, VFIO_MIG_DEVICE_B a second one of
  * the same type; the program's first two arguments do the same. Without them the
- * program creates mnvme devices, and removes them at its end.
+ * program creates mnvme devices, and removes them at its end. VFIO_MIG_OPEN says how
+ * they are opened, see device.h.
  */
 #ifndef VFIO_MIG_LIB_SUITE_H
 #define VFIO_MIG_LIB_SUITE_H
 
 void suite_init(int argc, char **argv, long window_kib);
+void suite_need_opener(const char *path);
 void suite_need_v1(void);
 void suite_need_v2(void);
 void suite_need_pre_copy(void);
