@@ -54,6 +54,54 @@ int fault_init(void)
 	return access("/proc/thread-self/fail-nth", W_OK) ? -errno : 0;
 }
 
+/* Where the code of a kernel function is: [from, to), or nowhere. */
+static void find_function(const char *function, unsigned long *from,
+			  unsigned long *to)
+{
+	unsigned long at;
+	char name[128];
+	FILE *f;
+
+	*from = 0;
+	*to = 0;
+	f = fopen("/proc/kallsyms", "re");
+	if (!f)
+		return;
+	while (!*from && fscanf(f, "%lx %*c %127s%*[^\n]", &at, name) == 2)
+		if (!strcmp(name, function))
+			*from = at;
+	rewind(f);
+	/* It ends where the next one begins; a module's are in no order. */
+	while (*from && fscanf(f, "%lx %*c %127s%*[^\n]", &at, name) == 2)
+		if (at > *from && (!*to || at < *to))
+			*to = at;
+	fclose(f);
+}
+
+/* Nothing fails in @function or in what it calls, if the kernel has it. */
+void fault_spare(const char *function)
+{
+	static const char * const by[] = { "failslab", "fail_page_alloc" };
+	char name[64], text[32];
+	unsigned long from, to;
+	size_t i;
+
+	find_function(function, &from, &to);
+	if (!from || !to)
+		return;
+	ksft_print_msg("no failures in %s\n", function);
+	for (i = 0; i < ARRAY_SIZE(by); i++) {
+		snprintf(name, sizeof(name), DEBUGFS "%s/reject-start", by[i]);
+		snprintf(text, sizeof(text), "%#lx", from);
+		if (set(name, text))
+			abort();
+		snprintf(name, sizeof(name), DEBUGFS "%s/reject-end", by[i]);
+		snprintf(text, sizeof(text), "%#lx", to);
+		if (set(name, text))
+			abort();
+	}
+}
+
 /* From now on, the @nth fails, counted from 1. */
 void fault_begin(unsigned int nth)
 {

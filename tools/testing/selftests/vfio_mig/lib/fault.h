@@ -7,6 +7,7 @@
 #define VFIO_MIG_LIB_FAULT_H
 
 int fault_init(void);
+void fault_spare(const char *function);
 void fault_begin(unsigned int nth);
 int fault_end(void);
 
