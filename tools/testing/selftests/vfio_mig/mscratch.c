@@ -14,6 +14,7 @@
 #include "lib/migrate.h"
 #include "lib/scratch.h"
 #include "lib/stream.h"
+#include "lib/suite.h"
 #include "lib/v1.h"
 
 #define WINDOW_KIB	64
@@ -229,5 +230,5 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	scratch_create(mdev, WINDOW_KIB);
-	return test_harness_run(1, argv);
+	SUITE_RUN(argv);
 }

@@ -34,6 +34,21 @@ const char *suite_device_b(void);
 #define SUITE_WINDOW_KIB	256
 #define SUITE_WINDOW_KIB_MIN	64
 
+/*
+ * The end of a main(). Where all is slow, as on a kernel that checks every access,
+ * VFIO_MIG_SLOW says how many times longer each test may take.
+ */
+#define SUITE_RUN(argv) do {						\
+	unsigned long __times = suite_number("VFIO_MIG_SLOW", 1);	\
+	struct __fixture_metadata *__f;					\
+	struct __test_metadata *__t;					\
+									\
+	for (__f = __fixture_list; __f; __f = __f->next)		\
+		for (__t = __f->tests; __t; __t = __t->next)		\
+			__t->timeout *= __times;			\
+	exit(test_harness_run(1, argv));				\
+} while (0)
+
 #define SUITE_MAIN(need)	SUITE_MAIN_WINDOW(SUITE_WINDOW_KIB, need)
 
 #define SUITE_MAIN_WINDOW(window_kib, need)				\
@@ -41,7 +56,7 @@ const char *suite_device_b(void);
 	{								\
 		suite_init(argc, argv, window_kib);			\
 		need;							\
-		exit(test_harness_run(1, argv));			\
+		SUITE_RUN(argv);					\
 	}
 
 #endif /* VFIO_MIG_LIB_SUITE_H */
