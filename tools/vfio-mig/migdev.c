@@ -38,6 +38,7 @@ static const char *open_hint(int ret)
 {
 	switch (ret) {
 	case -EBUSY:
+	case -EINVAL:	/* by VFIO_DEVICE_BIND_IOMMUFD */
 		return "somebody has it open, a VMM perhaps";
 	case -EACCES:
 	case -EPERM:
