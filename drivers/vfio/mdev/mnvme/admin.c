@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Admin commands (NVMe 5). Those with files of their own: Identify, Get Log
- * Page, Set and Get Features, Asynchronous Event Request.
+ * Page, Set and Get Features, Asynchronous Event Request, Doorbell Buffer Config.
  */
 #include "mnvme.h"
 
@@ -63,6 +63,9 @@ static u16 mnvme_create_cq(struct mnvme_req *req)
 		return MNVME_STATUS_AT(req, NVME_SC_INVALID_VECTOR,
 				       create_cq.irq_vector);
 
+	status = mnvme_dbbuf_clear(dev, qid, true);
+	if (status)
+		return status;
 	mnvme_cq_create(&dev->cq[qid], le64_to_cpu(c->prp1),
 			le16_to_cpu(c->qsize) + 1, vector,
 			le16_to_cpu(c->cq_flags) & NVME_CQ_IRQ_ENABLED);
@@ -89,6 +92,9 @@ static u16 mnvme_create_sq(struct mnvme_req *req)
 	if (status)
 		return status;
 
+	status = mnvme_dbbuf_clear(dev, qid, false);
+	if (status)
+		return status;
 	mnvme_sq_create(&dev->sq[qid], le64_to_cpu(c->prp1),
 			le16_to_cpu(c->qsize) + 1, cqid,
 			(le16_to_cpu(c->sq_flags) >> 1) & 3);
@@ -172,8 +178,10 @@ u16 mnvme_admin_command(struct mnvme_req *req)
 		return mnvme_get_features(req);
 	case nvme_admin_async_event:
 		return mnvme_async_event(req);
-	default:
-		return MNVME_STATUS_AT(req, NVME_SC_INVALID_OPCODE,
-				       common.opcode);
+	case nvme_admin_dbbuf:
+		if (mnvme_dbbuf_offered())
+			return mnvme_dbbuf_config(req);
+		break;
 	}
+	return MNVME_STATUS_AT(req, NVME_SC_INVALID_OPCODE, common.opcode);
 }

@@ -80,6 +80,7 @@ void mnvme_ctrl_reset(struct mnvme *dev)
 	mnvme_delete_queues(dev);
 	mnvme_features_reset(&dev->features);
 	mnvme_events_reset(dev);
+	memset(&dev->dbbuf, 0, sizeof(dev->dbbuf));
 	WRITE_ONCE(dev->intms, 0);
 	WRITE_ONCE(dev->shst, 0);
 	WRITE_ONCE(dev->cfs, false);
@@ -159,6 +160,7 @@ void mnvme_stop(struct mnvme *dev)
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_sq_quiesce(&dev->sq[i]);
 	mnvme_irq_hold(dev);
+	mnvme_dbbuf_stop(dev);
 }
 
 /**

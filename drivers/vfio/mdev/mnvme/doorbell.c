@@ -10,7 +10,9 @@ static bool mnvme_sq_doorbell(struct mnvme_sq *sq, u32 val)
 
 	spin_lock(&sq->lock);
 	ok = sq->live && val < sq->size;
-	if (ok)
+	if (ok && sq->shadow)
+		sq->rung = val;
+	else if (ok)
 		sq->tail = val;
 	spin_unlock(&sq->lock);
 
@@ -19,29 +21,40 @@ static bool mnvme_sq_doorbell(struct mnvme_sq *sq, u32 val)
 	return ok;
 }
 
-static bool mnvme_cq_doorbell(struct mnvme *dev, struct mnvme_cq *cq, u32 val)
+static bool mnvme_cq_doorbell(struct mnvme_cq *cq, u32 val)
 {
-	u32 used, taken;
-	bool ok, full;
-	u16 i;
+	bool ok;
 
 	spin_lock(&cq->lock);
-	ok = cq->live && val < cq->size;
-	if (ok) {
-		used = (cq->tail + cq->size - cq->head) % cq->size;
-		taken = (val + cq->size - cq->head) % cq->size;
-		ok = taken <= used;
-	}
-	full = ok && !mnvme_cq_room(cq);
-	if (ok)
-		WRITE_ONCE(cq->head, val);
+	if (!cq->live)
+		ok = false;
+	else if (cq->shadow)
+		ok = val < cq->size;
+	else
+		ok = mnvme_cq_take(cq, val);
 	spin_unlock(&cq->lock);
 
 	/* Whoever found the queue full gave up: this is where it goes on. */
-	for (i = 0; full && i < MNVME_NR_QUEUES; i++)
-		if (READ_ONCE(dev->sq[i].cqid) == cq->id)
-			mnvme_sq_kick(&dev->sq[i]);
+	if (ok)
+		mnvme_cq_wake(cq, NULL);
 	return ok;
+}
+
+/**
+ * mnvme_doorbell_refused() - a doorbell has a value that it cannot have
+ * @dev: the controller
+ * @qid: queue identifier
+ * @is_cq: of the completion queue
+ * @live: the queue exists
+ * @val: the value
+ */
+void mnvme_doorbell_refused(struct mnvme *dev, u16 qid, bool is_cq, bool live,
+			    u32 val)
+{
+	/* NVMe figure "Asynchronous Event Information - Error Status" */
+	mnvme_event_raise(dev, MNVME_EVENT_ERROR, live ? 1 : 0);
+	mnvme_warn(dev, "%s %u: doorbell value %u refused\n",
+		   is_cq ? "completion queue" : "submission queue", qid, val);
 }
 
 /**
@@ -51,7 +64,8 @@ static bool mnvme_cq_doorbell(struct mnvme *dev, struct mnvme_cq *cq, u32 val)
  * @val: what was written
  *
  * Context: the user's thread, without &mnvme.lock. While the device is stopped
- * the value is kept and nothing else happens.
+ * the value is kept and nothing else happens. Of a queue whose doorbells are in
+ * guest memory it is not the value that counts, but that the host rang.
  */
 void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
 {
@@ -65,16 +79,11 @@ void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
 	val &= 0xffff;
 	if (is_cq) {
 		live = READ_ONCE(dev->cq[qid].live);
-		ok = mnvme_cq_doorbell(dev, &dev->cq[qid], val);
+		ok = mnvme_cq_doorbell(&dev->cq[qid], val);
 	} else {
 		live = READ_ONCE(dev->sq[qid].live);
 		ok = mnvme_sq_doorbell(&dev->sq[qid], val);
 	}
-	if (ok)
-		return;
-
-	/* NVMe figure "Asynchronous Event Information - Error Status" */
-	mnvme_event_raise(dev, MNVME_EVENT_ERROR, live ? 1 : 0);
-	mnvme_warn(dev, "%s %u: doorbell value %u refused\n",
-		   is_cq ? "completion queue" : "submission queue", qid, val);
+	if (!ok)
+		mnvme_doorbell_refused(dev, qid, is_cq, live, val);
 }

@@ -64,10 +64,20 @@ static u32 mnvme_sq_pending(struct mnvme_sq *sq)
 	return nr;
 }
 
-/* Fetches as many commands as there is room for their completions. */
-static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
+static u32 mnvme_sq_reserve(struct mnvme_sq *sq, u32 nr)
 {
 	struct mnvme_cq *cq = &sq->dev->cq[sq->cqid];
+	u32 got;
+
+	do {
+		got = mnvme_cq_reserve(cq, nr);
+	} while (!got && mnvme_cq_full(cq, sq));
+	return got;
+}
+
+/* Fetches as many commands as there is room for their completions. */
+static u32 __mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
+{
 	u32 nr;
 
 	if (!mnvme_may_execute(sq->dev))
@@ -75,13 +85,23 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 
 	nr = min_t(u32, mnvme_sq_pending(sq), MNVME_BATCH);
 	if (nr)
-		nr = mnvme_cq_reserve(cq, nr);
+		nr = mnvme_sq_reserve(sq, nr);
 	if (nr && mnvme_dma(sq->dev, sq->base + (u64)sq->head * sizeof(*cmd), cmd,
 			    nr * sizeof(*cmd), false)) {
-		mnvme_cq_unreserve(cq, nr);
+		mnvme_cq_unreserve(&sq->dev->cq[sq->cqid], nr);
 		mnvme_fail(sq->dev, "a submission queue is not in guest memory");
 		return 0;
 	}
+	return nr;
+}
+
+static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
+{
+	u32 nr;
+
+	do {
+		nr = __mnvme_sq_fetch(sq, cmd);
+	} while (!nr && mnvme_sq_idle(sq));
 	return nr;
 }
 

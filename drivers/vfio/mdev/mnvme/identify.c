@@ -70,6 +70,8 @@ static void mnvme_identify_ctrl(struct mnvme *dev, void *buf)
 	id->mdts = MNVME_MDTS;
 	id->ver = cpu_to_le32(NVME_VS(1, 4, 0));
 	id->cntrltype = NVME_CTRL_IO;
+	if (mnvme_dbbuf_offered())
+		id->oacs = cpu_to_le16(NVME_CTRL_OACS_DBBUF_SUPP);
 	id->acl = 3;
 	id->aerl = MNVME_AER_MAX - 1;
 	id->frmw = MNVME_FRMW_1_READ_ONLY;

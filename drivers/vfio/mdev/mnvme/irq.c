@@ -60,6 +60,19 @@ static bool mnvme_cq_wants_irq(const struct mnvme_cq *cq)
 	return READ_ONCE(cq->live) && READ_ONCE(cq->ien) && !mnvme_cq_empty(cq);
 }
 
+/*
+ * What the host took is not known at once where the doorbells are in its memory.
+ * There INTx, once it was unmasked, waits for the next entry: what was posted before
+ * it was signalled, the host has seen.
+ */
+static bool mnvme_cq_asserts_intx(struct mnvme *dev, const struct mnvme_cq *cq)
+{
+	if (!mnvme_cq_wants_irq(cq))
+		return false;
+	return !READ_ONCE(cq->shadow) || READ_ONCE(dev->irq.intx_masked) ||
+	       test_bit(cq->id, dev->irq.posted);
+}
+
 /**
  * mnvme_intx_level() - state of the interrupt pin, before it is masked
  * @dev: the controller
@@ -75,7 +88,7 @@ bool mnvme_intx_level(struct mnvme *dev)
 	    (READ_ONCE(dev->intms) & 1))
 		return false;
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
-		if (mnvme_cq_wants_irq(&dev->cq[i]))
+		if (mnvme_cq_asserts_intx(dev, &dev->cq[i]))
 			return true;
 	return false;
 }
@@ -93,6 +106,7 @@ static void mnvme_intx_update(struct mnvme *dev)
 	/* VFIO_IRQ_INFO_AUTOMASKED: until the user unmasks it. */
 	irq->intx_masked = true;
 	irq->intx_trigger = false;
+	bitmap_zero(irq->posted, MNVME_NR_QUEUES);
 	mnvme_signal(irq->intx);
 }
 
@@ -127,6 +141,7 @@ void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq)
 		return;
 
 	spin_lock(&dev->irq.lock);
+	__set_bit(cq->id, dev->irq.posted);
 	if (dev->irq.index == VFIO_PCI_INTX_IRQ_INDEX)
 		mnvme_intx_update(dev);
 	else
@@ -154,8 +169,10 @@ void mnvme_irq_unhold(struct mnvme *dev)
 	spin_lock(&irq->lock);
 	irq->held = false;
 	for (i = 0; irq->resync && i < MNVME_NR_QUEUES; i++)
-		if (mnvme_cq_wants_irq(&dev->cq[i]))
+		if (mnvme_cq_wants_irq(&dev->cq[i])) {
 			__set_bit(mnvme_cq_vector(dev, &dev->cq[i]), irq->pending);
+			__set_bit(i, irq->posted);
+		}
 	irq->resync = false;
 	__mnvme_irq_update(dev);
 	spin_unlock(&irq->lock);

@@ -147,6 +147,8 @@ static void mnvme_log_page_effects(void *buf)
 
 	for (i = 0; i < ARRAY_SIZE(admin); i++)
 		e->acs[admin[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
+	if (mnvme_dbbuf_offered())
+		e->acs[nvme_admin_dbbuf] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
 	for (i = 0; i < ARRAY_SIZE(io); i++)
 		e->iocs[io[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
 	for (i = 0; i < ARRAY_SIZE(io_change); i++)

@@ -64,6 +64,8 @@
 #define MNVME_DNR(sc)		((sc) | MNVME_STATUS_DNR)
 /* Not a status: the command stays outstanding and has no completion yet. */
 #define MNVME_NO_COMPLETION	0xffff
+/* Not a value of a doorbell. */
+#define MNVME_NO_DOORBELL	U32_MAX
 /* NVMe figure "Error Information Log Entry": no particular field is at fault. */
 #define MNVME_NO_LOCATION	0xffff
 
@@ -106,7 +108,7 @@ struct mnvme_counters {
  * @work: executes commands
  * @exec: held while commands are fetched, executed and completed, by @work or
  *	where the doorbell is written; nobody else uses @head of a live queue
- * @lock: protects @live and @tail, and orders kicks against deletion
+ * @lock: protects @live, @tail, @shadow and @rung, and orders kicks against deletion
  * @live: the queue exists
  * @base: its address in the guest
  * @size: entries
@@ -114,16 +116,21 @@ struct mnvme_counters {
  * @prio: priority class, kept and not used: arbitration is round robin
  * @head: next entry to execute
  * @tail: what the doorbell was written with
+ * @shadow: the doorbell is in guest memory: @tail is what was read there last, and
+ *	changes with @exec held, too
+ * @rung: with @shadow, what the register was written with since that was read last,
+ *	or %MNVME_NO_DOORBELL
+ * @event_idx: with @shadow, EventIdx as it was written last; with @exec held
  * @count: statistics, written with @exec held
  *
- * The members other than @tail and @head change only while nothing executes.
+ * The members behind @live and before @head change only while nothing executes.
  */
 struct mnvme_sq {
 	struct mnvme *dev;
 	u16 id;
 	struct work_struct work;
 	struct mutex exec; /* of head and count */
-	spinlock_t lock; /* of live and tail */
+	spinlock_t lock; /* of live, tail, shadow and rung */
 	bool live;
 	u64 base;
 	u32 size;
@@ -131,14 +138,19 @@ struct mnvme_sq {
 	u8 prio;
 	u32 head;
 	u32 tail;
+	bool shadow;
+	u32 rung;
+	u32 event_idx;
 	struct mnvme_counters count;
 };
 
 /**
  * struct mnvme_cq - a completion queue
+ * @dev: the controller
  * @id: queue identifier
- * @lock: protects all members but @post
- * @post: held while entries are written, by one submission queue at a time
+ * @lock: protects all members but @post and @event_idx
+ * @post: held while entries are written or the host's head is read, by one
+ *	submission queue at a time
  * @live: the queue exists
  * @ien: interrupts enabled
  * @phase: phase tag of the entries written in this pass
@@ -148,10 +160,14 @@ struct mnvme_sq {
  * @head: what the doorbell was written with
  * @tail: next entry to write
  * @reserved: entries promised to commands being executed
+ * @starved: a submission queue found no room, and waits for it
+ * @shadow: the doorbell is in guest memory: @head is what was read there last
+ * @event_idx: with @shadow, EventIdx as it was written last; with @post held
  */
 struct mnvme_cq {
+	struct mnvme *dev;
 	u16 id;
-	spinlock_t lock; /* of all but post */
+	spinlock_t lock; /* of all but post and event_idx */
 	struct mutex post; /* one writer at a time */
 	bool live;
 	bool ien;
@@ -162,6 +178,9 @@ struct mnvme_cq {
 	u32 head;
 	u32 tail;
 	u32 reserved;
+	bool starved;
+	bool shadow;
+	u32 event_idx;
 };
 
 /**
@@ -210,6 +229,7 @@ static inline u16 mnvme_bad_field(struct mnvme_req *req, u16 offset)
  *	bits: those are set by a reset, and a VMM that keeps the table to itself
  *	never clears them
  * @pending: vectors to signal when they can be
+ * @posted: completion queues with entries that INTx was not signalled for
  * @table: MSI-X table, kept for whoever reads it
  */
 struct mnvme_irq {
@@ -225,6 +245,7 @@ struct mnvme_irq {
 	struct eventfd_ctx *req;
 	DECLARE_BITMAP(masked, MNVME_NR_VECTORS);
 	DECLARE_BITMAP(pending, MNVME_NR_VECTORS);
+	DECLARE_BITMAP(posted, MNVME_NR_QUEUES);
 	u32 table[MNVME_NR_VECTORS][4];
 };
 
@@ -276,6 +297,21 @@ struct mnvme_events {
 };
 
 /**
+ * struct mnvme_dbbuf - shadow doorbells, as Doorbell Buffer Config set them up
+ * @on: there are some
+ * @shadow: guest address of the doorbells
+ * @event_idx: guest address of the values at which the host is to ring
+ *
+ * Written by the admin queue's work; the queues that use it are told by their own
+ * flags.
+ */
+struct mnvme_dbbuf {
+	bool on;
+	u64 shadow;
+	u64 event_idx;
+};
+
+/**
  * struct mnvme_log - the error log, and counters that survive a reset
  * @lock: protects all of this
  * @entry: ring, the newest at (@errors - 1) modulo its size
@@ -324,6 +360,7 @@ struct mnvme_log {
  * @features: belongs to the admin queue's work
  * @events: asynchronous events
  * @log: error log and counters
+ * @dbbuf: shadow doorbells
  * @sq: submission queues
  * @cq: completion queues
  */
@@ -357,6 +394,7 @@ struct mnvme {
 	struct mnvme_features features;
 	struct mnvme_events events;
 	struct mnvme_log log;
+	struct mnvme_dbbuf dbbuf;
 	struct mnvme_sq sq[MNVME_NR_QUEUES];
 	struct mnvme_cq cq[MNVME_NR_QUEUES];
 };
@@ -436,6 +474,17 @@ bool mnvme_sq_execute_here(struct mnvme_sq *sq);
 
 /* doorbell.c */
 void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val);
+void mnvme_doorbell_refused(struct mnvme *dev, u16 qid, bool is_cq, bool live,
+			    u32 val);
+
+/* dbbuf.c */
+bool mnvme_dbbuf_offered(void);
+u16 mnvme_dbbuf_config(struct mnvme_req *req);
+u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq);
+bool mnvme_sq_idle(struct mnvme_sq *sq);
+bool mnvme_cq_full(struct mnvme_cq *cq, const struct mnvme_sq *sq);
+void mnvme_dbbuf_stop(struct mnvme *dev);
+void mnvme_dbbuf_loaded(struct mnvme *dev);
 
 /* queue.c */
 void mnvme_queues_init(struct mnvme *dev);
@@ -448,7 +497,8 @@ void mnvme_cq_delete(struct mnvme_cq *cq);
 u32 mnvme_queued(struct mnvme *dev);
 void mnvme_sq_kick(struct mnvme_sq *sq);
 void mnvme_sq_kick_all(struct mnvme *dev);
-u32 mnvme_cq_room(const struct mnvme_cq *cq);
+bool mnvme_cq_take(struct mnvme_cq *cq, u32 head);
+void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except);
 u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
@@ -555,7 +605,7 @@ void mnvme_events_reset(struct mnvme *dev);
 int mnvme_migration_init(struct mnvme *dev);
 
 /* state.c */
-#define MNVME_STATE_VERSION	1
+#define MNVME_STATE_VERSION	2
 #define MNVME_STATE_MAX		SZ_32K
 size_t mnvme_state_save(struct mnvme *dev, void *buf);
 const char *mnvme_state_load(struct mnvme *dev, const void *buf, size_t len);

@@ -4,11 +4,8 @@
  */
 #include "mnvme.h"
 
-/**
- * mnvme_cq_room() - entries that can be reserved
- * @cq: completion queue, with its lock held
- */
-u32 mnvme_cq_room(const struct mnvme_cq *cq)
+/* Entries that can be reserved. */
+static u32 mnvme_cq_room(const struct mnvme_cq *cq)
 {
 	u32 used = cq->tail >= cq->head ? cq->tail - cq->head :
 					  cq->tail + cq->size - cq->head;
@@ -23,6 +20,51 @@ bool mnvme_cq_empty(const struct mnvme_cq *cq)
 }
 
 /**
+ * mnvme_cq_take() - the host took entries
+ * @cq: completion queue, with its lock held
+ * @head: where it is now, if that can be
+ *
+ * Return: whether it can.
+ */
+bool mnvme_cq_take(struct mnvme_cq *cq, u32 head)
+{
+	u32 used, taken;
+
+	lockdep_assert_held(&cq->lock);
+	if (head >= cq->size)
+		return false;
+	used = (cq->tail + cq->size - cq->head) % cq->size;
+	taken = (head + cq->size - cq->head) % cq->size;
+	if (taken > used)
+		return false;
+	WRITE_ONCE(cq->head, head);
+	return true;
+}
+
+/**
+ * mnvme_cq_wake() - there may be room for completions again
+ * @cq: completion queue
+ * @except: a submission queue that knows, or NULL
+ *
+ * Lets those go on that found none.
+ */
+void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except)
+{
+	struct mnvme *dev = cq->dev;
+	bool starved;
+	u16 i;
+
+	spin_lock(&cq->lock);
+	starved = cq->starved;
+	cq->starved = false;
+	spin_unlock(&cq->lock);
+
+	for (i = 0; starved && i < MNVME_NR_QUEUES; i++)
+		if (READ_ONCE(dev->sq[i].cqid) == cq->id && &dev->sq[i] != except)
+			mnvme_sq_kick(&dev->sq[i]);
+}
+
+/**
  * mnvme_cq_reserve() - make sure that completions will have a place
  * @cq: completion queue
  * @nr: entries wanted
@@ -30,13 +72,16 @@ bool mnvme_cq_empty(const struct mnvme_cq *cq)
  * A command is not fetched before there is room for its completion.
  *
  * Return: entries reserved, 0..@nr. Each is used by mnvme_cq_post() or given
- * back by mnvme_cq_unreserve().
+ * back by mnvme_cq_unreserve(). After 0 the submission queues of @cq are kicked
+ * when there may be room.
  */
 u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr)
 {
 	spin_lock(&cq->lock);
 	nr = cq->live ? min(nr, mnvme_cq_room(cq)) : 0;
 	cq->reserved += nr;
+	if (!nr)
+		cq->starved = true;
 	spin_unlock(&cq->lock);
 	return nr;
 }
@@ -46,6 +91,7 @@ void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr)
 	spin_lock(&cq->lock);
 	cq->reserved -= nr;
 	spin_unlock(&cq->lock);
+	mnvme_cq_wake(cq, NULL);
 }
 
 /*
@@ -122,7 +168,8 @@ void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
  * mnvme_queued() - I/O commands that were submitted and not executed yet
  * @dev: the controller
  *
- * Return: their number, which may change at once unless the device is stopped.
+ * Return: their number, which may change at once unless the device is stopped. Of
+ * shadow doorbells what was seen last counts.
  */
 u32 mnvme_queued(struct mnvme *dev)
 {
@@ -182,6 +229,7 @@ void mnvme_queues_init(struct mnvme *dev)
 			mutex_init(&sq->exec);
 		}
 
+		cq->dev = dev;
 		cq->id = i;
 		spin_lock_init(&cq->lock);
 		mutex_init(&cq->post);
@@ -197,6 +245,9 @@ void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio)
 	sq->prio = prio;
 	sq->head = 0;
 	sq->tail = 0;
+	sq->shadow = sq->id && sq->dev->dbbuf.on;
+	sq->rung = MNVME_NO_DOORBELL;
+	sq->event_idx = 0;
 	sq->live = true;
 	spin_unlock(&sq->lock);
 }
@@ -213,6 +264,9 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 	cq->head = 0;
 	cq->tail = 0;
 	cq->reserved = 0;
+	cq->starved = false;
+	cq->shadow = cq->id && cq->dev->dbbuf.on;
+	cq->event_idx = 0;
 	cq->live = true;
 	spin_unlock(&cq->lock);
 }

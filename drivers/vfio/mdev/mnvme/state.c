@@ -105,6 +105,13 @@ static void mnvme_code_registers(struct mnvme_codec *c, struct mnvme *dev)
 	mnvme_code_u8(c, &dev->page_shift);
 }
 
+static void mnvme_code_dbbuf(struct mnvme_codec *c, struct mnvme_dbbuf *d)
+{
+	mnvme_code_bool(c, &d->on);
+	mnvme_code_u64(c, &d->shadow);
+	mnvme_code_u64(c, &d->event_idx);
+}
+
 static void mnvme_code_irq(struct mnvme_codec *c, struct mnvme_irq *irq)
 {
 	u16 v, i;
@@ -200,6 +207,7 @@ static void mnvme_code_cq(struct mnvme_codec *c, struct mnvme_cq *cq)
 		mnvme_code_u32(c, &cq->tail);
 	}
 	cq->reserved = 0;
+	cq->starved = false;
 	spin_unlock(&cq->lock);
 }
 
@@ -209,6 +217,7 @@ static void mnvme_code(struct mnvme_codec *c, struct mnvme *dev)
 
 	mnvme_code_bytes(c, &dev->id, sizeof(dev->id));
 	mnvme_code_registers(c, dev);
+	mnvme_code_dbbuf(c, &dev->dbbuf);
 	mnvme_code_irq(c, &dev->irq);
 	mnvme_code_features(c, &dev->features);
 	mnvme_code_events(c, &dev->events);
@@ -217,6 +226,8 @@ static void mnvme_code(struct mnvme_codec *c, struct mnvme *dev)
 		mnvme_code_sq(c, &dev->sq[i]);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_code_cq(c, &dev->cq[i]);
+	if (c->load)
+		mnvme_dbbuf_loaded(dev);
 }
 
 /**
@@ -293,6 +304,18 @@ static const char *mnvme_check_registers(const struct mnvme *dev)
 		return "memory page size";
 	if (!dev->ready && dev->page_shift > MNVME_PAGE_SHIFT_MAX)
 		return "memory page size of a disabled controller";
+	return NULL;
+}
+
+static const char *mnvme_check_dbbuf(const struct mnvme *dev)
+{
+	const struct mnvme_dbbuf *d = &dev->dbbuf;
+	u64 both = d->shadow | d->event_idx;
+
+	if (d->on && !dev->ready)
+		return "shadow doorbells of a controller that is not ready";
+	if (d->on ? both & ((1ull << dev->page_shift) - 1) : both)
+		return "address of the shadow doorbells";
 	return NULL;
 }
 
@@ -390,6 +413,8 @@ const char *mnvme_state_check(const struct mnvme *dev)
 {
 	const char *why = mnvme_check_registers(dev);
 
+	if (!why)
+		why = mnvme_check_dbbuf(dev);
 	if (!why)
 		why = mnvme_check_irq(&dev->irq);
 	if (!why && !mnvme_features_valid(&dev->features))

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shadow doorbells: the doorbells of I/O queues in guest memory (NVMe 5.7, 7.13)
+ *
+ * The host writes to memory, and rings the register only when it passes EventIdx.
+ * Nobody polls: EventIdx is where the host was when it was looked at last, so that
+ * it rings for what comes next. Whoever moves EventIdx there looks once more, after
+ * a full barrier; the host has one between its write and its look at EventIdx. So
+ * one of them sees the other.
+ *
+ * The values are the host's, and hostile: each is checked as a register's is.
+ */
+#include <linux/moduleparam.h>
+
+#include "mnvme.h"
+
+static bool shadow_doorbells = true;
+module_param(shadow_doorbells, bool, 0644);
+MODULE_PARM_DESC(shadow_doorbells,
+		 "Offer Doorbell Buffer Config to hosts that start a controller (default Y)");
+
+/* How often a value is read that changes each time. */
+#define MNVME_SHADOW_TRIES	8
+
+bool mnvme_dbbuf_offered(void)
+{
+	return READ_ONCE(shadow_doorbells);
+}
+
+/* Of the two values of a queue in either page; the stride is CAP.DSTRD's. */
+static u64 mnvme_dbbuf_at(u64 page, u16 qid, bool is_cq)
+{
+	return page + (2 * qid + is_cq) * sizeof(u32);
+}
+
+static int mnvme_dbbuf_put(struct mnvme *dev, u64 page, u16 qid, bool is_cq,
+			   u32 val)
+{
+	__le32 raw = cpu_to_le32(val);
+
+	return mnvme_dma(dev, mnvme_dbbuf_at(page, qid, is_cq), &raw, sizeof(raw),
+			 true);
+}
+
+/* What both pages say at first. */
+static int mnvme_dbbuf_init(struct mnvme *dev, u16 qid, bool is_cq, u32 val)
+{
+	int ret;
+
+	ret = mnvme_dbbuf_put(dev, dev->dbbuf.shadow, qid, is_cq, val);
+	return ret ?: mnvme_dbbuf_put(dev, dev->dbbuf.event_idx, qid, is_cq, val);
+}
+
+/*
+ * Copies from user memory can take a value byte by byte, while the host changes it:
+ * 00ffh and 0100h may be read as 01ffh. The host only moves ahead, and by less than a
+ * turn as long as nobody takes what it submits, so what is read twice in a row was
+ * there, and so were what is known and what was rung.
+ */
+static int mnvme_shadow_read(struct mnvme *dev, u16 qid, bool is_cq, u32 known,
+			     u32 rung, u32 *val)
+{
+	u64 at = mnvme_dbbuf_at(dev->dbbuf.shadow, qid, is_cq);
+	u32 now, last = known;
+	__le32 raw;
+	int i, ret;
+
+	for (i = 0; i < MNVME_SHADOW_TRIES; i++, last = now) {
+		ret = mnvme_dma(dev, at, &raw, sizeof(raw), false);
+		if (ret)
+			return ret;
+		/* As in the registers, the upper half is reserved. */
+		now = le32_to_cpu(raw) & 0xffff;
+		if (now == last || now == rung) {
+			*val = now;
+			return 0;
+		}
+	}
+	return -EAGAIN;
+}
+
+/* Context: &mnvme_sq.exec. Return: 1 if the tail moved, 0 if not, or an errno. */
+static int mnvme_sq_look(struct mnvme_sq *sq)
+{
+	bool live, ok;
+	u32 rung, val;
+	int ret;
+
+	spin_lock(&sq->lock);
+	live = sq->live;
+	rung = sq->rung;
+	sq->rung = MNVME_NO_DOORBELL;
+	spin_unlock(&sq->lock);
+	if (!live)
+		return 0;
+
+	ret = mnvme_shadow_read(sq->dev, sq->id, false, sq->tail, rung, &val);
+	if (ret)
+		return ret;
+	if (val == sq->tail)
+		return 0;
+
+	spin_lock(&sq->lock);
+	live = sq->live;
+	ok = live && val < sq->size;
+	if (ok)
+		sq->tail = val;
+	spin_unlock(&sq->lock);
+	if (live && !ok)
+		mnvme_doorbell_refused(sq->dev, sq->id, false, true, val);
+	return ok;
+}
+
+/* Has the host ring for what comes behind @sq's tail. */
+static int mnvme_sq_arm(struct mnvme_sq *sq)
+{
+	int ret;
+
+	if (sq->event_idx == sq->tail)
+		return 0;
+	ret = mnvme_dbbuf_put(sq->dev, sq->dev->dbbuf.event_idx, sq->id, false,
+			      sq->tail);
+	if (ret)
+		return ret;
+	sq->event_idx = sq->tail;
+	smp_mb(); /* EventIdx before the look; pairs with the host's, see above */
+	return 0;
+}
+
+/**
+ * mnvme_sq_idle() - all commands of a submission queue that are known are executed
+ * @sq: the queue, with its exec held
+ *
+ * Return: whether there are more. If not, the host rings when there are.
+ */
+bool mnvme_sq_idle(struct mnvme_sq *sq)
+{
+	int ret;
+
+	if (!READ_ONCE(sq->shadow) || !mnvme_may_execute(sq->dev))
+		return false;
+	/* Left because there is no room for their completions. */
+	if (sq->head != sq->tail)
+		return false;
+
+	ret = mnvme_sq_arm(sq);
+	if (!ret)
+		ret = mnvme_sq_look(sq);
+	if (ret == -EAGAIN)
+		mnvme_sq_kick(sq);
+	else if (ret < 0)
+		mnvme_fail(sq->dev, "a doorbell buffer is not in guest memory");
+	return ret > 0;
+}
+
+/* Context: &mnvme_cq.post. Return: 1 if the head moved, 0 if not, or an errno. */
+static int mnvme_cq_look(struct mnvme_cq *cq)
+{
+	bool live, ok;
+	u32 val;
+	int ret;
+
+	ret = mnvme_shadow_read(cq->dev, cq->id, true, READ_ONCE(cq->head),
+				MNVME_NO_DOORBELL, &val);
+	if (ret)
+		return ret;
+	if (val == READ_ONCE(cq->head))
+		return 0;
+
+	spin_lock(&cq->lock);
+	live = cq->live;
+	ok = live && mnvme_cq_take(cq, val);
+	spin_unlock(&cq->lock);
+	if (live && !ok)
+		mnvme_doorbell_refused(cq->dev, cq->id, true, true, val);
+	return ok;
+}
+
+/* The same, and if it did not move the host rings when it does. */
+static int mnvme_cq_look_or_arm(struct mnvme_cq *cq)
+{
+	int ret = mnvme_cq_look(cq);
+
+	if (ret || cq->event_idx == READ_ONCE(cq->head))
+		return ret;
+	ret = mnvme_dbbuf_put(cq->dev, cq->dev->dbbuf.event_idx, cq->id, true,
+			      READ_ONCE(cq->head));
+	if (ret)
+		return ret;
+	cq->event_idx = READ_ONCE(cq->head);
+	smp_mb(); /* EventIdx before the look; pairs with the host's, see above */
+	return mnvme_cq_look(cq);
+}
+
+/**
+ * mnvme_cq_full() - a completion queue has no room, as far as is known
+ * @cq: the queue
+ * @sq: the submission queue that needs some
+ *
+ * Only now does it matter how much the host took.
+ *
+ * Return: whether there may be room after all. If not, the host rings when it took
+ * some, and the submission queues are kicked.
+ */
+bool mnvme_cq_full(struct mnvme_cq *cq, const struct mnvme_sq *sq)
+{
+	int ret;
+
+	if (!READ_ONCE(cq->shadow))
+		return false;
+
+	mutex_lock(&cq->post);
+	ret = mnvme_cq_look_or_arm(cq);
+	mutex_unlock(&cq->post);
+	if (ret > 0)
+		mnvme_cq_wake(cq, sq);
+	else if (ret == -EAGAIN)
+		mnvme_cq_wake(cq, NULL);
+	else if (ret < 0)
+		mnvme_fail(cq->dev, "a doorbell buffer is not in guest memory");
+	return ret > 0;
+}
+
+/**
+ * mnvme_dbbuf_clear() - a queue is about to be made
+ * @dev: the controller
+ * @qid: its identifier
+ * @is_cq: a completion queue
+ *
+ * A queue of that name may have left its values in guest memory.
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq)
+{
+	if (!dev->dbbuf.on || !mnvme_dbbuf_init(dev, qid, is_cq, 0))
+		return NVME_SC_SUCCESS;
+	mnvme_fail(dev, "a doorbell buffer is not in guest memory");
+	return NVME_SC_DATA_XFER_ERROR;
+}
+
+/* Back to the register, with what was known last. */
+static void mnvme_dbbuf_leave(struct mnvme *dev)
+{
+	u16 i;
+
+	for (i = 1; i < MNVME_NR_QUEUES; i++) {
+		struct mnvme_sq *sq = &dev->sq[i];
+		struct mnvme_cq *cq = &dev->cq[i];
+
+		mutex_lock(&sq->exec);
+		if (READ_ONCE(sq->shadow))
+			mnvme_sq_look(sq);
+		spin_lock(&sq->lock);
+		sq->shadow = false;
+		spin_unlock(&sq->lock);
+		mutex_unlock(&sq->exec);
+
+		mutex_lock(&cq->post);
+		if (READ_ONCE(cq->shadow))
+			mnvme_cq_look(cq);
+		spin_lock(&cq->lock);
+		cq->shadow = false;
+		spin_unlock(&cq->lock);
+		mutex_unlock(&cq->post);
+	}
+}
+
+static int mnvme_sq_enter(struct mnvme_sq *sq)
+{
+	u32 tail;
+	int ret;
+
+	mutex_lock(&sq->exec);
+	spin_lock(&sq->lock);
+	tail = sq->tail;
+	sq->shadow = true;
+	sq->rung = MNVME_NO_DOORBELL;
+	spin_unlock(&sq->lock);
+	ret = mnvme_dbbuf_init(sq->dev, sq->id, false, tail);
+	sq->event_idx = tail;
+	mutex_unlock(&sq->exec);
+	return ret;
+}
+
+static int mnvme_cq_enter(struct mnvme_cq *cq)
+{
+	u32 head;
+	int ret;
+
+	mutex_lock(&cq->post);
+	spin_lock(&cq->lock);
+	head = cq->head;
+	cq->shadow = true;
+	spin_unlock(&cq->lock);
+	ret = mnvme_dbbuf_init(cq->dev, cq->id, true, head);
+	cq->event_idx = head;
+	mutex_unlock(&cq->post);
+	return ret;
+}
+
+/* The queues that there are go on with what they have. */
+static int mnvme_dbbuf_enter(struct mnvme *dev)
+{
+	int ret = 0;
+	u16 i;
+
+	for (i = 1; !ret && i < MNVME_NR_QUEUES; i++) {
+		if (dev->sq[i].live)
+			ret = mnvme_sq_enter(&dev->sq[i]);
+		if (!ret && dev->cq[i].live)
+			ret = mnvme_cq_enter(&dev->cq[i]);
+	}
+	return ret;
+}
+
+/* The admin queue's values, which nobody uses, are written back. */
+static bool mnvme_dbbuf_usable(struct mnvme *dev, u64 page)
+{
+	u64 raw;
+
+	return !(page & ((1ull << dev->page_shift) - 1)) &&
+	       !mnvme_dma(dev, page, &raw, sizeof(raw), false) &&
+	       !mnvme_dma(dev, page, &raw, sizeof(raw), true);
+}
+
+/**
+ * mnvme_dbbuf_config() - Doorbell Buffer Config
+ * @req: the command
+ *
+ * Context: the admin queue's work.
+ * Return: NVMe status.
+ */
+u16 mnvme_dbbuf_config(struct mnvme_req *req)
+{
+	u64 shadow = le64_to_cpu(req->cmd->dbbuf.prp1);
+	u64 event_idx = le64_to_cpu(req->cmd->dbbuf.prp2);
+	struct mnvme *dev = req->dev;
+
+	if (req->cmd->common.flags & NVME_CMD_SGL_ALL)
+		return MNVME_BAD_FIELD(req, common.flags);
+	if (!mnvme_dbbuf_usable(dev, shadow))
+		return MNVME_BAD_FIELD(req, dbbuf.prp1);
+	if (!mnvme_dbbuf_usable(dev, event_idx))
+		return MNVME_BAD_FIELD(req, dbbuf.prp2);
+
+	mnvme_dbbuf_leave(dev);
+	dev->dbbuf.shadow = shadow;
+	dev->dbbuf.event_idx = event_idx;
+	dev->dbbuf.on = true;
+	if (mnvme_dbbuf_enter(dev)) {
+		mnvme_fail(dev, "a doorbell buffer is not in guest memory");
+		return NVME_SC_DATA_XFER_ERROR;
+	}
+	return NVME_SC_SUCCESS;
+}
+
+/**
+ * mnvme_dbbuf_stop() - see what was submitted before the device stopped
+ * @dev: the controller, which executes nothing
+ *
+ * It is executed after the resume, and counts as queued until then. What cannot be
+ * read is found out about when the device runs.
+ */
+void mnvme_dbbuf_stop(struct mnvme *dev)
+{
+	u16 i;
+
+	if (!dev->dbbuf.on || !dev->bus_master || dev->cfs || dev->shst)
+		return;
+	for (i = 1; i < MNVME_NR_QUEUES; i++) {
+		struct mnvme_sq *sq = &dev->sq[i];
+
+		mutex_lock(&sq->exec);
+		if (READ_ONCE(sq->shadow))
+			mnvme_sq_look(sq);
+		mutex_unlock(&sq->exec);
+	}
+}
+
+/**
+ * mnvme_dbbuf_loaded() - the controller's state came from a stream
+ * @dev: the controller, stopped
+ *
+ * Whatever EventIdx says in guest memory, it is written again.
+ */
+void mnvme_dbbuf_loaded(struct mnvme *dev)
+{
+	u16 i;
+
+	for (i = 1; i < MNVME_NR_QUEUES; i++) {
+		dev->sq[i].shadow = dev->dbbuf.on && dev->sq[i].live;
+		dev->sq[i].rung = MNVME_NO_DOORBELL;
+		dev->sq[i].event_idx = MNVME_NO_DOORBELL;
+		dev->cq[i].shadow = dev->dbbuf.on && dev->cq[i].live;
+		dev->cq[i].event_idx = MNVME_NO_DOORBELL;
+	}
+}
