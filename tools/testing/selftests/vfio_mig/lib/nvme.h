@@ -20,6 +20,8 @@
 #define NVME_OP_WRITE_ZEROES	0x08
 #define NVME_OP_DSM		0x09
 
+#define NVME_OP_VERIFY		0x0c
+
 #define NVME_DEPTH_MAX		256
 #define NVME_QUEUES_MAX		4	/* I/O queues */
 
@@ -75,6 +77,9 @@ struct nvme {
 	__u32 lba_size;
 	__u64 nr_lbas;
 	__u32 transfer_max;	/* bytes in one command */
+	volatile __u32 *shadow;	/* doorbells in memory, or NULL */
+	volatile __u32 *event_idx;
+	unsigned long rings;	/* doorbell registers written */
 	struct nvme_queue admin;
 	struct nvme_queue io[NVME_QUEUES_MAX];
 };
@@ -84,6 +89,11 @@ int nvme_start(struct nvme *nvme, struct device *dev, struct guest *guest,
 	       __u32 nr_queues, __u16 depth);
 int nvme_adopt(struct nvme *nvme, struct device *dev);
 void nvme_close(struct nvme *nvme);
+
+/* dbbuf.c: shadow doorbells */
+int nvme_dbbuf(struct nvme *nvme);
+int nvme_dbbuf_at(struct nvme *nvme, __u64 shadow, __u64 event_idx);
+int nvme_passes_event_idx(struct nvme *nvme, __u32 doorbell, __u16 value);
 
 int nvme_read32(struct nvme *nvme, __u32 reg, __u32 *value);
 int nvme_write32(struct nvme *nvme, __u32 reg, __u32 value);

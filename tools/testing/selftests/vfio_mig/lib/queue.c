@@ -11,8 +11,14 @@
 
 static int ring(struct nvme *nvme, struct nvme_queue *q, int cq, __u16 value)
 {
-	return nvme_write32(nvme, DOORBELLS +
-			    (2 * q->id + cq) * nvme->doorbell_stride, value);
+	__u32 doorbell = 2 * q->id + cq;
+
+	if (nvme->shadow && q->id &&
+	    !nvme_passes_event_idx(nvme, doorbell, value))
+		return 0;
+	nvme->rings++;
+	return nvme_write32(nvme, DOORBELLS + doorbell * nvme->doorbell_stride,
+			    value);
 }
 
 static int free_cid(struct nvme_queue *q)
