@@ -337,8 +337,6 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req)
 	u64 event_idx = le64_to_cpu(req->cmd->dbbuf.prp2);
 	struct mnvme *dev = req->dev;
 
-	if (req->cmd->common.flags & NVME_CMD_SGL_ALL)
-		return MNVME_BAD_FIELD(req, common.flags);
 	if (!mnvme_dbbuf_usable(dev, shadow))
 		return MNVME_BAD_FIELD(req, dbbuf.prp1);
 	if (!mnvme_dbbuf_usable(dev, event_idx))

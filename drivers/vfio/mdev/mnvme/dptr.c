@@ -14,7 +14,7 @@
  */
 u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len)
 {
-	u8 psdt = req->cmd->common.flags & NVME_CMD_SGL_ALL;
+	bool sgl = req->cmd->common.flags & NVME_CMD_SGL_ALL;
 
 	d->dev = req->dev;
 	d->left = len;
@@ -23,14 +23,8 @@ u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len)
 	d->nr = 0;
 	d->list_left = 0;
 	d->discard = false;
-	d->sgl_in_use = psdt;
-	if (!psdt)
-		return mnvme_prp_init(d, req);
-
-	/* Over PCIe admin commands use PRPs only (NVMe 4.2.1). */
-	if (psdt == NVME_CMD_SGL_ALL || !req->sq->id)
-		return MNVME_BAD_FIELD(req, common.flags);
-	return mnvme_sgl_init(d, req);
+	d->sgl_in_use = sgl;
+	return sgl ? mnvme_sgl_init(d, req) : mnvme_prp_init(d, req);
 }
 
 /**

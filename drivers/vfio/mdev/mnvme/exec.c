@@ -105,11 +105,20 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 	return nr;
 }
 
+/* Nothing is fused, one data pointer is reserved, and admin commands have PRPs only. */
+static bool mnvme_flags_valid(const struct mnvme_req *req)
+{
+	u8 psdt = req->cmd->common.flags & NVME_CMD_SGL_ALL;
+
+	return !(req->cmd->common.flags & MNVME_FUSE) &&
+	       psdt != NVME_CMD_SGL_ALL && (req->sq->id || !psdt);
+}
+
 static u16 mnvme_execute(struct mnvme_req *req)
 {
 	u16 status;
 
-	if (req->cmd->common.flags & MNVME_FUSE)
+	if (!mnvme_flags_valid(req))
 		status = MNVME_BAD_FIELD(req, common.flags);
 	else if (req->sq->id)
 		status = mnvme_io_command(req);

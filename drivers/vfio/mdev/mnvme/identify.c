@@ -11,6 +11,7 @@
 #define MNVME_ONCS_VERIFY	BIT(7)
 #define MNVME_LPA_EXTENDED	BIT(2)	/* Get Log Page: offset, long lengths */
 #define MNVME_FRMW_1_READ_ONLY	(BIT(0) | 1 << 1)	/* one slot */
+#define MNVME_VWC_FLUSH_ALL	(3 << 1) /* no cache; Flush of all namespaces */
 #define MNVME_SGLS		(1 | BIT(16) | BIT(18)) /* bit bucket, excess length */
 #define MNVME_NSFEAT_OPTPERF	BIT(4)	/* NPWG to NOWS are defined */
 #define MNVME_DLFEAT_ZEROES	(1 | BIT(3))	/* zeros; Write Zeroes deallocates */
@@ -85,6 +86,7 @@ static void mnvme_identify_ctrl(struct mnvme *dev, void *buf)
 	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
 			       NVME_CTRL_ONCS_WRITE_ZEROES |
 			       MNVME_ONCS_SAVE | MNVME_ONCS_VERIFY);
+	id->vwc = MNVME_VWC_FLUSH_ALL;
 	id->sgls = cpu_to_le32(MNVME_SGLS);
 	snprintf(id->subnqn, sizeof(id->subnqn),
 		 "nqn.2014-08.org.nvmexpress:uuid:%pUb", &dev->id);

@@ -219,10 +219,9 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 		req->err_loc = offsetof(struct nvme_command, get_log_page.lid);
 		return MNVME_DNR(NVME_SC_INVALID_LOG_PAGE);
 	}
-	/* All are of the controller. */
+	/* All are of the controller (NVMe 5.14.1). */
 	if (nsid && nsid != NVME_NSID_ALL)
-		return nsid == 1 ? MNVME_BAD_FIELD(req, get_log_page.nsid) :
-				   MNVME_DNR(NVME_SC_INVALID_NS);
+		return MNVME_BAD_FIELD(req, get_log_page.nsid);
 	if (off & 3 || off > size)
 		return MNVME_BAD_FIELD(req, get_log_page.lpo);
 	if (dwords * sizeof(u32) > MNVME_XFER_MAX)
