@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A controller migrates in whatever state it is, by both protocols: requests for
+ * events, features, counters, interrupts that are masked, commands that were not
+ * executed, and a controller that is disabled, in reset, shut down or failed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/fixture.h"
+#include "lib/flood.h"
+#include "lib/nvme_errors.h"
+#include "lib/v2.h"
+
+#define REG_CC			0x14
+#define REG_CSTS		0x1c
+#define REG_AQA			0x24
+#define REG_ASQ			0x28
+#define CC_ENABLE		((6 << 16) | (4 << 20) | 1)
+#define CC_SHN			(1 << 14)
+#define CSTS_RDY		1
+#define CSTS_CFS		2
+#define CSTS_SHST_DONE		8
+#define CSTS_ALL		0xf
+
+#define DOORBELLS		0x1000
+#define MSIX_TABLE		0x2000
+#define MSIX_PBA		0x3000
+
+#define PCI_COMMAND_ALL		6
+#define PCI_CAP_EXP		0x10
+
+#define ADMIN_CREATE_SQ		0x01
+#define ADMIN_GET_LOG		0x02
+#define ADMIN_SET_FEATURES	0x09
+#define ADMIN_GET_FEATURES	0x0a
+#define ADMIN_AER		0x0c
+
+/* Results of event requests: a doorbell that cannot be, and the temperature. */
+#define EVENT_DOORBELL		0x010100
+#define EVENT_TEMPERATURE	0x020101
+
+#define DELAY			"/sys/module/mnvme/parameters/delay_us"
+
+struct side {
+	struct device dev;
+	struct v1 v1;
+	struct v2 v2;
+};
+
+FIXTURE(states) {
+	struct side side[2];
+	struct side *from;
+	struct side *to;
+	struct guest guest;
+	struct nvme nvme;
+	struct nvme_queue *q;
+	unsigned char *buf;
+};
+
+FIXTURE_VARIANT(states) {
+	bool v2;
+};
+
+FIXTURE_VARIANT_ADD(states, v1) { .v2 = false };
+FIXTURE_VARIANT_ADD(states, v2) { .v2 = true };
+
+FIXTURE_SETUP(states)
+{
+	int i;
+
+	ASSERT_RET(0, guest_create(&self->guest, 16 << 20));
+	for (i = 0; i < 2; i++) {
+		fixture_open(_metadata, i ? suite_device_b() : suite_device(),
+			     &self->side[i].dev, &self->side[i].v1);
+		if (variant->v2)
+			ASSERT_RET(0, v2_open(&self->side[i].v2,
+					      &self->side[i].dev));
+		ASSERT_RET(0, guest_attach(&self->guest, &self->side[i].dev));
+	}
+	self->from = &self->side[0];
+	self->to = &self->side[1];
+	ASSERT_EQ(0, nvme_start(&self->nvme, &self->from->dev, &self->guest, 1,
+				64));
+	self->q = &self->nvme.io[0];
+	self->buf = guest_alloc(&self->guest, FLOOD_BYTES);
+}
+
+FIXTURE_TEARDOWN(states)
+{
+	int i;
+
+	nvme_close(&self->nvme);
+	for (i = 0; i < 2; i++) {
+		if (variant->v2)
+			v2_close(&self->side[i].v2);
+		fixture_close(&self->side[i].dev, &self->side[i].v1);
+	}
+	guest_destroy(&self->guest);
+}
+
+static int stop(struct side *s, bool v2)
+{
+	return v2 ? v2_set_state(&s->v2, V2_STOP) :
+		    v1_set_state(&s->v1, V1_STOPPED);
+}
+
+static int run(struct side *s, bool v2)
+{
+	return v2 ? v2_set_state(&s->v2, V2_RUNNING) :
+		    v1_set_state(&s->v1, V1_RUNNING);
+}
+
+static int transfer(struct side *from, struct side *to, bool v2,
+		    struct buffer *s)
+{
+	int ret;
+
+	if (v2) {
+		ret = v2_save(&from->v2, s, 0);
+		return ret ? ret : v2_load(&to->v2, s, 0);
+	}
+	ret = v1_save(&from->v1, s);
+	return ret ? ret : v1_load(&to->v1, s, 0);
+}
+
+/* From running or stopped to the other side, stopped, with the guest's interrupts. */
+static int move(struct nvme *nvme, struct side *from, struct side *to, bool v2)
+{
+	struct buffer s = { 0 };
+	int ret = transfer(from, to, v2, &s);
+
+	buffer_free(&s);
+	if (!ret)
+		ret = stop(from, v2);
+	if (!ret)
+		ret = stop(to, v2);
+	return ret ? ret : nvme_adopt(nvme, &to->dev);
+}
+
+#define MOVE() do {							\
+	ASSERT_RET(0, move(&self->nvme, self->from, self->to,		\
+			   variant->v2));				\
+	ASSERT_RET(0, run(self->to, variant->v2));			\
+} while (0)
+
+static void nap(long us)
+{
+	struct timespec ts = { .tv_nsec = us * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static int wait_csts(struct nvme *nvme, __u32 want)
+{
+	__u32 csts = ~0;
+	int i, ret;
+
+	for (i = 0; i < 5000; i++) {
+		ret = nvme_read32(nvme, REG_CSTS, &csts);
+		if (ret)
+			return ret;
+		if ((csts & CSTS_ALL) == want)
+			return 0;
+		nap(1000);
+	}
+	return csts;
+}
+
+/* Whatever state it is in, it can be started, and works. */
+static void check_restart(struct __test_metadata *_metadata, struct nvme *nvme)
+{
+	struct device *dev = nvme->dev;
+	struct guest *guest = nvme->guest;
+
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	ASSERT_EQ(0, wait_csts(nvme, 0));
+	nvme_close(nvme);
+	ASSERT_EQ(0, nvme_start(nvme, dev, guest, 1, 16));
+	EXPECT_EQ(0, nvme_flush(nvme));
+}
+
+static int admin(struct nvme *nvme, __u8 opcode, __u32 nsid, __u32 cdw10,
+		 __u32 cdw11, const void *buf, __u32 *result)
+{
+	struct nvme_cmd cmd = {
+		.opcode = opcode, .nsid = nsid, .cdw10 = cdw10, .cdw11 = cdw11,
+		.prp1 = buf ? guest_iova(nvme->guest, buf) : 0,
+	};
+
+	return nvme_do(nvme, &nvme->admin, &cmd, result);
+}
+
+static int read_log(struct nvme *nvme, __u8 lid, void *buf)
+{
+	return admin(nvme, ADMIN_GET_LOG, 0, 1023U << 16 | lid, 0, buf, NULL);
+}
+
+static int request_event(struct nvme *nvme)
+{
+	struct nvme_cmd cmd = { .opcode = ADMIN_AER };
+	int cid = nvme_submit(nvme, &nvme->admin, &cmd), ret;
+
+	if (cid < 0)
+		return cid;
+	ret = nvme_ring(nvme, &nvme->admin);
+	return ret ? ret : cid;
+}
+
+/* Beyond the queue's end: an event, and nothing else. */
+static int bad_doorbell(struct nvme *nvme)
+{
+	return nvme_write32(nvme, DOORBELLS + 8, 64);
+}
+
+static int no_completion(struct nvme *nvme)
+{
+	struct nvme_cqe cqe;
+
+	nap(100000);
+	return nvme_poll(nvme, &nvme->admin, &cqe);
+}
+
+TEST_F(states, requests_for_events_are_answered_there)
+{
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+	int cid[3], i;
+
+	ASSERT_EQ(0, admin(nvme, ADMIN_SET_FEATURES, 0, 11, 0xff, NULL, NULL));
+	for (i = 0; i < 3; i++) {
+		cid[i] = request_event(nvme);
+		ASSERT_LE(0, cid[i]);
+	}
+	/* They are fetched: one more command is executed behind them. */
+	ASSERT_EQ(0, read_log(nvme, 2, self->buf));
+	MOVE();
+	EXPECT_EQ(0, no_completion(nvme));
+	ASSERT_RET(0, bad_doorbell(nvme));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+	EXPECT_EQ(cid[0], cqe.cid);
+	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
+	/* Over temperature, from 1 K on. The answers may come in any order. */
+	nvme->admin.busy[cid[0]] = 0;
+	EXPECT_EQ(cid[0], request_event(nvme));
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_SET_FEATURES, .cdw10 = 4, .cdw11 = 1,
+	};
+	ASSERT_LE(0, nvme_submit(nvme, &nvme->admin, &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+	for (i = 0; i < 2; i++) {
+		ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+		EXPECT_EQ(0, cqe.status >> 1);
+		if (cqe.cid == cmd.cid)
+			continue;
+		EXPECT_EQ(cid[1], cqe.cid);
+		EXPECT_EQ(EVENT_TEMPERATURE, cqe.result);
+	}
+}
+
+TEST_F(states, an_event_that_nobody_asked_for_yet_is_told_there)
+{
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+
+	ASSERT_RET(0, bad_doorbell(nvme));
+	MOVE();
+	ASSERT_LE(0, request_event(nvme));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
+}
+
+/* An event that was told is not told again before its log page is read. */
+TEST_F(states, an_event_that_is_masked_stays_so)
+{
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+
+	ASSERT_LE(0, request_event(nvme));
+	ASSERT_RET(0, bad_doorbell(nvme));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+	ASSERT_RET(0, bad_doorbell(nvme));
+	ASSERT_LE(0, request_event(nvme));
+	MOVE();
+	EXPECT_EQ(0, no_completion(nvme));
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_GET_LOG, .cdw10 = 15 << 16 | 1,
+		.prp1 = guest_iova(&self->guest, self->buf),
+	};
+	ASSERT_LE(0, nvme_submit(nvme, &nvme->admin, &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+	if (cqe.cid == cmd.cid)
+		ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
+}
+
+/* Values of CDW11 that are not the defaults; temperatures of no consequence. */
+static const struct {
+	__u8 fid;
+	__u32 nsid;
+	__u32 value;
+	__u32 which;		/* in Get Features */
+} features[] = {
+	{ 0x01, 0, 0x03020103, 0 },
+	{ 0x04, 0, 0x1f0, 0 },
+	{ 0x04, 0, 1 << 16 | 0x1f1, 1 << 16 },
+	{ 0x04, 0, 1 << 20 | 0x12, 1 << 20 },
+	{ 0x05, 1, 0x1234, 0 },
+	{ 0x08, 0, 0x0507, 0 },
+	{ 0x09, 0, 1 << 16 | 3, 3 },
+	{ 0x0a, 0, 1, 0 },
+	{ 0x0b, 0, 0x1e, 0 },
+};
+
+static void check_features(struct __test_metadata *_metadata,
+			   struct nvme *nvme, const char *when)
+{
+	__u32 value, want;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		ASSERT_EQ(0, admin(nvme, ADMIN_GET_FEATURES, features[i].nsid,
+				   features[i].fid, features[i].which, NULL,
+				   &value));
+		want = features[i].value;
+		if (features[i].fid == 0x04)
+			want &= 0xffff;
+		EXPECT_EQ(want, value)
+			TH_LOG("%s: feature %#x is %#x", when, features[i].fid,
+			       value);
+	}
+}
+
+TEST_F(states, features_that_were_changed)
+{
+	struct nvme *nvme = &self->nvme;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(features); i++)
+		ASSERT_EQ(0, admin(nvme, ADMIN_SET_FEATURES, features[i].nsid,
+				   features[i].fid, features[i].value, NULL,
+				   NULL));
+	check_features(_metadata, nvme, "before");
+	MOVE();
+	check_features(_metadata, nvme, "after");
+}
+
+/* All of the health log but times; all of the error log. */
+TEST_F(states, counters_and_logs)
+{
+	struct nvme_cmd wrong = { .opcode = 0x7f, .nsid = 1 };
+	unsigned char before[2][4096], *log = self->buf;
+	struct nvme *nvme = &self->nvme;
+	int i;
+
+	for (i = 0; i < 70; i++) {
+		nvme_do(nvme, self->q, &wrong, NULL);
+		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 8 * i, 8, log));
+		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 8 * i, 8, log));
+	}
+	/* A reset without a shutdown does not clear them. */
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, read_log(nvme, i + 1, log));
+		memcpy(before[i], log, sizeof(before[i]));
+	}
+	EXPECT_LE(70, before[1][64]);
+	MOVE();
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, read_log(nvme, i + 1, log));
+		if (i) {
+			memcpy(before[i] + 96, log + 96, 16);	/* busy */
+			memcpy(before[i] + 128, log + 128, 16);	/* power on */
+		}
+		EXPECT_EQ(0, memcmp(before[i], log, i ? 512 : 4096))
+			TH_LOG("log page %d is another one", i + 1);
+	}
+}
+
+static int submit_flush(struct nvme *nvme, struct nvme_queue *q)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_OP_FLUSH, .nsid = 1 };
+	int cid = nvme_submit(nvme, q, &cmd);
+
+	return cid < 0 ? cid : nvme_ring(nvme, q);
+}
+
+static int wait_irq(struct nvme_queue *q)
+{
+	int i, n = 0;
+
+	for (i = 0; i < 5000 && !n; i++) {
+		n = nvme_irqs(q);
+		nap(1000);
+	}
+	return n;
+}
+
+TEST_F(states, an_interrupt_that_is_masked_and_pending)
+{
+	__u32 control = MSIX_TABLE + 16 + 12, pending = 0;
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+	int i;
+
+	ASSERT_RET(0, nvme_write32(nvme, MSIX_TABLE + 16, 0xfee01000));
+	ASSERT_RET(0, nvme_write32(nvme, MSIX_TABLE + 16 + 8, 0x4031));
+	ASSERT_RET(0, nvme_write32(nvme, control, 1));
+	nvme_irqs(self->q);
+	ASSERT_RET(0, submit_flush(nvme, self->q));
+	for (i = 0; i < 1000 && !(pending & 2); i++) {
+		ASSERT_RET(0, nvme_read32(nvme, MSIX_PBA, &pending));
+		nap(1000);
+	}
+	EXPECT_EQ(2, pending & 2);
+	ASSERT_RET(0, nvme_wait(nvme, self->q, &cqe));
+	MOVE();
+	ASSERT_RET(0, nvme_read32(nvme, MSIX_PBA, &pending));
+	EXPECT_EQ(2, pending & 2)
+		TH_LOG("it is not pending any more");
+	ASSERT_RET(0, nvme_read32(nvme, MSIX_TABLE + 16, &pending));
+	EXPECT_EQ(0xfee01000, pending);
+	ASSERT_RET(0, nvme_read32(nvme, MSIX_TABLE + 16 + 8, &pending));
+	EXPECT_EQ(0x4031, pending);
+	nap(50000);
+	EXPECT_EQ(0, nvme_irqs(self->q))
+		TH_LOG("it was signalled although it is masked");
+	ASSERT_RET(0, nvme_write32(nvme, control, 0));
+	EXPECT_EQ(1, wait_irq(self->q));
+	ASSERT_RET(0, nvme_read32(nvme, MSIX_PBA, &pending));
+	EXPECT_EQ(0, pending & 2);
+}
+
+static int delay(const char *us)
+{
+	FILE *f = fopen(DELAY, "w");
+
+	if (!f)
+		return -1;
+	fputs(us, f);
+	return fclose(f);
+}
+
+/* Some are complete, one is being executed, the others are not fetched. */
+static void half_processed(struct __test_metadata *_metadata,
+			   struct nvme *nvme, struct side *from,
+			   struct side *to, bool v2, void *scratch)
+{
+	struct nvme_queue *q = &nvme->io[0];
+	struct flood f;
+	int i, done = 0;
+
+	ASSERT_EQ(0, flood_init(&f, nvme, q, 0));
+	if (delay("5000"))
+		SKIP(return, "no parameter delay_us");
+	ASSERT_RET(0, flood_submit(&f, 40));
+	ASSERT_RET(0, nvme_ring(nvme, q));
+	nap(100000);
+	ASSERT_RET(0, move(nvme, from, to, v2));
+	EXPECT_EQ(0, delay("0"));
+	for (i = 0; i < 40; i++)
+		done += (q->cq[(q->head + i) % q->depth].status & 1) ==
+			(q->phase ^ (q->head + i >= q->depth));
+	EXPECT_GT(40, done)
+		TH_LOG("all were done at the stop: this has shown nothing");
+	ASSERT_RET(0, run(to, v2));
+	ASSERT_RET(0, flood_finish(&f));
+	EXPECT_EQ(-1, flood_check_reads(&f));
+	EXPECT_EQ(-1, flood_check_blocks(&f, scratch));
+}
+
+TEST_F_TIMEOUT(states, a_queue_that_is_half_processed, 120)
+{
+	half_processed(_metadata, &self->nvme, self->from, self->to,
+		       variant->v2, self->buf);
+}
+
+TEST_F_TIMEOUT(states, a_queue_with_shadow_doorbells, 120)
+{
+	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
+	half_processed(_metadata, &self->nvme, self->from, self->to,
+		       variant->v2, self->buf);
+}
+
+TEST_F(states, disabled)
+{
+	__u32 aqa, asq, value;
+	struct nvme *nvme = &self->nvme;
+
+	ASSERT_RET(0, nvme_read32(nvme, REG_AQA, &aqa));
+	ASSERT_RET(0, nvme_read32(nvme, REG_ASQ, &asq));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	ASSERT_EQ(0, wait_csts(nvme, 0));
+	MOVE();
+	nap(20000);
+	EXPECT_EQ(0, wait_csts(nvme, 0));
+	ASSERT_RET(0, nvme_read32(nvme, REG_AQA, &value));
+	EXPECT_EQ(aqa, value);
+	ASSERT_RET(0, nvme_read32(nvme, REG_ASQ, &value));
+	EXPECT_EQ(asq, value);
+	check_restart(_metadata, nvme);
+}
+
+/* What is written while stopped is acted upon on the other side. */
+TEST_F(states, in_reset)
+{
+	struct nvme *nvme = &self->nvme;
+
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	MOVE();
+	EXPECT_EQ(0, wait_csts(nvme, 0));
+	check_restart(_metadata, nvme);
+}
+
+/* Disabled and enabled again before it ran: a reset all the same. */
+TEST_F(states, in_reset_and_enabled_again)
+{
+	struct nvme *nvme = &self->nvme;
+
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE));
+	memset((void *)nvme->admin.cq, 0, 32 * sizeof(struct nvme_cqe));
+	nvme->admin.head = 0;
+	nvme->admin.tail = 0;
+	nvme->admin.phase = 1;
+	MOVE();
+	/* It was ready, and is again, at a moment that cannot be told. */
+	nap(200000);
+	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	/* The admin queue is at its beginning, the I/O queue is gone. */
+	EXPECT_EQ(ST_QUEUE_ID, admin(nvme, 0x00, 0, 1, 0, NULL, NULL) & ST_CODE);
+	check_restart(_metadata, nvme);
+}
+
+TEST_F(states, being_enabled)
+{
+	struct nvme *nvme = &self->nvme;
+
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	ASSERT_EQ(0, wait_csts(nvme, 0));
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE));
+	MOVE();
+	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	check_restart(_metadata, nvme);
+}
+
+TEST_F(states, shut_down)
+{
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE | CC_SHN));
+	ASSERT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	MOVE();
+	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	ASSERT_RET(0, submit_flush(nvme, self->q));
+	nap(50000);
+	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))
+		TH_LOG("it executes commands after its shutdown");
+	check_restart(_metadata, nvme);
+}
+
+TEST_F(states, being_shut_down)
+{
+	struct nvme *nvme = &self->nvme;
+
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE | CC_SHN));
+	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	MOVE();
+	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	check_restart(_metadata, nvme);
+}
+
+/* CSTS.CFS, of a submission queue where no memory is. */
+TEST_F(states, failed)
+{
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_CREATE_SQ, .prp1 = 1ULL << 50,
+		.cdw10 = 31 << 16 | 9, .cdw11 = 1 << 16 | 1,
+	};
+
+	ASSERT_EQ(0, nvme_do(nvme, &nvme->admin, &cmd, NULL));
+	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + 9 * 8, 1));
+	ASSERT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_CFS));
+	MOVE();
+	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_CFS));
+	ASSERT_RET(0, submit_flush(nvme, self->q));
+	nap(50000);
+	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))
+		TH_LOG("it executes commands although it failed");
+	check_restart(_metadata, nvme);
+}
+
+/* A function level reset that was asked for, and not done. */
+TEST_F(states, in_a_function_level_reset)
+{
+	struct nvme *nvme = &self->nvme;
+	__u16 command = PCI_COMMAND_ALL;
+	struct region config;
+	__u8 cap, id[2];
+	__u32 cc = ~0;
+	int i;
+
+	ASSERT_RET(0, region_open(&config, &self->from->dev,
+				  VFIO_PCI_CONFIG_REGION_INDEX));
+	ASSERT_EQ(1, region_read(&config, 0x34, &cap, 1));
+	for (i = 0; i < 16 && cap; i++) {
+		ASSERT_EQ(2, region_read(&config, cap, id, 2));
+		if (id[0] == PCI_CAP_EXP)
+			break;
+		cap = id[1];
+	}
+	ASSERT_EQ(PCI_CAP_EXP, id[0]);
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	id[1] = 0x80;
+	ASSERT_EQ(1, region_write(&config, cap + 9, &id[1], 1));
+	MOVE();
+	ASSERT_RET(0, region_open(&config, &self->to->dev,
+				  VFIO_PCI_CONFIG_REGION_INDEX));
+	/* It takes what the VMM wrote to the command register as well. */
+	for (i = 0; i < 5000 && command; i++) {
+		ASSERT_EQ(2, region_read(&config, 4, &command, 2));
+		nap(1000);
+	}
+	EXPECT_EQ(0, command);
+	EXPECT_RET(-EIO, nvme_read32(nvme, REG_CC, &cc));
+	command = PCI_COMMAND_ALL;
+	ASSERT_EQ(2, region_write(&config, 4, &command, 2));
+	ASSERT_RET(0, nvme_read32(nvme, REG_CC, &cc));
+	EXPECT_EQ(0, cc);
+	check_restart(_metadata, nvme);
+}
+
+static void need_all(void)
+{
+	suite_need_nvme();
+	suite_need_mnvme();
+	suite_need_v2();
+	suite_need_b();
+}
+
+SUITE_MAIN(need_all())
