@@ -44,15 +44,19 @@ mirror() {
 
 # private_apt SUITE COMMAND...: runs apt with the packages of one Debian suite,
 # apart from the machine's own apt: nothing can be installed by accident, and
-# the machine's lists stay as they are.
+# the machine's lists stay as they are. What a backport depends on is in the suite
+# that it is for, where no backport of that is.
 private_apt() {
-	local suite=$1 dir=$CACHE/apt/$1
+	local suite=$1 dir=$CACHE/apt/$1 part
 	shift
 	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
-	if [ ! -f "$dir/sources.list" ]; then
-		echo "deb $(mirror) $suite main" > "$dir/sources.list"
+	if [ ! -f "$dir/suites.list" ]; then
+		for part in "$suite" "${suite%-backports}"; do
+			echo "deb $(mirror) $part main"
+		done | sort -u > "$dir/suites.list"
 	fi
-	"$1" -q -q -o Dir::Etc::sourcelist="$dir/sources.list" \
+	"$1" -q -q -o Dir::Etc::sourcelist="$dir/suites.list" \
+		-o APT::Default-Release="$suite" \
 		-o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$dir/lists" \
 		-o Dir::Cache="$dir" -o Dir::State::status=/dev/null \
 		-o APT::Sandbox::User=root -o APT::Get::List-Cleanup=false "${@:2}"
