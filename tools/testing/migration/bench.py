@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A guest with its work, and the steps that scenarios are made of."""
 
+import os
 import subprocess
 
 import mdev
@@ -53,6 +54,15 @@ def lacks(scenario):
     return None
 
 
+def install(lab, disk):
+    """Have a guest put on a disk what another one will boot from."""
+    say("# installing a guest on its disk")
+    machine = lab.start("installer", disk, image=os.environ["DISK_IMAGE"])
+    machine.guest.wait_ready()
+    machine.guest.check("install", 240)
+    lab.end(machine)
+
+
 class Bench:
     """A guest with its work, wherever it is now.
 
@@ -62,9 +72,11 @@ class Bench:
     def __init__(self, lab, devices=1, **options):
         self.kind = {**({"devices": devices} if devices > 1 else {}), **options}
         self.lab, self.options = lab, options
+        disks = self.new_devices(devices)
+        if options.get("boot"):
+            install(lab, disks[0])
         say("# booting a guest")
-        self.machine = lab.start("source", *self.new_devices(devices),
-                                 **options)
+        self.machine = lab.start("source", *disks, **options)
         self.guest.wait_ready()
         self.work = Workload(self.guest, base_mib=24, disks=devices)
         self.work.prepare()

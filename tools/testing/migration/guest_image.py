@@ -26,6 +26,10 @@ PROGRAMS = ["/usr/bin/fio", "/sbin/mke2fs", "/sbin/e2fsck"]
 # In the order of loading. crc32c is what ext4 asks the crypto API for by name.
 MODULES = ["nvme", "crc32c_generic", "ext4"]
 
+# What is mounted on, and what busybox puts its names in.
+DIRECTORIES = ("/dev", "/proc", "/sys", "/tmp", "/mnt", "/etc", "/sbin", "/usr/bin",
+               "/usr/sbin")
+
 # fio is linked against clients of storage clusters and fabrics that the guest
 # never uses, 150 MiB with all that they pull in. Stubs take their place.
 STUBBED = re.compile(r"lib(gfapi|nbd|ibverbs|rdmacm|rados|rbd|pmemblk|pmem)\.so")
@@ -212,27 +216,42 @@ class Initramfs:
         self._entry("TRAILER!!!", 0)
 
 
-def build_initramfs(path, modules, scratch):
-    """Pack init, busybox, the programs and the modules."""
-    busybox = shutil.which("busybox")
-    if not busybox:
+def guest_files(scratch, disk="/dev/nvme0n1"):
+    """{path in the guest: path here} of all but modules. disk: what it works on."""
+    guest = os.path.join(HERE, "guest")
+    files = {"/init": os.path.join(guest, "init"), "/bin/busybox": busybox()}
+    for name in ("functions", "trouble", "workload.fio"):
+        files[f"/etc/{name}"] = os.path.join(guest, name)
+    files["/etc/disk"] = os.path.join(scratch, "disk")
+    with open(files["/etc/disk"], "w", encoding="ascii") as f:
+        f.write(disk + "\n")
+    for program in PROGRAMS:
+        files.update(program_files(program, scratch))
+    return files
+
+
+def busybox():
+    """Debian's, which needs no library."""
+    path = shutil.which("busybox")
+    if not path:
         raise ImageError("busybox-static is not installed")
+    return path
+
+
+def module_paths(modules):
+    """{path in the guest: path here} of the modules, in the order of loading."""
+    return {f"/modules/{number:02}-{os.path.basename(module)}": module
+            for number, module in enumerate(module_files(modules))}
+
+
+def build_initramfs(path, files):
+    """Pack files, a {path in the guest: path here}."""
     with open(path, "wb") as out:
         cpio = Initramfs(out)
-        for directory in ("/dev", "/proc", "/sys", "/tmp", "/etc", "/sbin",
-                          "/usr/bin", "/usr/sbin"):
+        for directory in DIRECTORIES:
             cpio.directory(directory)
-        guest = os.path.join(HERE, "guest")
-        cpio.file("/init", os.path.join(guest, "init"))
-        for name in ("functions", "trouble", "workload.fio"):
-            cpio.file(f"/etc/{name}", os.path.join(guest, name))
-        cpio.file("/bin/busybox", busybox)
-        for program in PROGRAMS:
-            for target, source in program_files(program, scratch).items():
-                cpio.file(target, source)
-        for number, module in enumerate(module_files(modules)):
-            cpio.file(f"/modules/{number:02}-{os.path.basename(module)}",
-                      module)
+        for target, source in files.items():
+            cpio.file(target, source)
         cpio.close()
 
 
@@ -241,7 +260,8 @@ def build(out, bzimage, modules):
     os.makedirs(out, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         extract_vmlinux(bzimage, os.path.join(out, "vmlinux"))
-        build_initramfs(os.path.join(out, "initramfs"), modules, scratch)
+        build_initramfs(os.path.join(out, "initramfs"),
+                        {**guest_files(scratch), **module_paths(modules)})
 
 
 def main():

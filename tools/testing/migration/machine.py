@@ -59,12 +59,13 @@ class Machine(Controls):
     Options: version, of the QEMU; machine_type; device_options, properties of
     each vfio-pci device besides those it always has; snapshots, whether there is
     an image that can hold some; address, to be reached by TCP there instead of
-    unix sockets.
+    unix sockets; cpus; boot, whether the guest boots from its disk; image, what is
+    on a disk that the guest has besides.
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
                  version=VERSION, machine_type=MACHINE_TYPE, device_options="",
-                 snapshots=False, address=None):
+                 snapshots=False, address=None, cpus=1, boot=False, image=None):
         self.directory = os.path.join(directory, name)
         super().__init__(name, guest, {
             socket: f"tcp:{address}:{port}" if address else
@@ -73,6 +74,7 @@ class Machine(Controls):
         self.version, self.machine_type = version, machine_type
         self.device_options = device_options
         self.snapshots = snapshots
+        self.cpus, self.boot, self.image = cpus, boot, image
         os.makedirs(self.directory)
         self.error_log = os.path.join(self.directory, "qemu.log")
         self.trace_log = os.path.join(self.directory, "trace.log")
@@ -98,13 +100,11 @@ class Machine(Controls):
         return os.path.join(self.directory, name)
 
     def _command(self, incoming):
-        image = os.environ["GUEST_IMAGE"]
         command = [
             PROGRAMS[self.version], "-name", self.name,
             "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", self.machine_type, *accelerator(), "-m", f"{MEMORY}M",
-            "-kernel", os.path.join(image, "vmlinux"),
-            "-initrd", os.path.join(image, "initramfs"), "-append", APPEND,
+            "-smp", str(self.cpus), *self._boots(),
             "-qmp", f"{self.endpoints['qmp']},server=on,wait=off",
             "-serial", f"file:{self.path('console.log')}",
             "-serial", f"{self.endpoints['agent']},server=on,wait=off",
@@ -116,13 +116,27 @@ class Machine(Controls):
         enable = ("x-enable-migration" if speaks_v1(self.version) else
                   "enable-migration")
         for number, device in enumerate(self.devices):
+            order = f",bootindex={number}" if self.boot else ""
             command += ["-device", f"vfio-pci,id=nvme{number},{enable}=on,"
-                        f"sysfsdev={device.sysfs}{self.device_options}"]
+                        f"sysfsdev={device.sysfs}{order}{self.device_options}"]
         if incoming:
             command += ["-incoming", "defer"]
         if self.snapshots:
             command += ["-drive", f"if=none,id=s,file={self._image()}"]
+        if self.image:
+            command += ["-drive", "if=none,id=image,format=raw,snapshot=on,"
+                        f"file={self.image}",
+                        "-device", "nvme,serial=image,drive=image"]
         return command
+
+    def _boots(self):
+        """Options for what the guest boots: what is on its disk, or the test's."""
+        if self.boot:
+            return ["-chardev", f"file,id=bios,path={self.path('bios.log')}",
+                    "-device", "isa-debugcon,iobase=0x402,chardev=bios"]
+        image = os.environ["GUEST_IMAGE"]
+        return ["-kernel", os.path.join(image, "vmlinux"),
+                "-initrd", os.path.join(image, "initramfs"), "-append", APPEND]
 
     def _image(self):
         """An image with nothing in it, which nothing in the guest sees."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs scenarios (disturbed.py, several.py), TAP output.
+"""Runs scenarios (disturbed.py, several.py, guests.py), TAP output.
 
 Runs in the host VM; tools/testing/migration/run starts it there. One guest
 serves as many scenarios as it survives.
@@ -11,6 +11,7 @@ import sys
 import time
 
 import disturbed
+import guests
 import mdev
 import several
 from bench import Bench, Failure, expect, kernel_log, lacks
@@ -44,6 +45,10 @@ SCENARIOS = {
     "multifd": several.multifd,
     "two-devices": several.two_devices,
     "four-devices": several.four_devices,
+    "trim": guests.trim,
+    "depths": guests.depths,
+    "two-processors": guests.two_processors,
+    "root-disk": guests.root_disk,
 }
 
 
