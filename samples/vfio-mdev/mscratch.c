@@ -28,16 +28,13 @@ static const struct {
 	u32 value;
 	u32 mask;
 } words[NR_WORDS] = {
-	[PCI_VENDOR_ID / 4] = { 0x5c001d6b },
+	[PCI_VENDOR_ID / 4] = { 0x5c001d6b }, [PCI_BASE_ADDRESS_0 / 4] = { 0, ~15 },
 	[PCI_COMMAND / 4] = { PCI_STATUS_CAP_LIST << 16, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER },
 	[PCI_CLASS_REVISION / 4] = { PCI_CLASS_MEMORY_OTHER << 16 },
-	[PCI_BASE_ADDRESS_0 / 4] = { 0, ~15 },
 	[PCI_BASE_ADDRESS_2 / 4] = { PCI_BASE_ADDRESS_MEM_PREFETCH, ~(SIZE - 1) },
-	[PCI_CAPABILITY_LIST / 4] = { MSI },
-	[PCI_INTERRUPT_LINE / 4] = { 0, 0xff },
+	[PCI_CAPABILITY_LIST / 4] = { MSI }, [PCI_INTERRUPT_LINE / 4] = { 0, 0xff },
 	[MSI / 4] = { PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16, PCI_MSI_FLAGS_ENABLE << 16 },
-	[(MSI + PCI_MSI_ADDRESS_LO) / 4] = { 0, ~3 },
-	[(MSI + PCI_MSI_ADDRESS_HI) / 4] = { 0, ~0 },
+	[(MSI + PCI_MSI_ADDRESS_LO) / 4] = { 0, ~3 }, [(MSI + PCI_MSI_ADDRESS_HI) / 4] = { 0, ~0 },
 	[(MSI + PCI_MSI_DATA_64) / 4] = { 0, 0xffff },
 	[SCRATCH] = { 0, ~0 }, [DOORBELL] = { 0, ~0 }, [STATUS] = { 0, 1 }, [COUNT] = { 0, ~0 },
 };
@@ -60,10 +57,9 @@ static struct mscratch *to_mscratch(struct vfio_device *vdev)
 static void mscratch_reset(struct vfio_device *vdev)
 {
 	struct mscratch *s = to_mscratch(vdev);
-	int i;
 
 	mutex_lock(&s->lock);
-	for (i = 0; i < NR_WORDS; i++)
+	for (int i = 0; i < NR_WORDS; i++)
 		s->word[i] = cpu_to_le32(words[i].value);
 	s->owed = false;
 	mutex_unlock(&s->lock);
@@ -143,12 +139,10 @@ static void mscratch_apply(struct vfio_device *vdev, void *prepared)
 }
 
 static const struct vfio_mig_ops mscratch_mig_ops = {
-	.stop = mscratch_stop,
-	.run = mscratch_run,
+	.stop = mscratch_stop, .run = mscratch_run,
 	.reset = mscratch_reset,
 	.save = mscratch_save,
-	.prepare = mscratch_prepare,
-	.apply = mscratch_apply,
+	.prepare = mscratch_prepare, .apply = mscratch_apply,
 };
 
 /* Migration: up to here */
@@ -256,42 +250,47 @@ static void mscratch_remove(struct mdev_device *mdev)
 static struct mdev_driver mscratch_driver = {
 	.device_api = VFIO_DEVICE_API_PCI_STRING,
 	.max_instances = 16,
-	.driver.name = "mscratch",
-	.driver.owner = THIS_MODULE,
+	.driver = { .name = "mscratch", .owner = THIS_MODULE },
 	.probe = mscratch_probe,
 	.remove = mscratch_remove,
 };
 
-static struct mdev_type mscratch_type = { .sysfs_name = "64M" };
-static struct mdev_type *mscratch_types[] = { &mscratch_type };
+static struct mdev_type *mscratch_types[] = { &(struct mdev_type) { .sysfs_name = "64M" } };
+static struct class mscratch_class = { .name = "mscratch" };	/* before "-64M" in sysfs */
 static struct mdev_parent mscratch_parent;
-static struct device *mscratch_root;
+static struct device *mscratch_dev;
 
 static int __init mscratch_module_init(void)
 {
-	int ret = mdev_register_driver(&mscratch_driver);
+	int ret = class_register(&mscratch_class);
 
 	if (ret)
 		return ret;
-	mscratch_root = root_device_register("mscratch");
-	ret = PTR_ERR_OR_ZERO(mscratch_root);
+	ret = mdev_register_driver(&mscratch_driver);
+	if (ret)
+		goto err_class;
+	mscratch_dev = device_create(&mscratch_class, NULL, 0, NULL, "mscratch");
+	ret = PTR_ERR_OR_ZERO(mscratch_dev);
 	if (ret)
 		goto err_driver;
-	ret = mdev_register_parent(&mscratch_parent, mscratch_root, &mscratch_driver,
+	ret = mdev_register_parent(&mscratch_parent, mscratch_dev, &mscratch_driver,
 				   mscratch_types, ARRAY_SIZE(mscratch_types));
 	if (!ret)
 		return 0;
-	root_device_unregister(mscratch_root);
+	device_unregister(mscratch_dev);
 err_driver:
 	mdev_unregister_driver(&mscratch_driver);
+err_class:
+	class_unregister(&mscratch_class);
 	return ret;
 }
 
 static void __exit mscratch_module_exit(void)
 {
 	mdev_unregister_parent(&mscratch_parent);
-	root_device_unregister(mscratch_root);
+	device_unregister(mscratch_dev);
 	mdev_unregister_driver(&mscratch_driver);
+	class_unregister(&mscratch_class);
 }
 
 module_init(mscratch_module_init);
