@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""A domain goes from one libvirtd to another and back, by virsh. TAP output.
+
+Runs in the host VM; tools/testing/migration/libvirt starts it there. The daemons are
+in one kernel, but each has its own host name, configuration and files: to each other
+they are two hosts. QEMU runs as it does on Debian, as the user libvirt-qemu, in a
+control group that lets it have the devices that qemu.conf names.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import mdev
+from guest import Guest, MachineError
+from lab import Interrupted, Lab
+from live import say
+from machine import APPEND, MACHINE_TYPE, MEMORY, accelerator
+from workload import Workload
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# What a host has of its own, besides its name.
+PLACES = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt",
+          "log": "/var/log/libvirt", "cache": "/var/cache/libvirt"}
+
+LIBVIRTD_CONF = """\
+host_uuid = "{uuid}"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+listen_tls = 0
+listen_tcp = 1
+listen_addr = "127.0.0.1"
+tcp_port = "{port}"
+auth_tcp = "none"
+log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+"""
+
+# There is neither AppArmor's profile nor virtlogd. The other two are what a device on
+# QEMU's command line takes: Documentation/libvirt.rst.
+QEMU_CONF = """\
+security_driver = "none"
+stdio_handler = "file"
+namespaces = []
+cgroup_device_acl = [
+	"/dev/null", "/dev/full", "/dev/zero", "/dev/random", "/dev/urandom",
+	"/dev/ptmx", "/dev/kvm", "/dev/vfio/vfio", "{group}"
+]
+"""
+
+# The control groups are each host's own, too: domains are numbered from 1 on both.
+START = """\
+set -e
+groups=/sys/fs/cgroup
+mkdir $groups/$1
+for controller in $(cat $groups/cgroup.controllers); do
+	echo +$controller > $groups/cgroup.subtree_control
+done
+echo $$ > $groups/$1/cgroup.procs
+exec unshare --mount --uts --cgroup sh -ec '
+	mount --make-rprivate /
+	umount -l /sys/fs/cgroup
+	mount -t cgroup2 cgroup /sys/fs/cgroup
+	mkdir /sys/fs/cgroup/daemon
+	echo $$ > /sys/fs/cgroup/daemon/cgroup.procs
+	hostname "$1"
+	while [ $# -gt 1 ]; do
+		mkdir -p "$3"
+		mount --bind "$2" "$3"
+		shift 2
+	done
+	exec libvirtd --listen --pid-file /run/libvirt/libvirtd.pid
+' sh "$@"
+"""
+
+
+def run(*command, timeout=60):
+    """A command that has to succeed; what it printed."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise MachineError(f"{' '.join(command)}: not done after {timeout} s"
+                           ) from error
+    if done.returncode:
+        raise MachineError(f"{' '.join(command)}: {done.stdout.strip()}")
+    return done.stdout
+
+
+def write(path, text):
+    """Put text into a file."""
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def set_up(root):
+    """What packages would do: libvirt's files, its users, and the group vfio."""
+    subprocess.run(f"tar -C {root} -c . | tar -C / -x --keep-directory-symlink && "
+                   "ldconfig", shell=True, check=True)
+    run("groupadd", "--system", "vfio")
+    run("groupadd", "--system", "--force", "kvm")
+    run("groupadd", "--system", "libvirt-qemu")
+    run("useradd", "--system", "--no-create-home", "-g", "libvirt-qemu",
+        "-G", "vfio,kvm", "libvirt-qemu")
+    if os.path.exists("/dev/kvm"):
+        os.chmod("/dev/kvm", 0o666)
+    # libvirt changes the owner of what a domain is booted from.
+    for name in ("vmlinux", "initramfs"):
+        shutil.copy(os.path.join(os.environ["GUEST_IMAGE"], name), "/srv")
+
+
+class Host:
+    """A libvirtd, a device, and the domain while it is here."""
+
+    def __init__(self, lab, name, number):
+        self.name = name
+        self.directory = f"/srv/{name}"
+        self.port = 16500 + number
+        self.device = lab.device()
+        self.serial = self.process = None
+        group = os.readlink(self.device.sysfs + "/iommu_group").split("/")[-1]
+        self.group = f"/dev/vfio/{group}"
+        shutil.chown(self.group, "root", "vfio")
+        os.chmod(self.group, 0o660)
+        for place in PLACES:
+            os.makedirs(self.path(place))
+        write(self.path("etc/libvirtd.conf"), LIBVIRTD_CONF.format(
+            uuid=f"00000000-0000-4000-8000-{number:012}", port=self.port))
+        write(self.path("etc/qemu.conf"), QEMU_CONF.format(group=self.group))
+
+    def start(self):
+        """Start the daemon, and wait until it can be reached."""
+        with open(self.path("output"), "wb") as log:
+            self.process = subprocess.Popen(
+                ["sh", "-c", START, "sh", self.name,
+                 *(word for place, where in PLACES.items()
+                   for word in (self.path(place), where))],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.wait_for("run/libvirt-sock", 60)
+
+    def path(self, name):
+        """A file of this host."""
+        return os.path.join(self.directory, name)
+
+    def wait_for(self, name, timeout):
+        """Wait until a file is there."""
+        end = time.monotonic() + timeout
+        while not os.path.exists(self.path(name)):
+            self.check_alive()
+            if time.monotonic() > end:
+                raise MachineError(f"{self.name}: no {name} after {timeout} s")
+            time.sleep(0.1)
+
+    def check_alive(self):
+        """Complain if the daemon is gone."""
+        if self.process.poll() is not None:
+            raise MachineError(f"{self.name}: libvirtd ended")
+
+    def uri(self):
+        """As virsh reaches it."""
+        return f"qemu+unix:///system?socket={self.path('run/libvirt-sock')}"
+
+    def virsh(self, *arguments, timeout=60):
+        """What a command of virsh on this host prints."""
+        command = ["virsh", "-c", self.uri(), *arguments]
+        say("# " + " ".join(command))
+        return run(*command, timeout=timeout)
+
+    def domain(self):
+        """A file with the domain as it is on this host."""
+        with open(os.path.join(HERE, "libvirt.xml"), encoding="utf-8") as f:
+            text = f.read()
+        kvm = "kvm" in accelerator()
+        for word, value in {
+                "TYPE": "kvm" if kvm else "qemu",
+                "CPU": "<cpu mode='host-passthrough' check='none'><feature "
+                       "policy='disable' name='xsave'/></cpu>" if kvm else "",
+                "MEMORY": str(MEMORY), "MACHINE": MACHINE_TYPE,
+                "APPEND": APPEND, "UUID": self.device.uuid}.items():
+            text = text.replace(f"@{word}@", value)
+        write(self.path("guest.xml"), text)
+        return self.path("guest.xml")
+
+    def listen(self, guest):
+        """Pass on what the guest says as soon as it is here."""
+        threading.Thread(target=self._listen, args=(guest,), daemon=True).start()
+
+    def _listen(self, guest):
+        while True:
+            try:
+                self.serial = socket.socket(socket.AF_UNIX)
+                self.serial.connect(self.path("run/agent"))
+                break
+            except OSError:
+                time.sleep(0.05)
+        while True:
+            try:
+                data = self.serial.recv(4096)
+            except OSError:
+                return
+            if not data:
+                return
+            guest.feed(data)
+
+    def type(self, text):
+        """Send to the guest's second serial port."""
+        self.serial.sendall(text.encode())
+
+    def show(self):
+        """The ends of its logs, for a person."""
+        for name in ("output", "log/libvirtd.log", "log/qemu/guest.log",
+                     "log/console.log"):
+            if not os.path.exists(self.path(name)):
+                continue
+            with open(self.path(name), encoding="utf-8", errors="replace") as f:
+                for line in f.read().strip().splitlines()[-12:]:
+                    print(f"# {self.name} {name}: {line}", file=sys.stderr)
+
+    def end(self):
+        """End the daemon; a domain that is here goes first."""
+        if self.process and self.process.poll() is None:
+            subprocess.run(["virsh", "-c", self.uri(), "destroy", "guest"],
+                           check=False, capture_output=True)
+            self.process.terminate()
+            self.process.wait()
+
+
+def move(guest, source, target, *options):
+    """virsh migrate; the guest is at the target then."""
+    before = source.device.counters()
+    loads = target.device.counters()["loads"]
+    target.listen(guest)
+    begun = time.monotonic()
+    source.virsh("migrate", "--live", "--xml", target.domain(), "guest",
+                 *options, "--migrateuri", "tcp://127.0.0.1", timeout=180)
+    guest.machine = target
+    guest.wait_alive()
+    after = source.device.counters()
+    pre, stop = (after[name] - before[name]
+                 for name in ("precopy_bytes", "stopcopy_bytes"))
+    say(f"# {time.monotonic() - begun:.1f} s, {pre} bytes of device state in "
+        f"pre-copy and {stop} in the blackout")
+    if target.device.counters()["loads"] != loads + 1 or not pre:
+        raise MachineError("the device's state was not migrated")
+    if "guest" in source.virsh("list", "--all", "--name"):
+        raise MachineError("the domain is still at the source")
+
+
+def refuses_hostdev(host):
+    """The same device as <hostdev>: libvirt does not migrate that.
+
+    QEMU 7.2 would refuse it first, for libvirt does not let it migrate the device.
+    """
+    with open(host.domain(), encoding="utf-8") as f:
+        text = f.read()
+    text = text.replace("'-device'", "'-global'")
+    text = re.sub("'vfio-pci,.*'/>", "'vfio-pci.x-enable-migration=on'/>", text)
+    text = text.replace("  </devices>", f"""\
+    <hostdev mode='subsystem' type='mdev' model='vfio-pci'>
+      <source><address uuid='{host.device.uuid}'/></source>
+    </hostdev>
+  </devices>""")
+    write(host.path("hostdev.xml"), text)
+    host.virsh("create", host.path("hostdev.xml"))
+    try:
+        host.virsh("migrate", "--live", "guest", "qemu+tcp://127.0.0.1:16502/system")
+    except MachineError as error:
+        if "hostdev" not in str(error).rsplit("error:", 1)[-1]:
+            raise
+        say(f"# {error}")
+    else:
+        raise MachineError("libvirt migrated a hostdev: libvirt.rst is out of date")
+    finally:
+        host.virsh("destroy", "guest")
+
+
+def there_and_back(hosts):
+    """a domain goes to another libvirtd, and comes back"""
+    source, target = hosts
+    guest = Guest()
+    guest.machine = source
+    source.listen(guest)
+    source.virsh("create", source.domain(), timeout=120)
+    guest.wait_ready()
+    work = Workload(guest)
+    work.prepare()
+    work.start()
+    # virsh talks to both daemons; then one daemon to the other.
+    move(guest, source, target, target.uri())
+    move(guest, target, source, "--p2p",
+         f"qemu+tcp://127.0.0.1:{source.port}/system")
+    verified = work.finish()
+    found = work.verify()
+    work.check_log()
+    source.virsh("destroy", "guest")
+    say(f"# {verified + found['blocks']} blocks and {found['files']} files "
+        "verified")
+
+
+def main():
+    """Argument: the directory that tools/testing/vm/libvirt printed."""
+    hosts = []
+    result = "ok"
+    say("TAP version 13\n1..1")
+    with Lab() as lab:
+        try:
+            set_up(sys.argv[1])
+            hosts += [Host(lab, "here", 1), Host(lab, "there", 2)]
+            for host in hosts:
+                host.start()
+            there_and_back(hosts)
+            refuses_hostdev(hosts[0])
+        except (MachineError, Interrupted, OSError,
+                subprocess.CalledProcessError) as error:
+            say(f"# {error}")
+            result = "not ok"
+            for host in hosts:
+                host.show()
+        for host in hosts:
+            host.end()
+    say(f"{result} 1 - {there_and_back.__doc__}")
+    sys.exit(result != "ok")
+
+
+if __name__ == "__main__":
+    main()
