@@ -64,6 +64,9 @@ test-deb:
 	$(Q)$(VM)/setup
 	$(Q)packaging/test-deb
 
+test-quickstart:
+	$(Q)tools/testing/test-quickstart
+
 demo:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/demo
@@ -114,6 +117,7 @@ help:
 	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
 	@echo '  test-kernel-tree - put all into KTREE, and build it there, =y and =m'
 	@echo '  test-deb         - install the packages on a fresh Debian 12, load, remove'
+	@echo '  test-quickstart  - run the commands of Documentation/quickstart.rst in a fresh Debian'
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
 	@echo '  soak             - COUNT migrations (300), disturbed in every way'
@@ -127,4 +131,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug fuzz soak
+.PHONY: test-debug fuzz soak test-quickstart
