@@ -82,12 +82,23 @@ static void op_guest(struct input *in)
 	take(in, guest + at, min(len, in->left));
 }
 
+/* Where the doorbell is in memory as well, the register's value does not count. */
+static void ring_at(struct mnvme *dev, u32 qid, u32 tail)
+{
+	u64 at = dev->dbbuf.shadow + qid * 8;
+	__le32 raw = cpu_to_le32(tail);
+
+	if (dev->sq[qid].shadow && at <= GUEST_SIZE - sizeof(raw))
+		memcpy(guest + at, &raw, sizeof(raw));
+	bar32(dev, MNVME_BAR_DOORBELLS + qid * 8, tail);
+}
+
 static void ring(struct mnvme *dev, u32 qid)
 {
 	struct mnvme_sq *sq = &dev->sq[qid];
 
 	if (sq->live && sq->size)
-		bar32(dev, MNVME_BAR_DOORBELLS + qid * 8, (sq->tail + 1) % sq->size);
+		ring_at(dev, qid, (sq->tail + 1) % sq->size);
 }
 
 static void submit(struct mnvme *dev, u32 qid, const void *command)
@@ -116,8 +127,7 @@ static void op_ring(struct mnvme *dev, struct input *in)
 	struct mnvme_sq *sq = &dev->sq[qid];
 
 	if (sq->live)
-		bar32(dev, MNVME_BAR_DOORBELLS + qid * 8,
-		      (sq->tail + sq->size - 1) % sq->size);
+		ring_at(dev, qid, (sq->tail + sq->size - 1) % sq->size);
 }
 
 static void op_consume(struct mnvme *dev, struct input *in)

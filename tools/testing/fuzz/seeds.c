@@ -175,6 +175,15 @@ static void io(struct ops *o)
 	op(o, OP_RING, 1);
 }
 
+static void shadow_doorbells(struct ops *o)
+{
+	struct nvme_command c = command(nvme_admin_dbbuf, 0xb000);
+
+	c.dbbuf.prp2 = cpu_to_le64(0xc000);
+	op_of(o, 0, &c);
+	op(o, OP_CONSUME, 0);
+}
+
 static void operations(void)
 {
 	static struct ops o;
@@ -195,6 +204,16 @@ static void operations(void)
 	op(&o, OP_FAIL, 1);
 	op(&o, OP_STATE, 0);
 	put("nvme", "stopped", o.data, o.len, NULL, 0);
+	start(&o);
+	shadow_doorbells(&o);
+	io(&o);
+	op(&o, OP_QUEUE, 2);
+	op(&o, OP_MIGRATE, 0);
+	io(&o);
+	op(&o, OP_STOP, 0);
+	io(&o);
+	op(&o, OP_STOP, 0);
+	put("nvme", "shadow", o.data, o.len, NULL, 0);
 }
 
 /* A controller's state: as it is after a reset, and in use. */
