@@ -2,6 +2,7 @@
 """A guest with its work, and the steps that scenarios are made of."""
 
 import os
+import shutil
 import subprocess
 
 import mdev
@@ -57,7 +58,8 @@ def lacks(scenario):
 def install(lab, disk):
     """Have a guest put on a disk what another one will boot from."""
     say("# installing a guest on its disk")
-    machine = lab.start("installer", disk, image=os.environ["DISK_IMAGE"])
+    image = shutil.copy(os.environ["DISK_IMAGE"], lab.directory)
+    machine = lab.start("installer", disk, image=image)
     machine.guest.wait_ready()
     machine.guest.check("install", 240)
     lab.end(machine)

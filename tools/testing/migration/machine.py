@@ -59,8 +59,8 @@ class Machine(Controls):
     Options: version, of the QEMU; machine_type; device_options, properties of
     each vfio-pci device besides those it always has; snapshots, whether there is
     an image that can hold some; address, to be reached by TCP there instead of
-    unix sockets; cpus; boot, whether the guest boots from its disk; image, what is
-    on a disk that the guest has besides.
+    unix sockets; cpus; boot, whether the guest boots from its disk; image, the
+    file of a disk of QEMU's own NVMe controller, which the guest has besides.
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
@@ -124,8 +124,7 @@ class Machine(Controls):
         if self.snapshots:
             command += ["-drive", f"if=none,id=s,file={self._image()}"]
         if self.image:
-            command += ["-drive", "if=none,id=image,format=raw,snapshot=on,"
-                        f"file={self.image}",
+            command += ["-drive", f"if=none,id=image,format=raw,file={self.image}",
                         "-device", "nvme,serial=image,drive=image"]
         return command
 
