@@ -45,10 +45,10 @@ class Controls:
         """Send to the guest's second serial port."""
         self.serial.sendall(text.encode())
 
-    def set_capabilities(self, names):
-        """Capabilities of its migrations."""
+    def set_capabilities(self, names, state=True):
+        """Capabilities of its migrations, on or off."""
         self.qmp.execute("migrate-set-capabilities", capabilities=[
-            {"capability": name, "state": True} for name in names])
+            {"capability": name, "state": state} for name in names])
 
     def set_downtime(self, milliseconds):
         """What a migration leaves for the blackout is what takes so long."""

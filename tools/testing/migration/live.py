@@ -55,6 +55,9 @@ class Migration:
     def start_to_file(self, path):
         """Begin to save to a file."""
         self.source.set_capabilities(("events",))
+        # A guest that came here by a migration left it on: QEMU would wait for ever
+        # for what the file has to say.
+        self.source.set_capabilities(("return-path",), False)
         self.bandwidth(UNLIMITED)
         self._allow_the_blackout()
         self.source.qmp.execute("migrate", uri=f"exec:cat > {path}")
