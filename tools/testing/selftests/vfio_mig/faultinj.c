@@ -649,6 +649,8 @@ static void need_faults(void)
 	suite_need_nvme();
 	suite_need_mnvme();
 	suite_need_b();
+	/* A test's process ends without writing what is left in a buffer. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	ret = fault_init();
 	if (!ret) {
 		/*
