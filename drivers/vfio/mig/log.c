@@ -10,6 +10,7 @@
 #include <linux/interval_tree.h>
 #include <linux/iova_bitmap.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
 
@@ -87,14 +88,20 @@ static void note_write(struct vfio_mig_log *log, dma_addr_t iova, size_t len)
  *
  * vfio_dma_rw() for devices that offer DMA logging.
  *
- * Context: may sleep; the device is open.
- * Return: what vfio_dma_rw() returns. A write that fails can have written a part;
- * all of it is noted.
+ * Context: may sleep; the device is open, or being closed.
+ * Return: what vfio_dma_rw() returns, or -EFAULT for a process that ends, which has
+ * no memory left. A write that fails can have written a part; all of it is noted.
  */
 int vfio_mig_dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data,
 		    size_t len, bool write)
 {
-	int ret = vfio_dma_rw(mig->vdev, iova, data, len, write);
+	int ret;
+
+	/* VFIO would take a process that has given up its memory for a kernel thread. */
+	if (!current->mm && !(current->flags & PF_KTHREAD))
+		return -EFAULT;
+
+	ret = vfio_dma_rw(mig->vdev, iova, data, len, write);
 
 	/* After the write: a report that comes between is followed by another. */
 	if (write && len && READ_ONCE(mig->log_dma.on))
