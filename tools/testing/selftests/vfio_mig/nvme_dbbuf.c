@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -650,6 +651,48 @@ TEST_F(dbbuf, intx_is_not_signalled_for_what_was_taken)
 		EXPECT_EQ(0, intx(fd, 0));
 	}
 	close(fd);
+}
+
+/* What the kernel has warned of is in its taint. */
+static bool warned(void)
+{
+	unsigned long taint = 0;
+	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
+
+	if (f) {
+		if (fscanf(f, "%lu", &taint) != 1)
+			taint = 0;
+		fclose(f);
+	}
+	return taint & 1 << 9;
+}
+
+/* Leaves without closing anything: the kernel does that, when the memory is gone. */
+static int leave_open(void)
+{
+	static struct guest guest;
+	static struct device dev;
+	static struct nvme nvme;
+
+	if (guest_create(&guest, 16 << 20) || device_open(&dev, suite_device()) ||
+	    guest_attach(&guest, &dev) || nvme_start(&nvme, &dev, &guest, 1, 16))
+		return 1;
+	return nvme_dbbuf(&nvme) ? 2 : 0;
+}
+
+TEST(a_process_may_end_with_the_device_open)
+{
+	bool before = warned();
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(leave_open());
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(before, warned());
 }
 
 static void need_all(void)
