@@ -23,23 +23,14 @@ class Controls:
         """Connect to a QEMU that listens."""
         self.qmp = QMP(self.endpoints["qmp"])
         self.serial = connect(self.endpoints["agent"])
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self.guest.listen, args=(self.serial,),
+                         daemon=True).start()
 
     def detach(self):
         """Hang up."""
         for end in (self.qmp, self.serial):
             if end:
                 end.close()
-
-    def _listen(self):
-        while True:
-            try:
-                data = self.serial.recv(4096)
-            except OSError:
-                return
-            if not data:
-                return
-            self.guest.feed(data)
 
     def type(self, text):
         """Send to the guest's second serial port."""

@@ -42,6 +42,17 @@ class Guest:
                 self._line(line.decode(errors="replace").strip("\r"))
             self.lock.notify_all()
 
+    def listen(self, serial):
+        """Take what a serial port sends, until it is closed."""
+        while True:
+            try:
+                data = serial.recv(4096)
+            except OSError:
+                return
+            if not data:
+                return
+            self.feed(data)
+
     def _line(self, line):
         word = line.split(" ", 2)
         if line.startswith("ready"):
@@ -107,6 +118,15 @@ class Guest:
             raise MachineError(f"guest: {command}: status {status}: " +
                                "; ".join(lines[-5:]))
         return lines
+
+    def until(self, command, timeout):
+        """Whether a shell command, tried again and again, succeeds in time."""
+        end = time.monotonic() + timeout
+        while self.call(command)[0]:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.5)
+        return True
 
     def uptime(self):
         """What it reported last, in seconds."""

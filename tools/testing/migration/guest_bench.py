@@ -51,14 +51,6 @@ def measure(guest, disk, options, seconds):
     return rate, (busy() - before) / (rate * seconds)
 
 
-def disks(guest):
-    """The names of (mnvme's disk, QEMU's) in the guest."""
-    found = guest.check("for c in /sys/class/nvme/*; do echo $(cat $c/serial) "
-                        "$(disk_of $c); done")
-    names = {line.startswith("image"): line.split()[-1] for line in found}
-    return names[False], names[True]
-
-
 def compare(guest, pair, options, rounds, seconds):
     """Medians: (commands per second of mnvme, of QEMU, ratio, ratio of CPU time)."""
     rows = []
@@ -82,7 +74,7 @@ def main():
             f.truncate(SIZE)
         guest = lab.start("bench", lab.device("64M"), image=image).guest
         guest.wait_ready()
-        pair = disks(guest)
+        pair = guest.check("disks")[-1].split()
         for disk in pair:
             guest.check(f"dd if=/dev/urandom of=/dev/{disk} bs=1M count=64", 120)
         kvm = "emulated" if _emulated() else "real"

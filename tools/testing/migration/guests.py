@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Kinds of guests, and what they do with their disk."""
 
-import time
-
 from bench import expect, needs
-from guest import MachineError
 from live import MIB, say
 
 # Commands at a time.
@@ -36,20 +33,13 @@ def depths(bench):
         guest.wait_alive()
         bench.hop()
         guest.check("stop_work")
-        _wait_over(guest, f"depth {depth}")
+        expect(guest.until(f"[ -e '/tmp/depth {depth}.over' ]", 120),
+               f"fio does not come to its end at depth {depth}")
         rate = guest.check(f"awk -F';' '{{ print $8, $49 }}' /tmp/depth-{depth}")
         say(f"# depth {depth}: reads and writes per second {rate[0]}")
     failed = guest.check("[ ! -e /tmp/failed ] || cat /tmp/failed")
     expect(not failed, "; ".join(failed))
     bench.work.start()
-
-
-def _wait_over(guest, name, timeout=120):
-    end = time.monotonic() + timeout
-    while guest.call(f"[ -e '/tmp/{name}.over' ]")[0]:
-        if time.monotonic() > end:
-            raise MachineError(f"{name} does not end")
-        time.sleep(0.5)
 
 
 @needs(cpus=2)

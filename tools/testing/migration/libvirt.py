@@ -218,14 +218,7 @@ class Host:
                 break
             except OSError:
                 time.sleep(0.05)
-        while True:
-            try:
-                data = self.serial.recv(4096)
-            except OSError:
-                return
-            if not data:
-                return
-            guest.feed(data)
+        guest.listen(self.serial)
 
     def type(self, text):
         """Send to the guest's second serial port."""

@@ -37,14 +37,11 @@ class Workload:
     def finish(self, timeout=240):
         """Let what is under way come to its end; blocks verified so far."""
         self.guest.check("stop_work")
-        end = time.monotonic() + timeout
-        while self.guest.call("work_is_over")[0]:
-            if time.monotonic() > end:
-                log = self.guest.call("cat /sys/block/nvme0n1/inflight; "
-                                      "dmesg | tail -n 8; uptime")[1]
-                raise MachineError("; ".join(["the guest's fio does not come "
-                                              "to its end", *log]))
-            time.sleep(0.5)
+        if not self.guest.until("work_is_over", timeout):
+            log = self.guest.call("cat /sys/block/nvme0n1/inflight; "
+                                  "dmesg | tail -n 8; uptime")[1]
+            raise MachineError("; ".join(["the guest's fio does not come "
+                                          "to its end", *log]))
         rounds = self.guest.check("cat /tmp/rounds")
         status, failed = self.guest.call("cat /tmp/failed")
         if status == 0 or not rounds:

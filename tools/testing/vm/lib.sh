@@ -62,6 +62,15 @@ private_apt() {
 		-o APT::Sandbox::User=root -o APT::Get::List-Cleanup=false "${@:2}"
 }
 
+# unpack_debs FROM DIR: unpacks the packages that are in FROM, if any, below DIR.
+unpack_debs() {
+	local deb
+	mkdir -p "$2"
+	for deb in "$1"/*.deb; do
+		[ ! -e "$deb" ] || dpkg-deb -x "$deb" "$2"
+	done
+}
+
 # fetch_debs SUITE DIR PACKAGE...: unpacks packages below DIR.
 fetch_debs() {
 	local suite=$1 dir=$2 debs
@@ -72,10 +81,7 @@ fetch_debs() {
 		rm -rf "$debs"
 		die "cannot download $* from $suite"
 	}
-	mkdir -p "$dir"
-	for deb in "$debs"/*.deb; do
-		dpkg-deb -x "$deb" "$dir"
-	done
+	unpack_debs "$debs" "$dir"
 	rm -rf "$debs"
 }
 

@@ -27,6 +27,11 @@ bool mnvme_dbbuf_offered(void)
 	return READ_ONCE(shadow_doorbells);
 }
 
+static void mnvme_dbbuf_lost(struct mnvme *dev)
+{
+	mnvme_fail(dev, "a doorbell buffer is not in guest memory");
+}
+
 /* Of the two values of a queue in either page; the stride is CAP.DSTRD's. */
 static u64 mnvme_dbbuf_at(u64 page, u16 qid, bool is_cq)
 {
@@ -149,7 +154,7 @@ bool mnvme_sq_idle(struct mnvme_sq *sq)
 	if (ret == -EAGAIN)
 		mnvme_sq_kick(sq);
 	else if (ret < 0)
-		mnvme_fail(sq->dev, "a doorbell buffer is not in guest memory");
+		mnvme_dbbuf_lost(sq->dev);
 	return ret > 0;
 }
 
@@ -217,7 +222,7 @@ bool mnvme_cq_full(struct mnvme_cq *cq, const struct mnvme_sq *sq)
 	else if (ret == -EAGAIN)
 		mnvme_cq_wake(cq, NULL);
 	else if (ret < 0)
-		mnvme_fail(cq->dev, "a doorbell buffer is not in guest memory");
+		mnvme_dbbuf_lost(cq->dev);
 	return ret > 0;
 }
 
@@ -235,7 +240,7 @@ u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq)
 {
 	if (!dev->dbbuf.on || !mnvme_dbbuf_init(dev, qid, is_cq, 0))
 		return NVME_SC_SUCCESS;
-	mnvme_fail(dev, "a doorbell buffer is not in guest memory");
+	mnvme_dbbuf_lost(dev);
 	return NVME_SC_DATA_XFER_ERROR;
 }
 
@@ -347,7 +352,7 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req)
 	dev->dbbuf.event_idx = event_idx;
 	dev->dbbuf.on = true;
 	if (mnvme_dbbuf_enter(dev)) {
-		mnvme_fail(dev, "a doorbell buffer is not in guest memory");
+		mnvme_dbbuf_lost(dev);
 		return NVME_SC_DATA_XFER_ERROR;
 	}
 	return NVME_SC_SUCCESS;

@@ -72,13 +72,6 @@ FIXTURE_TEARDOWN(dbbuf)
 	guest_destroy(&self->guest);
 }
 
-static void nap(long us)
-{
-	struct timespec ts = { .tv_nsec = us * 1000 };
-
-	nanosleep(&ts, NULL);
-}
-
 static int submit(struct nvme *nvme, struct nvme_queue *q, __u8 opcode)
 {
 	int cid = nvme_submit_io(nvme, q, opcode, 0, 1, NULL);
@@ -336,7 +329,7 @@ static void starve(struct __test_metadata *_metadata, struct nvme *nvme,
 		ASSERT_RET(0, small_submit(nvme, s, 0, SMALL_SQ - 1));
 		ASSERT_RET(0, small_submit(nvme, s, 1, SMALL_SQ - 1));
 		if (round % 2)
-			nap(2000);
+			usleep(2000);
 		for (i = 0; i < 2 * (SMALL_SQ - 1); i++)
 			ASSERT_RET_FOR(0, small_take(nvme, s),
 				       "round %d, completion %d", round, i);
@@ -396,11 +389,11 @@ TEST_F(dbbuf, what_is_written_while_stopped_waits_for_the_resume)
 	ASSERT_RET(0, flood_submit(&f, 20));
 	nvme_passes_event_idx(nvme, 2, f.q->tail);
 	sum = guest_sum(&self->guest);
-	nap(20000);
+	usleep(20000);
 	EXPECT_EQ(sum, guest_sum(&self->guest))
 		TH_LOG("a stopped device wrote to memory");
 	ASSERT_RET(0, nvme_write32(nvme, 0x1008, f.q->tail));
-	nap(20000);
+	usleep(20000);
 	EXPECT_EQ(sum, guest_sum(&self->guest))
 		TH_LOG("a stopped device acted upon a doorbell");
 	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_RUNNING));
@@ -455,7 +448,7 @@ static int wait_ready(struct nvme *nvme, __u32 want)
 			return -1;
 		if ((csts & 3) == want)
 			return 0;
-		nap(1000);
+		usleep(1000);
 	}
 	return csts;
 }
@@ -614,7 +607,7 @@ static int intx(int fd, int patient)
 	__u64 count;
 
 	for (i = 0; i < (patient ? 5000 : 100) && !nr; i++) {
-		nap(1000);
+		usleep(1000);
 		if (read(fd, &count, sizeof(count)) == sizeof(count))
 			nr = count;
 	}

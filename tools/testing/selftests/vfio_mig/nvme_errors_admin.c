@@ -5,8 +5,8 @@
  */
 #include <stdio.h>
 
-#include "lib/fixture.h"
 #include "lib/nvme_errors.h"
+#include "lib/nvme_fixture.h"
 
 #define DELETE_SQ	0x00
 #define CREATE_SQ	0x01
@@ -259,28 +259,20 @@ static const struct nvme_error table[] = {
 };
 
 FIXTURE(admin) {
-	struct device dev;
-	struct v1 v1;
-	struct guest guest;
-	struct nvme nvme;
+	struct nvme_fixture f;
 	struct nvme_errors e;
 };
 
 FIXTURE_SETUP(admin)
 {
-	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
-	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
-	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
-	ASSERT_EQ(0, nvme_errors_init(&self->e, &self->nvme,
-				      &self->nvme.admin));
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	ASSERT_EQ(0, nvme_errors_init(&self->e, &self->f.nvme,
+				      &self->f.nvme.admin));
 }
 
 FIXTURE_TEARDOWN(admin)
 {
-	nvme_close(&self->nvme);
-	fixture_close(&self->dev, &self->v1);
-	guest_destroy(&self->guest);
+	nvme_fixture_close(&self->f);
 }
 
 TEST_F_TIMEOUT(admin, what_is_wrong_has_the_status_that_is_specified, 120)
@@ -309,14 +301,14 @@ TEST_F(admin, requests_for_events_beyond_the_limit)
 	const struct nvme_error fifth = {
 		"", { AER }, ST_AER_LIMIT, AT_NONE, DATA_OWN,
 	};
-	struct nvme_queue *q = &self->nvme.admin;
+	struct nvme_queue *q = &self->f.nvme.admin;
 	int i;
 
 	for (i = 0; i < 4; i++) {
 		struct nvme_cmd cmd = { AER };
 
-		ASSERT_LE(0, nvme_submit(&self->nvme, q, &cmd));
-		ASSERT_RET(0, nvme_ring(&self->nvme, q));
+		ASSERT_LE(0, nvme_submit(&self->f.nvme, q, &cmd));
+		ASSERT_RET(0, nvme_ring(&self->f.nvme, q));
 	}
 	EXPECT_EQ(0, nvme_errors_try(&self->e, &fifth))
 		TH_LOG("%s", self->e.why);

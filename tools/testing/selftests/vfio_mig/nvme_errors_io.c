@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/fixture.h"
 #include "lib/nvme_errors.h"
+#include "lib/nvme_fixture.h"
 
 #define FLUSH		0x00
 #define WRITE		0x01
@@ -108,28 +108,20 @@ static const struct nvme_error of_dsm[] = {
 };
 
 FIXTURE(io) {
-	struct device dev;
-	struct v1 v1;
-	struct guest guest;
-	struct nvme nvme;
+	struct nvme_fixture f;
 	struct nvme_errors e;
 };
 
 FIXTURE_SETUP(io)
 {
-	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
-	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
-	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
-	ASSERT_EQ(0, nvme_errors_init(&self->e, &self->nvme,
-				      &self->nvme.io[0]));
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	ASSERT_EQ(0, nvme_errors_init(&self->e, &self->f.nvme,
+				      &self->f.nvme.io[0]));
 }
 
 FIXTURE_TEARDOWN(io)
 {
-	nvme_close(&self->nvme);
-	fixture_close(&self->dev, &self->v1);
-	guest_destroy(&self->guest);
+	nvme_fixture_close(&self->f);
 }
 
 FIXTURE_VARIANT(io) {
@@ -199,28 +191,20 @@ TEST_F_TIMEOUT(io, what_is_wrong_has_the_status_that_is_specified, 120)
 }
 
 FIXTURE(other) {
-	struct device dev;
-	struct v1 v1;
-	struct guest guest;
-	struct nvme nvme;
+	struct nvme_fixture f;
 	struct nvme_errors e;
 };
 
 FIXTURE_SETUP(other)
 {
-	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
-	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
-	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
-	ASSERT_EQ(0, nvme_errors_init(&self->e, &self->nvme,
-				      &self->nvme.io[0]));
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	ASSERT_EQ(0, nvme_errors_init(&self->e, &self->f.nvme,
+				      &self->f.nvme.io[0]));
 }
 
 FIXTURE_TEARDOWN(other)
 {
-	nvme_close(&self->nvme);
-	fixture_close(&self->dev, &self->v1);
-	guest_destroy(&self->guest);
+	nvme_fixture_close(&self->f);
 }
 
 TEST_F_TIMEOUT(other, every_other_opcode_is_invalid, 120)
@@ -248,12 +232,12 @@ TEST_F(other, a_range_behind_the_end_among_others)
 	unsigned char *buf = self->e.buf;
 
 	memset(buf, 0x5a, GUEST_PAGE);
-	ASSERT_EQ(0, nvme_io(&self->nvme, NVME_OP_WRITE, 0, 8, buf));
-	range[1].lba = self->nvme.nr_lbas;
+	ASSERT_EQ(0, nvme_io(&self->f.nvme, NVME_OP_WRITE, 0, 8, buf));
+	range[1].lba = self->f.nvme.nr_lbas;
 	memcpy(buf, range, sizeof(range));
 	EXPECT_EQ(0, nvme_errors_try(&self->e, &error))
 		TH_LOG("%s", self->e.why);
-	ASSERT_EQ(0, nvme_io(&self->nvme, NVME_OP_READ, 0, 8, buf));
+	ASSERT_EQ(0, nvme_io(&self->f.nvme, NVME_OP_READ, 0, 8, buf));
 	EXPECT_EQ(0x5a, buf[0]);
 }
 
@@ -265,12 +249,12 @@ TEST_F(other, a_comparison_that_fails)
 	unsigned char *buf = self->e.buf;
 
 	memset(buf, 0x5a, GUEST_PAGE);
-	ASSERT_EQ(0, nvme_io(&self->nvme, NVME_OP_WRITE, 0, 8, buf));
+	ASSERT_EQ(0, nvme_io(&self->f.nvme, NVME_OP_WRITE, 0, 8, buf));
 	buf[511] ^= 1;
 	EXPECT_EQ(0, nvme_errors_try(&self->e, &error))
 		TH_LOG("%s", self->e.why);
 	buf[511] ^= 1;
-	EXPECT_EQ(0, nvme_io(&self->nvme, COMPARE, 0, 8, buf));
+	EXPECT_EQ(0, nvme_io(&self->f.nvme, COMPARE, 0, 8, buf));
 }
 
 SUITE_MAIN(suite_need_mnvme())

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/fixture.h"
 #include "lib/nvme_errors.h"
+#include "lib/nvme_fixture.h"
 
 #define REG_VS		0x08
 #define GET_LOG		0x02
@@ -24,10 +24,7 @@
 #define CNS_DESCRIPTORS	3
 
 FIXTURE(identify) {
-	struct device dev;
-	struct v1 v1;
-	struct guest guest;
-	struct nvme nvme;
+	struct nvme_fixture f;
 	unsigned char *id;
 	unsigned char *other;
 	unsigned char *buf;
@@ -46,21 +43,16 @@ static int identify(struct nvme *nvme, __u32 nsid, __u32 cns, void *page)
 
 FIXTURE_SETUP(identify)
 {
-	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
-	ASSERT_RET(0, guest_create(&self->guest, 8 << 20));
-	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
-	self->id = guest_alloc(&self->guest, GUEST_PAGE);
-	self->other = guest_alloc(&self->guest, GUEST_PAGE);
-	self->buf = guest_alloc(&self->guest, 2 << 20);
-	ASSERT_EQ(0, identify(&self->nvme, 0, CNS_CONTROLLER, self->id));
+	nvme_fixture_open(_metadata, &self->f, 8 << 20);
+	self->id = guest_alloc(&self->f.guest, GUEST_PAGE);
+	self->other = guest_alloc(&self->f.guest, GUEST_PAGE);
+	self->buf = guest_alloc(&self->f.guest, 2 << 20);
+	ASSERT_EQ(0, identify(&self->f.nvme, 0, CNS_CONTROLLER, self->id));
 }
 
 FIXTURE_TEARDOWN(identify)
 {
-	nvme_close(&self->nvme);
-	fixture_close(&self->dev, &self->v1);
-	guest_destroy(&self->guest);
+	nvme_fixture_close(&self->f);
 }
 
 static __u16 get16(const unsigned char *at)
@@ -117,11 +109,11 @@ TEST_F(identify, controller_names)
 	struct region config;
 	__u32 ids, sub, vs;
 
-	ASSERT_RET(0, region_open(&config, &self->dev,
+	ASSERT_RET(0, region_open(&config, &self->f.dev,
 				  VFIO_PCI_CONFIG_REGION_INDEX));
 	ASSERT_EQ(4, region_read(&config, 0, &ids, 4));
 	ASSERT_EQ(4, region_read(&config, 0x2c, &sub, 4));
-	ASSERT_RET(0, nvme_read32(&self->nvme, REG_VS, &vs));
+	ASSERT_RET(0, nvme_read32(&self->f.nvme, REG_VS, &vs));
 
 	EXPECT_EQ(ids & 0xffff, get16(id));		/* VID */
 	EXPECT_EQ(sub & 0xffff, get16(id + 2));		/* SSVID */
@@ -164,7 +156,7 @@ TEST_F(identify, firmware)
 
 	EXPECT_LE(1, (id[260] >> 1) & 7);		/* FRMW: slots */
 	EXPECT_EQ(0, id[260] & 0xe0);
-	ASSERT_EQ(0, command(&self->nvme, &self->nvme.admin, GET_LOG,
+	ASSERT_EQ(0, command(&self->f.nvme, &self->f.nvme.admin, GET_LOG,
 			     127 << 16 | 3, 0, log));
 	slot = log[0] & 7;
 	ASSERT_LE(1, slot);
@@ -175,7 +167,7 @@ TEST_F(identify, firmware)
 /* MDTS, in the smallest pages: that much, and not a block more. */
 TEST_F(identify, transfer_size)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	__u32 most = self->id[77] ? GUEST_PAGE << self->id[77] : 0;
 	struct nvme_cmd cmd = {
 		.opcode = NVME_OP_READ, .nsid = 1,
@@ -227,7 +219,7 @@ TEST_F(identify, optional_admin_commands)
 
 	EXPECT_EQ(0, bits & 0xfc00);
 	/* PRP2 is 0, where no memory is: Doorbell Buffer Config fails. */
-	check_options(_metadata, &self->nvme, &self->nvme.admin, bits, oacs,
+	check_options(_metadata, &self->f.nvme, &self->f.nvme.admin, bits, oacs,
 		      ARRAY_SIZE(oacs), self->other);
 }
 
@@ -239,7 +231,7 @@ TEST_F(identify, optional_nvm_commands)
 		{ 7, { 0x0c } },
 	};
 	__u16 bits = get16(self->id + 520);
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	int status;
 
 	EXPECT_EQ(0, bits & 0xff00);
@@ -256,19 +248,19 @@ TEST_F(identify, optional_nvm_commands)
 /* AERL: that many and one more, 0's based. */
 TEST_F(identify, event_requests)
 {
-	struct nvme_queue *q = &self->nvme.admin;
+	struct nvme_queue *q = &self->f.nvme.admin;
 	struct nvme_cmd cmd = { .opcode = AER };
 	struct nvme_cqe cqe;
 	int i;
 
 	ASSERT_GE(20, self->id[259]);
 	for (i = 0; i <= self->id[259]; i++) {
-		ASSERT_LE(0, nvme_submit(&self->nvme, q, &cmd));
-		ASSERT_RET(0, nvme_ring(&self->nvme, q));
+		ASSERT_LE(0, nvme_submit(&self->f.nvme, q, &cmd));
+		ASSERT_RET(0, nvme_ring(&self->f.nvme, q));
 	}
-	ASSERT_LE(0, nvme_submit(&self->nvme, q, &cmd));
-	ASSERT_RET(0, nvme_ring(&self->nvme, q));
-	ASSERT_RET(0, nvme_wait(&self->nvme, q, &cqe));
+	ASSERT_LE(0, nvme_submit(&self->f.nvme, q, &cmd));
+	ASSERT_RET(0, nvme_ring(&self->f.nvme, q));
+	ASSERT_RET(0, nvme_wait(&self->f.nvme, q, &cqe));
 	EXPECT_EQ(cmd.cid, cqe.cid);
 	EXPECT_EQ(ST_AER_LIMIT, cqe.status >> 1 & ST_CODE);
 }
@@ -277,7 +269,7 @@ TEST_F(identify, event_requests)
 TEST_F(identify, log_page_attributes)
 {
 	unsigned char *log = self->other;
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct nvme_cmd cmd = {
 		.opcode = GET_LOG, .nsid = 1, .cdw10 = 127 << 16 | 2,
 		.prp1 = guest_iova(nvme->guest, log),
@@ -315,7 +307,7 @@ TEST_F(identify, log_page_attributes)
 TEST_F(identify, error_log)
 {
 	unsigned char *log = self->buf;
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	int entries = self->id[262] + 1, i;
 	struct nvme_cmd cmd = {
 		.opcode = GET_LOG,
@@ -343,10 +335,10 @@ TEST_F(identify, power_states)
 	for (i = 0; i <= npss; i++)
 		EXPECT_NE(0, get16(self->id + 2048 + 32 * i));
 	EXPECT_TRUE(zero(self->id + 2048 + 32 * i, 32 * (32 - i)));
-	EXPECT_EQ(0, command(&self->nvme, &self->nvme.admin, SET_FEATURES, 2,
+	EXPECT_EQ(0, command(&self->f.nvme, &self->f.nvme.admin, SET_FEATURES, 2,
 			     npss, self->other));
 	EXPECT_EQ(ST_INVALID_FIELD,
-		  command(&self->nvme, &self->nvme.admin, SET_FEATURES, 2,
+		  command(&self->f.nvme, &self->f.nvme.admin, SET_FEATURES, 2,
 			  npss + 1, self->other));
 }
 
@@ -356,7 +348,7 @@ TEST_F(identify, temperatures)
 
 	EXPECT_LE(0x157, warning);
 	EXPECT_LT(warning, critical);
-	ASSERT_EQ(0, command(&self->nvme, &self->nvme.admin, GET_LOG,
+	ASSERT_EQ(0, command(&self->f.nvme, &self->f.nvme.admin, GET_LOG,
 			     127 << 16 | 2, 0, self->other));
 	EXPECT_GT(warning, get16(self->other + 1));
 	EXPECT_EQ(0, self->other[0]);
@@ -366,7 +358,7 @@ TEST_F(identify, temperatures)
 TEST_F(identify, nvm_command_set)
 {
 	unsigned char *id = self->id;
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct nvme_cmd fused = { .opcode = 0, .flags = 1, .nsid = 1 };
 	struct nvme_cmd flush = { .opcode = 0, .nsid = ~0U };
 	int ret;
@@ -396,7 +388,7 @@ TEST_F(identify, nvm_command_set)
 
 TEST_F(identify, an_sgl_where_it_says_so)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	struct nvme_cmd cmd = {
 		.opcode = NVME_OP_READ, .flags = 1 << 6, .nsid = 1,
 		.prp1 = guest_iova(nvme->guest, self->buf) + 1,
@@ -412,7 +404,7 @@ TEST_F(identify, an_sgl_where_it_says_so)
 
 TEST_F(identify, namespace)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 	unsigned char *id = self->id, *lbaf;
 	__u64 nuse;
 	int i;
@@ -457,7 +449,7 @@ TEST_F(identify, namespace)
 
 TEST_F(identify, active_namespaces)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->f.nvme;
 
 	ASSERT_EQ(0, identify(nvme, 0, CNS_LIST, self->other));
 	EXPECT_EQ(1, get32(self->other));
@@ -474,8 +466,8 @@ TEST_F(identify, namespace_descriptors)
 	unsigned char *at = self->other;
 	int seen[5] = { 0 };
 
-	ASSERT_EQ(0, identify(&self->nvme, 1, CNS_NAMESPACE, self->id));
-	ASSERT_EQ(0, identify(&self->nvme, 1, CNS_DESCRIPTORS, at));
+	ASSERT_EQ(0, identify(&self->f.nvme, 1, CNS_NAMESPACE, self->id));
+	ASSERT_EQ(0, identify(&self->f.nvme, 1, CNS_DESCRIPTORS, at));
 	while (at[1]) {
 		ASSERT_TRUE(at[0] >= 1 && at[0] <= 4);
 		EXPECT_EQ(length[at[0]], at[1]);

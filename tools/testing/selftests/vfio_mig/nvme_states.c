@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/fixture.h"
@@ -147,13 +146,6 @@ static int move(struct nvme *nvme, struct side *from, struct side *to, bool v2)
 	ASSERT_RET(0, run(self->to, variant->v2));			\
 } while (0)
 
-static void nap(long us)
-{
-	struct timespec ts = { .tv_nsec = us * 1000 };
-
-	nanosleep(&ts, NULL);
-}
-
 static int wait_csts(struct nvme *nvme, __u32 want)
 {
 	__u32 csts = ~0;
@@ -165,7 +157,7 @@ static int wait_csts(struct nvme *nvme, __u32 want)
 			return ret;
 		if ((csts & CSTS_ALL) == want)
 			return 0;
-		nap(1000);
+		usleep(1000);
 	}
 	return csts;
 }
@@ -220,7 +212,7 @@ static int no_completion(struct nvme *nvme)
 {
 	struct nvme_cqe cqe;
 
-	nap(100000);
+	usleep(100000);
 	return nvme_poll(nvme, &nvme->admin, &cqe);
 }
 
@@ -394,7 +386,7 @@ static int wait_irq(struct nvme_queue *q)
 
 	for (i = 0; i < 5000 && !n; i++) {
 		n = nvme_irqs(q);
-		nap(1000);
+		usleep(1000);
 	}
 	return n;
 }
@@ -413,7 +405,7 @@ TEST_F(states, an_interrupt_that_is_masked_and_pending)
 	ASSERT_RET(0, submit_flush(nvme, self->q));
 	for (i = 0; i < 1000 && !(pending & 2); i++) {
 		ASSERT_RET(0, nvme_read32(nvme, MSIX_PBA, &pending));
-		nap(1000);
+		usleep(1000);
 	}
 	EXPECT_EQ(2, pending & 2);
 	ASSERT_RET(0, nvme_wait(nvme, self->q, &cqe));
@@ -425,7 +417,7 @@ TEST_F(states, an_interrupt_that_is_masked_and_pending)
 	EXPECT_EQ(0xfee01000, pending);
 	ASSERT_RET(0, nvme_read32(nvme, MSIX_TABLE + 16 + 8, &pending));
 	EXPECT_EQ(0x4031, pending);
-	nap(50000);
+	usleep(50000);
 	EXPECT_EQ(0, nvme_irqs(self->q))
 		TH_LOG("it was signalled although it is masked");
 	ASSERT_RET(0, nvme_write32(nvme, control, 0));
@@ -458,7 +450,7 @@ static void half_processed(struct __test_metadata *_metadata,
 		SKIP(return, "no parameter delay_us");
 	ASSERT_RET(0, flood_submit(&f, 40));
 	ASSERT_RET(0, nvme_ring(nvme, q));
-	nap(100000);
+	usleep(100000);
 	ASSERT_RET(0, move(nvme, from, to, v2));
 	EXPECT_EQ(0, delay("0"));
 	for (i = 0; i < 40; i++)
@@ -495,7 +487,7 @@ TEST_F(states, disabled)
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
 	ASSERT_EQ(0, wait_csts(nvme, 0));
 	MOVE();
-	nap(20000);
+	usleep(20000);
 	EXPECT_EQ(0, wait_csts(nvme, 0));
 	ASSERT_RET(0, nvme_read32(nvme, REG_AQA, &value));
 	EXPECT_EQ(aqa, value);
@@ -531,7 +523,7 @@ TEST_F(states, in_reset_and_enabled_again)
 	nvme->admin.phase = 1;
 	MOVE();
 	/* It was ready, and is again, at a moment that cannot be told. */
-	nap(200000);
+	usleep(200000);
 	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
 	/* The admin queue is at its beginning, the I/O queue is gone. */
 	EXPECT_EQ(ST_QUEUE_ID, admin(nvme, 0x00, 0, 1, 0, NULL, NULL) & ST_CODE);
@@ -561,7 +553,7 @@ TEST_F(states, shut_down)
 	MOVE();
 	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
 	ASSERT_RET(0, submit_flush(nvme, self->q));
-	nap(50000);
+	usleep(50000);
 	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))
 		TH_LOG("it executes commands after its shutdown");
 	check_restart(_metadata, nvme);
@@ -595,7 +587,7 @@ TEST_F(states, failed)
 	MOVE();
 	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_CFS));
 	ASSERT_RET(0, submit_flush(nvme, self->q));
-	nap(50000);
+	usleep(50000);
 	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))
 		TH_LOG("it executes commands although it failed");
 	check_restart(_metadata, nvme);
@@ -630,7 +622,7 @@ TEST_F(states, in_a_function_level_reset)
 	/* It takes what the VMM wrote to the command register as well. */
 	for (i = 0; i < 5000 && command; i++) {
 		ASSERT_EQ(2, region_read(&config, 4, &command, 2));
-		nap(1000);
+		usleep(1000);
 	}
 	EXPECT_EQ(0, command);
 	EXPECT_RET(-EIO, nvme_read32(nvme, REG_CC, &cc));

@@ -5,7 +5,6 @@
  * upon; and after the resume each command completes exactly once.
  */
 #include <string.h>
-#include <time.h>
 
 #include "lib/fixture.h"
 #include "lib/flood.h"
@@ -17,13 +16,6 @@
 #define REG_AQA		0x24
 #define REG_ASQ		0x28
 #define REG_ACQ		0x30
-
-static void sleep_us(long us)
-{
-	struct timespec ts = { .tv_nsec = us * 1000 };
-
-	nanosleep(&ts, NULL);
-}
 
 FIXTURE(stop) {
 	struct device dev;
@@ -105,7 +97,7 @@ static void check_still(struct __test_metadata *_metadata, struct nvme *nvme,
 
 	irqs(nvme);
 	sum = guest_sum(nvme->guest);
-	sleep_us(20000);
+	usleep(20000);
 	EXPECT_EQ(sum, guest_sum(nvme->guest))
 		TH_LOG("%s: memory changes", when);
 	EXPECT_EQ(0, irqs(nvme))
@@ -155,7 +147,7 @@ TEST_F_TIMEOUT(stop, a_busy_device_is_still_and_finishes_afterwards, 300)
 		snprintf(when, sizeof(when), "round %d", round);
 		ASSERT_RET(0, v1_set_state(&self->v1, variant->from));
 		flood_both(_metadata, nvme, self->flood, FLOOD_MAX);
-		sleep_us(round * 100);
+		usleep(round * 100);
 		ASSERT_RET(0, v1_set_state(&self->v1, variant->to));
 		check_still(_metadata, nvme, when);
 		unfinished = 2 * FLOOD_MAX - posted(&nvme->io[0]) -
@@ -219,7 +211,7 @@ TEST_F(stop, every_command_is_signalled_after_the_resume)
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
 	for (i = 0; i < 2000 && !n; i++) {
 		n = nvme_irqs(f->q);
-		sleep_us(1000);
+		usleep(1000);
 	}
 	EXPECT_LT(0, n)
 		TH_LOG("no interrupt in 2 s");
@@ -258,7 +250,7 @@ TEST_F(stop, nothing_inside_advances_while_stopped)
 	flood_both(_metadata, &self->nvme, self->flood, FLOOD_MAX);
 	ASSERT_RET(0, v1_set_state(&self->v1, variant->to));
 	ASSERT_RET(0, v1_save(&self->v1, &a));
-	sleep_us(300000);
+	usleep(300000);
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
 	ASSERT_RET(0, v1_save(&self->v1, &b));
 	if (stream_count(&a, 0) <= 0)
@@ -304,7 +296,7 @@ static void wait_csts(struct __test_metadata *_metadata, struct nvme *nvme,
 		ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
 		if ((csts & 1) == ready)
 			return;
-		sleep_us(1000);
+		usleep(1000);
 	}
 	ASSERT_EQ(ready, csts & 1)
 		TH_LOG("CSTS stays %#x", csts);
@@ -339,7 +331,7 @@ TEST_F(registers, a_disable_while_stopped_is_not_acted_upon_until_it_runs)
 
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
-	sleep_us(50000);
+	usleep(50000);
 	ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
 	EXPECT_EQ(1, csts & 1)
 		TH_LOG("the controller was disabled while stopped");
@@ -357,7 +349,7 @@ TEST_F(registers, an_enable_while_stopped_is_not_acted_upon_until_it_runs)
 	wait_csts(_metadata, nvme, 0);
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, cc));
-	sleep_us(50000);
+	usleep(50000);
 	ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
 	EXPECT_EQ(0, csts & 1)
 		TH_LOG("the controller became ready while stopped");
