@@ -5,6 +5,7 @@
  * upon; and after the resume each command completes exactly once.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/fixture.h"
 #include "lib/flood.h"
