@@ -38,7 +38,7 @@ class Workload:
         """Let what is under way come to its end; blocks verified so far."""
         self.guest.check("stop_work")
         if not self.guest.until("work_is_over", timeout):
-            log = self.guest.call("cat /sys/block/nvme0n1/inflight; "
+            log = self.guest.call("cat /sys/block/nvme0n1/inflight; waiting; "
                                   "dmesg | tail -n 8; uptime")[1]
             raise MachineError("; ".join(["the guest's fio does not come "
                                           "to its end", *log]))
