@@ -27,6 +27,7 @@ class Guest:
         self.lock = threading.Condition()
         self.partial = b""
         self.ready = False
+        self.reset = False      # it booted once more, though nobody asked for that
         self.reports = []       # (our time, guest's uptime, [disk statistics])
         self.answers = {}       # ID: (status, [line])
         self.lines = {}         # ID: [line]
@@ -56,6 +57,7 @@ class Guest:
     def _line(self, line):
         word = line.split(" ", 2)
         if line.startswith("ready"):
+            self.reset = self.ready
             self.ready = True
         elif word[0] == "*":
             numbers = [float(n) for n in line[1:].split()]
@@ -71,6 +73,9 @@ class Guest:
         end = time.monotonic() + timeout
         with self.lock:
             while not condition():
+                if self.reset:
+                    raise MachineError(f"guest: {what}: it was reset meanwhile, "
+                                       "see \"The VM\" in Documentation/testing.rst")
                 left = end - time.monotonic()
                 if self.machine is not None:
                     self.machine.check_alive()
