@@ -114,6 +114,15 @@ def run_all(names):
     return failed
 
 
+def run_named(names):
+    """All there is to a program that runs scenarios: its exit status tells."""
+    try:
+        failed = run_all(names)
+    except Interrupted as signal:
+        sys.exit(f"Bail out! {signal}")
+    sys.exit(1 if failed else 0)
+
+
 def main():
     """Command line: names of scenarios, all by default."""
     names = sys.argv[1:] or list(SCENARIOS)
@@ -121,11 +130,7 @@ def main():
     if unknown:
         sys.exit(f"no scenario {unknown[0]}; there are "
                  f"{', '.join(SCENARIOS)}")
-    try:
-        failed = run_all(names)
-    except Interrupted as signal:
-        sys.exit(f"Bail out! {signal}")
-    sys.exit(1 if failed else 0)
+    run_named(names)
 
 
 if __name__ == "__main__":
