@@ -146,6 +146,7 @@ static void io(struct ops *o)
 	static const u8 opcodes[] = {
 		nvme_cmd_write, nvme_cmd_read, nvme_cmd_compare, nvme_cmd_flush,
 		nvme_cmd_write_zeroes, nvme_cmd_dsm, nvme_cmd_verify,
+		MNVME_CMD_COPY,
 	};
 	struct nvme_command c;
 	size_t i;

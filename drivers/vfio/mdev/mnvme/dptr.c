@@ -87,7 +87,7 @@ u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write)
 	return NVME_SC_SUCCESS;
 }
 
-static u16 mnvme_copy(struct mnvme_req *req, void *buf, u32 len, bool write)
+static u16 mnvme_dptr_move(struct mnvme_req *req, void *buf, u32 len, bool write)
 {
 	struct mnvme_dptr d;
 	u16 status;
@@ -108,7 +108,7 @@ static u16 mnvme_copy(struct mnvme_req *req, void *buf, u32 len, bool write)
  */
 u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len)
 {
-	return mnvme_copy(req, buf, len, true);
+	return mnvme_dptr_move(req, buf, len, true);
 }
 
 /**
@@ -121,5 +121,5 @@ u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len)
  */
 u16 mnvme_copy_in(struct mnvme_req *req, void *buf, u32 len)
 {
-	return mnvme_copy(req, buf, len, false);
+	return mnvme_dptr_move(req, buf, len, false);
 }

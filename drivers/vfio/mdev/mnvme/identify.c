@@ -9,12 +9,19 @@
 /* Bits that <linux/nvme.h> does not name. */
 #define MNVME_ONCS_SAVE		BIT(4)	/* Save and Select in features */
 #define MNVME_ONCS_VERIFY	BIT(7)
+#define MNVME_ONCS_COPY		BIT(8)
 #define MNVME_LPA_EXTENDED	BIT(2)	/* Get Log Page: offset, long lengths */
 #define MNVME_FRMW_1_READ_ONLY	(BIT(0) | 1 << 1)	/* one slot */
 #define MNVME_VWC_FLUSH_ALL	(3 << 1) /* no cache; Flush of all namespaces */
 #define MNVME_SGLS		(1 | BIT(16) | BIT(18)) /* bit bucket, excess length */
 #define MNVME_NSFEAT_OPTPERF	BIT(4)	/* NPWG to NOWS are defined */
 #define MNVME_DLFEAT_ZEROES	(1 | BIT(3))	/* zeros; Write Zeroes deallocates */
+
+/* Fields of Copy, which came after 1.4. */
+#define MNVME_ID_CTRL_OCFS	534	/* Optional Copy Formats Supported */
+#define MNVME_ID_NS_MSSRL	74	/* Maximum Single Source Range Length */
+#define MNVME_ID_NS_MCL		76	/* Maximum Copy Length */
+#define MNVME_ID_NS_MSRC	80	/* Maximum Source Range Count, 0's based */
 
 /**
  * mnvme_serial() - serial number
@@ -85,7 +92,9 @@ static void mnvme_identify_ctrl(struct mnvme *dev, void *buf)
 	id->nn = cpu_to_le32(1);
 	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
 			       NVME_CTRL_ONCS_WRITE_ZEROES |
-			       MNVME_ONCS_SAVE | MNVME_ONCS_VERIFY);
+			       MNVME_ONCS_SAVE | MNVME_ONCS_VERIFY |
+			       MNVME_ONCS_COPY);
+	put_unaligned_le16(BIT(0), buf + MNVME_ID_CTRL_OCFS);
 	id->vwc = MNVME_VWC_FLUSH_ALL;
 	id->sgls = cpu_to_le32(MNVME_SGLS);
 	snprintf(id->subnqn, sizeof(id->subnqn),
@@ -116,6 +125,9 @@ static u16 mnvme_identify_ns(struct mnvme_req *req, void *buf)
 	id->npwa = id->npwg;
 	id->npdg = id->npwg;
 	id->npda = id->npwg;
+	put_unaligned_le16(mnvme_copy_max(dev), buf + MNVME_ID_NS_MSSRL);
+	put_unaligned_le32(mnvme_copy_max(dev), buf + MNVME_ID_NS_MCL);
+	*(u8 *)(buf + MNVME_ID_NS_MSRC) = MNVME_COPY_RANGES - 1;
 	put_unaligned_le64(dev->type->ns_size, id->nvmcap);
 	memcpy(id->nguid, &dev->id, sizeof(id->nguid));
 	id->lbaf[0].ds = shift;

@@ -18,14 +18,17 @@ static void *mnvme_zeros(void)
 	return page_address(ZERO_PAGE(0));
 }
 
-/* Which blocks a command names, in bytes of the namespace. */
-struct mnvme_range {
-	u64 pos;
-	u64 len;
-};
-
-static u16 mnvme_check_range(struct mnvme_req *req, u64 slba, u64 nlb,
-			     struct mnvme_range *range)
+/**
+ * mnvme_check_range() - find the blocks that a command names
+ * @req: the command
+ * @slba: first block
+ * @nlb: number of blocks
+ * @range: what they are in the namespace
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_check_range(struct mnvme_req *req, u64 slba, u64 nlb,
+		      struct mnvme_range *range)
 {
 	u64 blocks = mnvme_nr_blocks(req->dev);
 	u8 shift = req->dev->type->lba_shift;
@@ -71,8 +74,15 @@ static u16 mnvme_read_piece(struct mnvme *dev, struct mnvme_dptr *d,
 	return status;
 }
 
-/* No retry helps while the memory that all devices share is used up. */
-static u16 mnvme_alloc_status(struct page *page)
+/**
+ * mnvme_alloc_status() - what a command ends with that gets no page to write to
+ * @page: what vfio_mig_page_write_begin() said
+ *
+ * No retry helps while the memory that all devices share is used up.
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_alloc_status(struct page *page)
 {
 	if (PTR_ERR(page) == -ENOSPC)
 		return MNVME_DNR(NVME_SC_CAP_EXCEEDED);
@@ -215,8 +225,16 @@ static u16 mnvme_zero_piece(struct mnvme *dev, u64 pos, u32 len)
 	return NVME_SC_SUCCESS;
 }
 
-/* Makes a range read as zeros; whole pages give their memory back. */
-static u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r)
+/**
+ * mnvme_zero() - make blocks read as zeros
+ * @dev: the controller
+ * @r: the blocks
+ *
+ * Whole pages give their memory back.
+ *
+ * Return: NVMe status.
+ */
+u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r)
 {
 	u64 end = r.pos + r.len;
 	u64 first = round_up(r.pos, MNVME_NS_PAGE_SIZE);
@@ -316,6 +334,7 @@ u16 mnvme_io_command(struct mnvme_req *req)
 	case nvme_cmd_write_zeroes:
 	case nvme_cmd_dsm:
 	case nvme_cmd_verify:
+	case MNVME_CMD_COPY:
 		break;
 	default:
 		req->err_loc = offsetof(struct nvme_command, common.opcode);
@@ -340,6 +359,8 @@ u16 mnvme_io_command(struct mnvme_req *req)
 		return mnvme_dsm(req);
 	case nvme_cmd_verify:
 		return mnvme_verify(req);
+	case MNVME_CMD_COPY:
+		return mnvme_copy(req);
 	default: /* Flush: there is no cache */
 		return NVME_SC_SUCCESS;
 	}

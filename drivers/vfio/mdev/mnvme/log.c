@@ -141,6 +141,7 @@ static void mnvme_log_page_effects(void *buf)
 	};
 	static const u8 io_change[] = {
 		nvme_cmd_write, nvme_cmd_write_zeroes, nvme_cmd_dsm,
+		MNVME_CMD_COPY,
 	};
 	struct nvme_effects_log *e = buf;
 	int i;

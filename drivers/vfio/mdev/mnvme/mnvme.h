@@ -41,6 +41,10 @@
 #define MNVME_NS_PAGE_SHIFT	12
 #define MNVME_NS_PAGE_SIZE	((u32)BIT(MNVME_NS_PAGE_SHIFT))
 
+/* I/O command Copy, which <linux/nvme.h> does not name, and its limits. */
+#define MNVME_CMD_COPY		0x19
+#define MNVME_COPY_RANGES	128	/* source range entries: a page of them */
+
 #define MNVME_AER_MAX		4	/* outstanding Asynchronous Event Requests */
 #define MNVME_ERROR_LOG		64	/* entries */
 #define MNVME_BATCH		16	/* commands fetched at once */
@@ -409,6 +413,12 @@ static inline u64 mnvme_nr_blocks(const struct mnvme *dev)
 	return dev->type->ns_size >> dev->type->lba_shift;
 }
 
+/* Blocks that one Copy may move: what one Write may. */
+static inline u32 mnvme_copy_max(const struct mnvme *dev)
+{
+	return MNVME_XFER_MAX >> dev->type->lba_shift;
+}
+
 #define mnvme_warn(mnvme, fmt, ...) \
 	dev_warn_ratelimited((mnvme)->vdev.dev, fmt, ##__VA_ARGS__)
 
@@ -567,7 +577,24 @@ u16 mnvme_sgl_init(struct mnvme_dptr *d, struct mnvme_req *req);
 u16 mnvme_sgl_next(struct mnvme_dptr *d);
 
 /* io.c */
+/**
+ * struct mnvme_range - which blocks a command names, in bytes of the namespace
+ * @pos: where they start
+ * @len: bytes
+ */
+struct mnvme_range {
+	u64 pos;
+	u64 len;
+};
+
 u16 mnvme_io_command(struct mnvme_req *req);
+u16 mnvme_check_range(struct mnvme_req *req, u64 slba, u64 nlb,
+		      struct mnvme_range *range);
+u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r);
+u16 mnvme_alloc_status(struct page *page);
+
+/* copy.c */
+u16 mnvme_copy(struct mnvme_req *req);
 
 /* admin.c */
 u16 mnvme_admin_command(struct mnvme_req *req);

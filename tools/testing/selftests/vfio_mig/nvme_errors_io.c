@@ -17,6 +17,7 @@
 #define WRITE_ZEROES	0x08
 #define DSM		0x09
 #define VERIFY		0x0c
+#define COPY		0x19
 
 #define FAR		(1ULL << 50)
 #define SGL		(1 << 6)
@@ -107,6 +108,26 @@ static const struct nvme_error of_dsm[] = {
 	  ST_DATA_TRANSFER, AT_NONE, DATA_OWN },
 };
 
+/* Of what the data are good for: one block from 0. */
+static const struct nvme_error of_copy[] = {
+	{ "of ranges in a format that there is not",
+	  { COPY, .nsid = 1, .cdw10 = 8, .cdw12 = 1 << 8 },
+	  ST_INVALID_FIELD, AT_CDW12_SECOND },
+	{ "of more ranges than there may be",
+	  { COPY, .nsid = 1, .cdw10 = 8, .cdw12 = 255 },
+	  ST_COPY_LIMIT, AT_CDW12 },
+	{ "to behind the end", { COPY, .nsid = 1 }, ST_LBA_RANGE, AT_CDW10 },
+	{ "to over the end", { COPY, .nsid = 1, .cdw10 = -1U, .cdw12 = 1 },
+	  ST_LBA_RANGE, AT_CDW10 },
+	{ "of ranges at no dword", { COPY, .nsid = 1 },
+	  ST_PRP_OFFSET, AT_PRP1, DATA_PRP1, 2 },
+	{ "of ranges where no memory is", { COPY, .nsid = 1 },
+	  ST_DATA_TRANSFER, AT_NONE, DATA_PRP1, FAR },
+	{ "an SGL with less than the ranges",
+	  { COPY, .nsid = 1, .prp2 = 28 }, ST_SGL_LENGTH, AT_NONE, DATA_SGL,
+	  SGL_DATA },
+};
+
 FIXTURE(io) {
 	struct nvme_fixture f;
 	struct nvme_errors e;
@@ -149,6 +170,7 @@ FIXTURE_VARIANT_ADD(io, write_zeroes) {
 
 FIXTURE_VARIANT_ADD(io, dsm) { .opcode = DSM };
 FIXTURE_VARIANT_ADD(io, verify) { .opcode = VERIFY, .blocks = true };
+FIXTURE_VARIANT_ADD(io, copy) { .opcode = COPY };
 
 static void try_one(struct __test_metadata *_metadata, struct nvme_errors *e,
 		    const struct nvme_error *error, __u8 opcode)
@@ -188,6 +210,9 @@ TEST_F_TIMEOUT(io, what_is_wrong_has_the_status_that_is_specified, 120)
 	if (variant->opcode == DSM)
 		try_all(_metadata, &self->e, of_dsm, ARRAY_SIZE(of_dsm),
 			DSM);
+	if (variant->opcode == COPY)
+		try_all(_metadata, &self->e, of_copy, ARRAY_SIZE(of_copy),
+			COPY);
 }
 
 FIXTURE(other) {
@@ -211,6 +236,7 @@ TEST_F_TIMEOUT(other, every_other_opcode_is_invalid, 120)
 {
 	static const __u8 known[] = {
 		FLUSH, WRITE, READ, COMPARE, WRITE_ZEROES, DSM, VERIFY,
+		COPY,
 	};
 
 	EXPECT_EQ(-1, nvme_errors_opcodes(&self->e, known, sizeof(known)))

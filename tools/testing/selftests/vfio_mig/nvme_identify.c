@@ -228,13 +228,14 @@ TEST_F(identify, optional_nvm_commands)
 	static const struct option oncs[] = {
 		{ 0, { 0x05 } }, { 1, { 0x04 } }, { 2, { 0x09 } },
 		{ 3, { 0x08 } }, { 5, { 0x0d, 0x0e, 0x11, 0x15 } },
-		{ 7, { 0x0c } },
+		{ 7, { 0x0c } }, { 8, { 0x19 } },
 	};
 	__u16 bits = get16(self->id + 520);
 	struct nvme *nvme = &self->f.nvme;
 	int status;
 
-	EXPECT_EQ(0, bits & 0xff00);
+	/* Bit 8, Copy, came after 1.4, with the fields that nvme_copy looks at. */
+	EXPECT_EQ(0, bits & 0xfe00);
 	check_options(_metadata, nvme, &nvme->io[0], bits, oncs,
 		      ARRAY_SIZE(oncs), self->other);
 	/* Bit 4: Select in Get Features. Bit 6: the feature Timestamp. */

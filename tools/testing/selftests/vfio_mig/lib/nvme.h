@@ -21,6 +21,7 @@
 #define NVME_OP_DSM		0x09
 
 #define NVME_OP_VERIFY		0x0c
+#define NVME_OP_COPY		0x19
 
 #define NVME_DEPTH_MAX		256
 #define NVME_QUEUES_MAX		4	/* I/O queues */

@@ -32,6 +32,7 @@ enum nvme_status {
 	ST_QUEUE_DELETION	= 0x10c,
 	ST_NOT_SAVEABLE		= 0x10d,
 	ST_NOT_PER_NS		= 0x10f,
+	ST_COPY_LIMIT		= 0x183,
 	ST_COMPARE		= 0x285,
 };
 
@@ -50,6 +51,7 @@ enum nvme_status {
 #define AT_CDW11	44
 #define AT_CDW11_HIGH	46
 #define AT_CDW12	48
+#define AT_CDW12_SECOND	49
 #define AT_NONE		0xffff
 
 /* What is added to the address of a buffer that is good. */
