@@ -2,7 +2,8 @@
 /*
  * What many mnvme devices cost: 256 are created, opened and driven at the same
  * time. Prints the time that it takes to create one, for the first and for the last
- * of them, and the memory that an idle one takes, as far as the kernel tells.
+ * of them, and the memory that an idle one takes, as far as the kernel tells. Of the
+ * times, the least says what it takes where nothing else wants the processor.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "nvme.h"
 
 #define DEVICES		256
-#define SAMPLE		16	/* devices that a median is taken of */
+#define SAMPLE		32	/* devices that a median is taken of */
 
 struct one {
 	struct mdev mdev;
@@ -68,6 +69,23 @@ static void drive(struct one *o, int i)
 		fail("what was read", -EILSEQ);
 }
 
+static double least(const double *values, int nr)
+{
+	double min = *values;
+
+	while (--nr)
+		if (values[nr] < min)
+			min = values[nr];
+	return min;
+}
+
+static void show_creation(const char *which, const double *seconds)
+{
+	printf("creating one, %-5s %d: least %8.2f ms, median %8.2f ms\n", which,
+	       SAMPLE, least(seconds, SAMPLE) * 1e3,
+	       median(seconds, SAMPLE) * 1e3);
+}
+
 static void start(struct one *o)
 {
 	must("memory", guest_create(&o->guest, MIB));
@@ -106,10 +124,8 @@ int main(void)
 		drive(&one[i], i);
 
 	printf("%d devices\n", DEVICES);
-	printf("%-36s %8.2f ms\n", "creating one, first 16, median",
-	       median(seconds, SAMPLE) * 1e3);
-	printf("%-36s %8.2f ms\n", "creating one, last 16, median",
-	       median(seconds + DEVICES - SAMPLE, SAMPLE) * 1e3);
+	show_creation("first", seconds);
+	show_creation("last", seconds + DEVICES - SAMPLE);
 	printf("%-36s %8.1f KiB\n", "memory of one, created",
 	       (created - before) / 1024.0 / DEVICES);
 	printf("%-36s %8.1f KiB\n", "memory of one, opened and enabled",
