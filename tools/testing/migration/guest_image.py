@@ -21,7 +21,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-PROGRAMS = ["/usr/bin/fio", "/sbin/mke2fs", "/sbin/e2fsck"]
+PROGRAMS = ["/usr/bin/fio", "/sbin/mke2fs", "/sbin/e2fsck", "/usr/sbin/nvme"]
 
 # In the order of loading. crc32c is what ext4 asks the crypto API for by name.
 MODULES = ["nvme", "crc32c_generic", "ext4"]
@@ -31,8 +31,10 @@ DIRECTORIES = ("/dev", "/proc", "/sys", "/tmp", "/mnt", "/etc", "/sbin", "/usr/b
                "/usr/sbin")
 
 # fio is linked against clients of storage clusters and fabrics that the guest
-# never uses, 150 MiB with all that they pull in. Stubs take their place.
-STUBBED = re.compile(r"lib(gfapi|nbd|ibverbs|rdmacm|rados|rbd|pmemblk|pmem)\.so")
+# never uses, 150 MiB with all that they pull in, and nvme against one of management
+# over other buses than PCI. Stubs take their place.
+STUBBED = re.compile(r"lib(gfapi|nbd|ibverbs|rdmacm|rados|rbd|pmemblk|pmem|"
+                     r"nvme-mi)\.so")
 
 
 class ImageError(Exception):

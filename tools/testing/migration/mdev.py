@@ -57,6 +57,10 @@ class Device:
         """Bytes of namespace that are allocated."""
         return int(_read(os.path.join(self.sysfs, "memory_used")))
 
+    def serial(self):
+        """The serial number, as the guest sees it."""
+        return _read(os.path.join(self.sysfs, "serial"))
+
     def queued(self):
         """Commands that the guest submitted and the device did not fetch.
 

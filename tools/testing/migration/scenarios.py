@@ -13,6 +13,7 @@ import time
 import disturbed
 import guests
 import mdev
+import nvme_cli
 import several
 from bench import Bench, Failure, expect, kernel_log, lacks
 from guest import MachineError
@@ -48,6 +49,7 @@ SCENARIOS = {
     "trim": guests.trim,
     "depths": guests.depths,
     "two-processors": guests.two_processors,
+    "nvme-cli": nvme_cli.nvme_cli,
     "root-disk": guests.root_disk,
 }
 
