@@ -101,8 +101,9 @@ static vm_fault_t fault_write(struct vfio_mig_pages *p, struct vm_fault *vmf)
 	vm_fault_t ret;
 
 	page = vfio_mig_page_write_begin(p, vmf->pgoff);
+	/* Not VM_FAULT_OOM, which tries again until there is memory. */
 	if (IS_ERR(page))
-		return vmf_error(PTR_ERR(page));
+		return VM_FAULT_SIGBUS;
 	ret = vmf_insert_pfn_prot(vmf->vma, vmf->address, page_to_pfn(page),
 				  prot);
 	vfio_mig_page_write_end(p, vmf->pgoff);
@@ -147,9 +148,10 @@ static const struct vm_operations_struct mapping_vm_ops = {
  *	VFIO PCI devices lay out their file, is looked at.
  *
  * A save tracks what is stored to the mapping, a load shows in it. Pages are
- * allocated by the first store; where the budget is used up that raises SIGBUS,
- * so a driver should set aside all that the memory can take, and as much again
- * for a load. After the device was closed any access raises SIGBUS.
+ * allocated by the first store; where the budget or the user's memory control
+ * group is used up that raises SIGBUS, so a driver should set aside all that the
+ * memory can take, and as much again for a load. After the device was closed any
+ * access raises SIGBUS.
  *
  * Faults take a page's lock with mmap_lock held: such memory must not be
  * accessed by copies to and from users inside a page's bracket, see

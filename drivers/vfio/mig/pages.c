@@ -60,7 +60,7 @@ static bool budget_charge(struct vfio_mig_budget *budget, bool force)
 /**
  * vfio_mig_pages_alloc - allocate a page that is charged to the paged state
  * @p: the paged state whose budget and memory control group pay
- * @gfp: flags on top of GFP_KERNEL_ACCOUNT, such as __GFP_ZERO
+ * @gfp: flags on top of VFIO_MIG_GFP, such as __GFP_ZERO
  * @force: go over the budget: the page takes another's place soon
  *
  * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
@@ -77,7 +77,7 @@ struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 
 	/* The device works in kernel threads: its user pays all the same. */
 	old = set_active_memcg(p->memcg);
-	page = alloc_page(GFP_KERNEL_ACCOUNT | gfp);
+	page = alloc_page(VFIO_MIG_GFP | gfp);
 	set_active_memcg(old);
 	if (!page) {
 		budget_uncharge(p->budget);
@@ -117,7 +117,7 @@ struct page *vfio_mig_pages_store(struct vfio_mig_pages *p, struct xarray *xa,
 	struct mem_cgroup *memcg = set_active_memcg(p->memcg);
 	struct page *cur;
 
-	cur = xa_cmpxchg(xa, index, old, new, GFP_KERNEL);
+	cur = xa_cmpxchg(xa, index, old, new, VFIO_MIG_GFP);
 	set_active_memcg(memcg);
 	return cur;
 }
@@ -414,7 +414,7 @@ int vfio_mig_pages_track(struct vfio_mig_pages *p)
 	unsigned long i;
 
 	dirty = kvzalloc(struct_size(dirty, bits, BITS_TO_LONGS(p->nr)),
-			 GFP_KERNEL_ACCOUNT);
+			 VFIO_MIG_GFP);
 	if (!dirty)
 		return -ENOMEM;
 

@@ -6,6 +6,12 @@
 #include <linux/vfio_mig_core.h>
 #include <uapi/linux/vfio_mig_stream.h>
 
+/*
+ * For what can be large. Where the memory control group that pays is at its limit,
+ * the user is told by an error: nobody in the group is killed to make room.
+ */
+#define VFIO_MIG_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 				  bool force);
 void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page);

@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "pages.h"
 #include "space.h"
 #include "window.h"
 
@@ -97,7 +98,7 @@ void vfio_mig_window_destroy(struct vfio_mig_window *win)
  */
 int vfio_mig_window_open(struct vfio_mig_window *win, bool writable)
 {
-	void *mem = __vmalloc(win->size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	void *mem = __vmalloc(win->size, VFIO_MIG_GFP | __GFP_ZERO);
 
 	if (!mem)
 		return -ENOMEM;

@@ -11,6 +11,8 @@
 #define GFP_KERNEL		0u
 #define GFP_KERNEL_ACCOUNT	1u
 #define __GFP_ZERO		2u
+#define __GFP_RETRY_MAYFAIL	4u
+#define __GFP_NOWARN		8u
 
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096UL
