@@ -362,21 +362,6 @@ static int run_child(void)
 	return killed || !status;
 }
 
-static long number(const char *name)
-{
-	char path[128];
-	long n = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/class/mnvme/mnvme/%s", name);
-	f = fopen(path, "r");
-	if (!f || fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
 static void report(void)
 {
 	ksft_print_msg("%ld migrations: %ld v1-v1, %ld v1-v2, %ld v2-v1, %ld v2-v2\n",
@@ -427,7 +412,8 @@ int main(int argc, char **argv)
 
 	mdev_remove(&mdev[0]);
 	mdev_remove(&mdev[1]);
-	ksft_test_result(!number("memory_used") && !number("instances"),
+	ksft_test_result(!mdev_parent_number("mnvme", "memory_used") &&
+			 !mdev_parent_number("mnvme", "instances"),
 			 "no memory is held at the end\n");
 	ksft_finished();
 }

@@ -132,3 +132,18 @@ long mdev_window_kib(long kib)
 	}
 	return ret ? ret : atol(text);
 }
+
+/* A number that the parent device of driver @parent shows, or a negative errno. */
+long long mdev_parent_number(const char *parent, const char *name)
+{
+	char path[PATH_MAX], text[32] = "";
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/sys/class/%s/%s/%s", parent, parent, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = read(fd, text, sizeof(text) - 1) > 0 ? 0 : -EIO;
+	close(fd);
+	return ret ? ret : atoll(text);
+}

@@ -15,5 +15,6 @@ int mdev_create(struct mdev *mdev, const char *parent, const char *type);
 int mdev_remove(struct mdev *mdev);
 void mdev_sweep(void);
 long mdev_window_kib(long kib);
+long long mdev_parent_number(const char *parent, const char *name);
 
 #endif /* VFIO_MIG_LIB_MDEV_H */
