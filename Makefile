@@ -86,6 +86,10 @@ soak:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/soak
 
+exerciser:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/exerciser
+
 test-matrix:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-matrix
@@ -121,6 +125,7 @@ help:
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
 	@echo '  soak             - COUNT migrations (300), disturbed in every way'
+	@echo '  exerciser        - anything a user can do, at random, for MINUTES (15), debug kernel'
 	@echo '  bench            - measure commands of mnvme, and reading a state, in a VM'
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
@@ -131,4 +136,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug fuzz soak test-quickstart
+.PHONY: test-debug fuzz soak exerciser test-quickstart
