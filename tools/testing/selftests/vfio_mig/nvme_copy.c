@@ -24,13 +24,17 @@ struct source {
 	__u8 rest[14];
 };
 
-FIXTURE(copy) {
+struct copier {
 	struct nvme_fixture f;
 	struct source *source;
 	unsigned char *buf;		/* SPAN blocks that the device reads and writes */
 	unsigned char *model;
 	__u32 single_max, total_max, ranges_max;
 	__u32 entry;			/* dword 0 of the last completion */
+};
+
+FIXTURE(copy) {
+	struct copier c;
 };
 
 static int identify(struct nvme *nvme, __u32 nsid, __u32 cns, void *page)
@@ -51,17 +55,17 @@ static __u64 used(struct nvme *nvme, void *page)
 
 FIXTURE_SETUP(copy)
 {
-	struct nvme *nvme = &self->f.nvme;
+	struct nvme *nvme = &self->c.f.nvme;
 	unsigned char *id;
 	__u16 oncs, single;
 
-	nvme_fixture_open(_metadata, &self->f, 16 << 20);
-	self->source = guest_alloc(&self->f.guest, 2 * GUEST_PAGE);
-	memset(self->source, 0, RANGES_MAX * sizeof(*self->source));
-	self->buf = guest_alloc(&self->f.guest, SPAN * nvme->lba_size);
-	self->model = calloc(SPAN, nvme->lba_size);
-	ASSERT_NE(NULL, self->model);
-	id = self->buf;
+	nvme_fixture_open(_metadata, &self->c.f, 16 << 20);
+	self->c.source = guest_alloc(&self->c.f.guest, 2 * GUEST_PAGE);
+	memset(self->c.source, 0, RANGES_MAX * sizeof(*self->c.source));
+	self->c.buf = guest_alloc(&self->c.f.guest, SPAN * nvme->lba_size);
+	self->c.model = calloc(SPAN, nvme->lba_size);
+	ASSERT_NE(NULL, self->c.model);
+	id = self->c.buf;
 	ASSERT_EQ(0, identify(nvme, 0, 1, id));
 	memcpy(&oncs, id + 520, sizeof(oncs));
 	if (!(oncs & 1 << 8))
@@ -70,20 +74,20 @@ FIXTURE_SETUP(copy)
 	EXPECT_EQ(1, id[534] & 1);
 	ASSERT_EQ(0, identify(nvme, 1, 0, id));
 	memcpy(&single, id + 74, sizeof(single));
-	memcpy(&self->total_max, id + 76, sizeof(self->total_max));
-	self->single_max = single;
-	self->ranges_max = id[80] + 1;
-	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->buf));
+	memcpy(&self->c.total_max, id + 76, sizeof(self->c.total_max));
+	self->c.single_max = single;
+	self->c.ranges_max = id[80] + 1;
+	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->c.buf));
 }
 
 FIXTURE_TEARDOWN(copy)
 {
-	free(self->model);
-	nvme_fixture_close(&self->f);
+	free(self->c.model);
+	nvme_fixture_close(&self->c.f);
 }
 
 /* Status of a copy of the first @nr sources; its first dword is kept. */
-static int copy(FIXTURE_DATA(copy) *self, __u64 to, __u32 nr)
+static int copy(struct copier *self, __u64 to, __u32 nr)
 {
 	struct nvme *nvme = &self->f.nvme;
 	struct nvme_cmd cmd = {
@@ -97,14 +101,14 @@ static int copy(FIXTURE_DATA(copy) *self, __u64 to, __u32 nr)
 	return ret < 0 ? ret : ret & ST_CODE;
 }
 
-static void set_source(FIXTURE_DATA(copy) *self, int i, __u64 lba, __u32 nr)
+static void set_source(struct copier *self, int i, __u64 lba, __u32 nr)
 {
 	self->source[i].lba = htole64(lba);
 	self->source[i].nr = htole16(nr - 1);
 }
 
 /* Writes blocks that differ from all others, in the model, too. */
-static int fill(FIXTURE_DATA(copy) *self, __u32 lba, __u32 nr)
+static int fill(struct copier *self, __u32 lba, __u32 nr)
 {
 	struct nvme *nvme = &self->f.nvme;
 
@@ -115,7 +119,7 @@ static int fill(FIXTURE_DATA(copy) *self, __u32 lba, __u32 nr)
 }
 
 /* What copy() has to do: all sources are read before anything is written. */
-static void model_copy(FIXTURE_DATA(copy) *self, __u32 to, __u32 nr)
+static void model_copy(struct copier *self, __u32 to, __u32 nr)
 {
 	__u32 size = self->f.nvme.lba_size, len, i;
 	unsigned char *all = malloc(SPAN * size), *at = all;
@@ -129,7 +133,7 @@ static void model_copy(FIXTURE_DATA(copy) *self, __u32 to, __u32 nr)
 }
 
 /* The first block that is not as in the model, or -1. */
-static int differs(FIXTURE_DATA(copy) *self)
+static int differs(struct copier *self)
 {
 	struct nvme *nvme = &self->f.nvme;
 	__u32 i;
@@ -144,7 +148,7 @@ static int differs(FIXTURE_DATA(copy) *self)
 }
 
 static void copy_both(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(copy) *self, __u32 to, __u32 nr)
+		      struct copier *self, __u32 to, __u32 nr)
 {
 	EXPECT_EQ(0, copy(self, to, nr));
 	EXPECT_EQ(0, self->entry);
@@ -154,101 +158,101 @@ static void copy_both(struct __test_metadata *_metadata,
 
 TEST_F(copy, one_range)
 {
-	ASSERT_EQ(0, fill(self, 0, 64));
-	set_source(self, 0, 0, 16);
-	copy_both(_metadata, self, 128, 1);
+	ASSERT_EQ(0, fill(&self->c, 0, 64));
+	set_source(&self->c, 0, 0, 16);
+	copy_both(_metadata, &self->c, 128, 1);
 }
 
 /* Neither side at a page, and each at another place of it. */
 TEST_F(copy, a_range_that_is_not_aligned)
 {
-	ASSERT_EQ(0, fill(self, 0, 256));
-	set_source(self, 0, 3, 29);
-	copy_both(_metadata, self, 102, 1);
-	set_source(self, 0, 255, 1);
-	copy_both(_metadata, self, 511, 1);
+	ASSERT_EQ(0, fill(&self->c, 0, 256));
+	set_source(&self->c, 0, 3, 29);
+	copy_both(_metadata, &self->c, 102, 1);
+	set_source(&self->c, 0, 255, 1);
+	copy_both(_metadata, &self->c, 511, 1);
 }
 
 TEST_F(copy, several_ranges_one_behind_the_other)
 {
-	ASSERT_EQ(0, fill(self, 0, 256));
-	set_source(self, 0, 100, 10);
-	set_source(self, 1, 7, 1);
-	set_source(self, 2, 60, 33);
+	ASSERT_EQ(0, fill(&self->c, 0, 256));
+	set_source(&self->c, 0, 100, 10);
+	set_source(&self->c, 1, 7, 1);
+	set_source(&self->c, 2, 60, 33);
 	/* The same blocks may be copied twice. */
-	set_source(self, 3, 99, 20);
-	copy_both(_metadata, self, 301, 4);
+	set_source(&self->c, 3, 99, 20);
+	copy_both(_metadata, &self->c, 301, 4);
 }
 
 TEST_F(copy, as_many_ranges_as_there_may_be)
 {
 	__u32 i;
 
-	ASSERT_GE(SPAN / 2, self->ranges_max);
-	ASSERT_EQ(0, fill(self, 0, 512));
-	for (i = 0; i < self->ranges_max; i++)
-		set_source(self, i, 511 - i, 1);
-	copy_both(_metadata, self, 512, self->ranges_max);
+	ASSERT_GE(SPAN / 2, self->c.ranges_max);
+	ASSERT_EQ(0, fill(&self->c, 0, 512));
+	for (i = 0; i < self->c.ranges_max; i++)
+		set_source(&self->c, i, 511 - i, 1);
+	copy_both(_metadata, &self->c, 512, self->c.ranges_max);
 }
 
 TEST_F(copy, onto_itself_forwards_and_backwards)
 {
-	ASSERT_EQ(0, fill(self, 0, 256));
-	set_source(self, 0, 0, 100);
-	copy_both(_metadata, self, 9, 1);
-	set_source(self, 0, 60, 100);
-	copy_both(_metadata, self, 51, 1);
-	set_source(self, 0, 40, 8);
-	copy_both(_metadata, self, 40, 1);
+	ASSERT_EQ(0, fill(&self->c, 0, 256));
+	set_source(&self->c, 0, 0, 100);
+	copy_both(_metadata, &self->c, 9, 1);
+	set_source(&self->c, 0, 60, 100);
+	copy_both(_metadata, &self->c, 51, 1);
+	set_source(&self->c, 0, 40, 8);
+	copy_both(_metadata, &self->c, 40, 1);
 	/* The second source is where the first is copied to. */
-	set_source(self, 0, 0, 20);
-	set_source(self, 1, 80, 20);
-	copy_both(_metadata, self, 80, 2);
+	set_source(&self->c, 0, 0, 20);
+	set_source(&self->c, 1, 80, 20);
+	copy_both(_metadata, &self->c, 80, 2);
 }
 
 /* What was never written reads as zeros where it is copied to, and takes no memory. */
 TEST_F(copy, nothing_is_copied_as_nothing)
 {
-	struct nvme *nvme = &self->f.nvme;
+	struct nvme *nvme = &self->c.f.nvme;
 	__u64 before, after;
 
-	ASSERT_EQ(0, fill(self, 0, 64));
-	before = used(nvme, self->buf);
-	set_source(self, 0, 256, 256);
-	copy_both(_metadata, self, 600, 1);
-	EXPECT_EQ(before, used(nvme, self->buf));
+	ASSERT_EQ(0, fill(&self->c, 0, 64));
+	before = used(nvme, self->c.buf);
+	set_source(&self->c, 0, 256, 256);
+	copy_both(_metadata, &self->c, 600, 1);
+	EXPECT_EQ(before, used(nvme, self->c.buf));
 	/* Over what is there: 64 blocks, of whole pages, give their memory back. */
-	set_source(self, 0, 512, 64);
-	copy_both(_metadata, self, 0, 1);
-	after = used(nvme, self->buf);
+	set_source(&self->c, 0, 512, 64);
+	copy_both(_metadata, &self->c, 0, 1);
+	after = used(nvme, self->c.buf);
 	EXPECT_EQ(64, before - after);
 }
 
 TEST_F(copy, of_part_of_a_page_leaves_the_rest)
 {
-	ASSERT_EQ(0, fill(self, 0, 64));
-	set_source(self, 0, 901, 3);
-	copy_both(_metadata, self, 17, 1);
-	set_source(self, 0, 50, 3);
-	copy_both(_metadata, self, 903, 1);
+	ASSERT_EQ(0, fill(&self->c, 0, 64));
+	set_source(&self->c, 0, 901, 3);
+	copy_both(_metadata, &self->c, 17, 1);
+	set_source(&self->c, 0, 50, 3);
+	copy_both(_metadata, &self->c, 903, 1);
 }
 
 TEST_F(copy, limits_of_the_length)
 {
-	ASSERT_LE(1U, self->single_max);
-	ASSERT_LE(self->single_max, self->total_max);
+	ASSERT_LE(1U, self->c.single_max);
+	ASSERT_LE(self->c.single_max, self->c.total_max);
 
-	set_source(self, 0, 0, self->single_max);
-	EXPECT_EQ(0, copy(self, self->single_max, 1));
-	if (self->single_max < 1 << 16) {
-		set_source(self, 0, 0, self->single_max + 1);
-		EXPECT_EQ(ST_COPY_LIMIT, copy(self, 2 * self->single_max, 1));
+	set_source(&self->c, 0, 0, self->c.single_max);
+	EXPECT_EQ(0, copy(&self->c, self->c.single_max, 1));
+	if (self->c.single_max < 1 << 16) {
+		set_source(&self->c, 0, 0, self->c.single_max + 1);
+		EXPECT_EQ(ST_COPY_LIMIT, copy(&self->c, 2 * self->c.single_max, 1));
 	}
-	set_source(self, 0, 0, self->single_max);
-	set_source(self, 1, 0, 1);
-	if (self->single_max == self->total_max) {
-		EXPECT_EQ(ST_COPY_LIMIT, copy(self, 0, 2));
-		EXPECT_EQ(1, self->entry);
+	set_source(&self->c, 0, 0, self->c.single_max);
+	set_source(&self->c, 1, 0, 1);
+	if (self->c.single_max == self->c.total_max) {
+		EXPECT_EQ(ST_COPY_LIMIT, copy(&self->c, 0, 2));
+		EXPECT_EQ(1, self->c.entry);
 	}
 }
 
@@ -256,41 +260,41 @@ TEST_F(copy, limit_of_the_number_of_ranges)
 {
 	__u32 i;
 
-	if (self->ranges_max == RANGES_MAX)
+	if (self->c.ranges_max == RANGES_MAX)
 		SKIP(return, "as many as can be named");
-	for (i = 0; i <= self->ranges_max; i++)
-		set_source(self, i, i, 1);
-	EXPECT_EQ(0, copy(self, 512, self->ranges_max));
-	EXPECT_EQ(ST_COPY_LIMIT, copy(self, 512, self->ranges_max + 1));
+	for (i = 0; i <= self->c.ranges_max; i++)
+		set_source(&self->c, i, i, 1);
+	EXPECT_EQ(0, copy(&self->c, 512, self->c.ranges_max));
+	EXPECT_EQ(ST_COPY_LIMIT, copy(&self->c, 512, self->c.ranges_max + 1));
 }
 
 /* One that is bad among those that are not: it is named, and nothing is copied. */
 TEST_F(copy, a_range_behind_the_end_among_others)
 {
-	ASSERT_EQ(0, fill(self, 0, 64));
-	set_source(self, 0, 0, 8);
-	set_source(self, 1, 8, 8);
-	set_source(self, 2, self->f.nvme.nr_lbas - 7, 8);
-	set_source(self, 3, 8, 8);
-	EXPECT_EQ(ST_LBA_RANGE, copy(self, 128, 4));
-	EXPECT_EQ(2, self->entry);
-	EXPECT_EQ(-1, differs(self));
+	ASSERT_EQ(0, fill(&self->c, 0, 64));
+	set_source(&self->c, 0, 0, 8);
+	set_source(&self->c, 1, 8, 8);
+	set_source(&self->c, 2, self->c.f.nvme.nr_lbas - 7, 8);
+	set_source(&self->c, 3, 8, 8);
+	EXPECT_EQ(ST_LBA_RANGE, copy(&self->c, 128, 4));
+	EXPECT_EQ(2, self->c.entry);
+	EXPECT_EQ(-1, differs(&self->c));
 
-	set_source(self, 2, -1ULL, 2);
-	EXPECT_EQ(ST_LBA_RANGE, copy(self, 128, 4));
-	EXPECT_EQ(2, self->entry);
-	EXPECT_EQ(-1, differs(self));
+	set_source(&self->c, 2, -1ULL, 2);
+	EXPECT_EQ(ST_LBA_RANGE, copy(&self->c, 128, 4));
+	EXPECT_EQ(2, self->c.entry);
+	EXPECT_EQ(-1, differs(&self->c));
 }
 
 /* Each source fits, but not all of them where they are to go. */
 TEST_F(copy, to_over_the_end)
 {
-	ASSERT_EQ(0, fill(self, 0, 64));
-	set_source(self, 0, 0, 8);
-	set_source(self, 1, 8, 8);
-	EXPECT_EQ(0, copy(self, self->f.nvme.nr_lbas - 16, 2));
-	EXPECT_EQ(ST_LBA_RANGE, copy(self, self->f.nvme.nr_lbas - 15, 2));
-	EXPECT_EQ(-1, differs(self));
+	ASSERT_EQ(0, fill(&self->c, 0, 64));
+	set_source(&self->c, 0, 0, 8);
+	set_source(&self->c, 1, 8, 8);
+	EXPECT_EQ(0, copy(&self->c, self->c.f.nvme.nr_lbas - 16, 2));
+	EXPECT_EQ(ST_LBA_RANGE, copy(&self->c, self->c.f.nvme.nr_lbas - 15, 2));
+	EXPECT_EQ(-1, differs(&self->c));
 }
 
 SUITE_MAIN(suite_need_mnvme())
