@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/fault.h"
+#include "lib/file.h"
 #include "lib/fixture.h"
 #include "lib/nvme.h"
 #include "lib/v2.h"
@@ -191,24 +192,12 @@ TEST_F_TIMEOUT(fault, opening, 300)
 
 #define UUID	"76ffffff-0000-4000-8000-00000000fa17"
 
-static int write_text(const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static int no_mdev(struct world *w)
 {
 	(void)w;
 	if (access("/sys/bus/mdev/devices/" UUID, F_OK))
 		return 0;
-	return write_text("/sys/bus/mdev/devices/" UUID "/remove", "1");
+	return file_write("/sys/bus/mdev/devices/" UUID "/remove", "1");
 }
 
 static int is_gone(struct world *w)
@@ -219,7 +208,7 @@ static int is_gone(struct world *w)
 
 static int create(struct world *w)
 {
-	return write_text(w->types, UUID);
+	return file_write(w->types, UUID);
 }
 
 static int an_mdev(struct world *w)
@@ -232,7 +221,7 @@ static int an_mdev(struct world *w)
 static int remove_it(struct world *w)
 {
 	(void)w;
-	return write_text("/sys/bus/mdev/devices/" UUID "/remove", "1");
+	return file_write("/sys/bus/mdev/devices/" UUID "/remove", "1");
 }
 
 TEST_F_TIMEOUT(fault, creating_and_removing, 300)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The fault knobs of vfio-mig-core. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "kselftest.h"
+#include "file.h"
 #include "knob.h"
 
 #define DEBUGFS	"/sys/kernel/debug"
@@ -38,39 +38,22 @@ int knob_there(const char *device)
 int knob_set(const struct device *dev, const char *name, const char *fmt, ...)
 {
 	char path[PATH_SIZE], text[256];
-	int fd, len, ret = 0;
 	va_list args;
 
 	va_start(args, fmt);
-	len = vsnprintf(text, sizeof(text), fmt, args);
+	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	knob_path(path, dev->path, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, len) != len)
-		ret = -errno;
-	close(fd);
-	return ret;
+	return file_write(path, text);
 }
 
 int knob_get(const struct device *dev, const char *name, char *text,
 	     size_t room)
 {
 	char path[PATH_SIZE];
-	ssize_t len;
-	int fd;
 
 	knob_path(path, dev->path, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	len = read(fd, text, room - 1);
-	close(fd);
-	if (len < 0)
-		return -errno;
-	text[len] = 0;
-	return 0;
+	return file_read(path, text, room);
 }
 
 int knob_all_off(const struct device *dev)

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "mdev.h"
 
 #define MDEV_DEVICES	"/sys/bus/mdev/devices"
@@ -22,20 +22,6 @@ static char prefix[9];
 void mdev_init(void)
 {
 	snprintf(prefix, sizeof(prefix), "76%06x", getpid() & 0xffffff);
-}
-
-static int write_file(const char *name, const char *text)
-{
-	ssize_t len = strlen(text);
-	int fd, ret = 0;
-
-	fd = open(name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, len) != len)
-		ret = errno ? -errno : -EIO;
-	close(fd);
-	return ret;
 }
 
 static void new_uuid(char *uuid)
@@ -69,7 +55,7 @@ int mdev_create(struct mdev *mdev, const char *parent, const char *type)
 		return -ENOENT;
 
 	new_uuid(mdev->uuid);
-	ret = write_file(found.gl_pathv[0], mdev->uuid);
+	ret = file_write(found.gl_pathv[0], mdev->uuid);
 	globfree(&found);
 	if (!ret)
 		snprintf(mdev->path, sizeof(mdev->path), MDEV_DEVICES "/%s",
@@ -85,7 +71,7 @@ int mdev_remove(struct mdev *mdev)
 		return 0;
 	snprintf(name, sizeof(name), "%s/remove", mdev->path);
 	mdev->path[0] = '\0';
-	return write_file(name, "1");
+	return file_write(name, "1");
 }
 
 /* Remove what tests that were killed have left behind. */
@@ -108,6 +94,18 @@ void mdev_sweep(void)
 	closedir(dir);
 }
 
+/* The number that a file has, or a negative errno. */
+static long long number_in(const char *path)
+{
+	char text[32];
+	int ret;
+
+	ret = file_read(path, text, sizeof(text));
+	if (ret)
+		return ret;
+	return text[0] ? atoll(text) : -EIO;
+}
+
 /*
  * Set the size of the data section of devices created from now on, if @kib is
  * not 0. Returns what it was, or a negative errno.
@@ -116,34 +114,22 @@ long mdev_window_kib(long kib)
 {
 	static const char name[] =
 		"/sys/module/vfio_mig_core/parameters/window_kib";
-	char text[32] = "";
-	int fd, ret;
+	long was = number_in(name);
+	char value[32];
+	int ret;
 
-	fd = open(name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = read(fd, text, sizeof(text) - 1) > 0 ? 0 : -EIO;
-	close(fd);
-	if (!ret && kib) {
-		char value[32];
-
-		snprintf(value, sizeof(value), "%ld", kib);
-		ret = write_file(name, value);
-	}
-	return ret ? ret : atol(text);
+	if (was < 0 || !kib)
+		return was;
+	snprintf(value, sizeof(value), "%ld", kib);
+	ret = file_write(name, value);
+	return ret ? ret : was;
 }
 
 /* A number that the parent device of driver @parent shows, or a negative errno. */
 long long mdev_parent_number(const char *parent, const char *name)
 {
-	char path[PATH_MAX], text[32] = "";
-	int fd, ret;
+	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "/sys/class/%s/%s/%s", parent, parent, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = read(fd, text, sizeof(text) - 1) > 0 ? 0 : -EIO;
-	close(fd);
-	return ret ? ret : atoll(text);
+	return number_in(path);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A memory control group. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "memcg.h"
 
 #define ROOT	"/sys/fs/cgroup"
@@ -15,34 +15,17 @@
 static int write_file(const char *dir, const char *name, const char *text)
 {
 	char path[PATH_MAX + 64];
-	int fd, ret = 0;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
+	return file_write(path, text);
 }
 
 static int read_file(const char *dir, const char *name, char *text, size_t room)
 {
 	char path[PATH_MAX + 64];
-	ssize_t len;
-	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	len = read(fd, text, room - 1);
-	close(fd);
-	if (len < 0)
-		return -errno;
-	text[len] = '\0';
-	return 0;
+	return file_read(path, text, room);
 }
 
 /* Why there can be no group, or NULL. */
