@@ -74,8 +74,7 @@ static size_t copy_chunk(const struct vfio_mig_chunk *chunk, size_t off,
 		struct page *page = chunk->pages[off / PAGE_SIZE];
 
 		n = min(PAGE_SIZE - offset_in_page(off), iov_iter_count(to));
-		n = copy_to_iter(page_address(page) + offset_in_page(off), n,
-				 to);
+		n = copy_page_to_iter(page, offset_in_page(off), n, to);
 		if (!n)
 			break;
 		done += n;

@@ -36,9 +36,15 @@ enum {
 	PAGE_DETACHED,	/* being sent, and no longer in the array */
 };
 
+/*
+ * Pages that share a lock are neighbours, and share a word of the dirty set: the
+ * save side takes what changed of them in one go.
+ */
+#define BLOCK		BITS_PER_LONG
+
 static struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t index)
 {
-	return &p->locks[index % VFIO_MIG_PAGES_LOCKS];
+	return &p->locks[index / BLOCK % VFIO_MIG_PAGES_LOCKS];
 }
 
 static void budget_uncharge(struct vfio_mig_budget *budget)
@@ -481,53 +487,73 @@ void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
 }
 
 /**
- * vfio_mig_page_freeze - take a page to be sent
+ * vfio_mig_pages_freeze - take changed pages to be sent
  * @p: the paged state, tracked
- * @index: page number
+ * @first: the first of them, a changed page
+ * @max: the most to take, not 0
+ * @pages: where to put the pages; NULL for one that reads as zeros
+ * @index: where to put their page numbers
  *
- * Waits for those who write to the page, takes it from mappings so that the next
- * store to one faults, and counts it as sent. It keeps its contents until
- * vfio_mig_page_thaw().
+ * Takes neighbours that changed as well, as many as share a lock. Waits for those
+ * who write to them, takes them from mappings so that the next store to one
+ * faults, and counts them as sent. They keep their contents until
+ * vfio_mig_pages_thaw().
  *
- * Return: the page, NULL where it reads as zeros (nothing to thaw then), or
- * ERR_PTR(-EINTR) where the caller is being killed.
+ * Return: how many were taken, or -EINTR where the caller is being killed.
  */
-struct page *vfio_mig_page_freeze(struct vfio_mig_pages *p, pgoff_t index)
+int vfio_mig_pages_freeze(struct vfio_mig_pages *p, pgoff_t first, u32 max,
+			  struct page **pages, pgoff_t *index)
 {
+	pgoff_t i = first, end = min(p->nr, round_down(first, BLOCK) + BLOCK);
 	struct vfio_mig_dirty *dirty = dirty_set(p);
-	struct page *page;
+	u32 n = 0;
 
-	if (down_write_killable(page_lock(p, index)))
-		return ERR_PTR(-EINTR);
-	if (test_and_clear_bit(index, dirty->bits))
-		atomic_long_dec(&dirty->count);
-	page = xa_load(p->xa, index);
-	if (page) {
-		set_page_private(page, PAGE_FROZEN);
-		vfio_mig_mapping_unmap(p, index, 1);
+	if (down_write_killable(page_lock(p, first)))
+		return -EINTR;
+	for (; i < end && n < max; i = find_next_bit(dirty->bits, end, i + 1)) {
+		struct page *page = xa_load(p->xa, i);
+
+		clear_bit(i, dirty->bits);
+		if (page)
+			set_page_private(page, PAGE_FROZEN);
+		pages[n] = page;
+		index[n++] = i;
 	}
-	up_write(page_lock(p, index));
-	return page;
+	atomic_long_sub(n, &dirty->count);
+	vfio_mig_mapping_unmap(p, first, index[n - 1] - first + 1);
+	up_write(page_lock(p, first));
+	return n;
+}
+
+static void page_thaw(struct vfio_mig_pages *p, struct page *page)
+{
+	if (page_private(page) == PAGE_DETACHED)
+		vfio_mig_pages_free(p, page);
+	else
+		set_page_private(page, PAGE_LIVE);
 }
 
 /**
- * vfio_mig_page_thaw - give back a page that vfio_mig_page_freeze() took
+ * vfio_mig_pages_thaw - give back pages that vfio_mig_pages_freeze() took
  * @p: the paged state
- * @index: page number
- * @page: the page
+ * @pages: the pages, none of them NULL
+ * @index: their page numbers
+ * @nr: how many there are
  */
-void vfio_mig_page_thaw(struct vfio_mig_pages *p, pgoff_t index,
-			struct page *page)
+void vfio_mig_pages_thaw(struct vfio_mig_pages *p, struct page **pages,
+			 const pgoff_t *index, u32 nr)
 {
-	bool detached;
+	u32 i = 0;
 
-	down_write(page_lock(p, index));
-	detached = page_private(page) == PAGE_DETACHED;
-	if (!detached)
-		set_page_private(page, PAGE_LIVE);
-	up_write(page_lock(p, index));
-	if (detached)
-		vfio_mig_pages_free(p, page);
+	while (i < nr) {
+		pgoff_t block = index[i] / BLOCK;
+		struct rw_semaphore *lock = page_lock(p, index[i]);
+
+		down_write(lock);
+		for (; i < nr && index[i] / BLOCK == block; i++)
+			page_thaw(p, pages[i]);
+		up_write(lock);
+	}
 }
 
 /**

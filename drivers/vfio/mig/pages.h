@@ -29,9 +29,10 @@ void vfio_mig_pages_untrack(struct vfio_mig_pages *p);
 unsigned long vfio_mig_pages_dirty(struct vfio_mig_pages *p);
 pgoff_t vfio_mig_pages_next_dirty(struct vfio_mig_pages *p, pgoff_t start);
 void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index);
-struct page *vfio_mig_page_freeze(struct vfio_mig_pages *p, pgoff_t index);
-void vfio_mig_page_thaw(struct vfio_mig_pages *p, pgoff_t index,
-			struct page *page);
+int vfio_mig_pages_freeze(struct vfio_mig_pages *p, pgoff_t first, u32 max,
+			  struct page **pages, pgoff_t *index);
+void vfio_mig_pages_thaw(struct vfio_mig_pages *p, struct page **pages,
+			 const pgoff_t *index, u32 nr);
 void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
 			    unsigned long nr, struct mutex *nest);
 

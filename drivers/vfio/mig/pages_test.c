@@ -54,6 +54,24 @@ static int look(struct vfio_mig_pages *p, pgoff_t index)
 	return value;
 }
 
+/* A page that changed, taken; NULL where it reads as zeros. */
+static struct page *freeze(struct kunit *test, struct vfio_mig_pages *p,
+			   pgoff_t index)
+{
+	struct page *page;
+	pgoff_t taken;
+
+	KUNIT_ASSERT_EQ(test, 1,
+			vfio_mig_pages_freeze(p, index, 1, &page, &taken));
+	KUNIT_EXPECT_EQ(test, index, taken);
+	return page;
+}
+
+static void thaw(struct vfio_mig_pages *p, pgoff_t index, struct page *page)
+{
+	vfio_mig_pages_thaw(p, &page, &index, 1);
+}
+
 static void pages_exist_once_written(struct kunit *test)
 {
 	struct pages_test *t = test->priv;
@@ -126,17 +144,45 @@ static void freezing_sends_and_redirty_takes_it_back(struct kunit *test)
 
 	fill(test, p, 3, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = vfio_mig_page_freeze(p, 3);
+	page = freeze(test, p, 3);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, TEST_PAGES, vfio_mig_pages_next_dirty(p, 0));
-	vfio_mig_page_thaw(p, 3, page);
+	thaw(p, 3, page);
 	vfio_mig_pages_redirty(p, 3);
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_next_dirty(p, 0));
 	/* Thawed, it is written in place again. */
 	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 3, 2));
 	/* Where there is no page there is nothing to thaw. */
-	KUNIT_EXPECT_NULL(test, vfio_mig_page_freeze(p, 4));
+	vfio_mig_pages_redirty(p, 4);
+	KUNIT_EXPECT_NULL(test, freeze(test, p, 4));
+}
+
+/* Neighbours are taken in one go: as many as asked for, and not over a block. */
+static void freezing_takes_neighbours(struct kunit *test)
+{
+	static const pgoff_t filled[] = { 3, 60, 61, 63, 64 };
+	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
+	struct page *pages[BLOCK];
+	pgoff_t index[BLOCK];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(filled); i++)
+		fill(test, p, filled[i], 1);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	KUNIT_ASSERT_EQ(test, 2, vfio_mig_pages_freeze(p, 3, 2, pages, index));
+	KUNIT_EXPECT_EQ(test, 3, index[0]);
+	KUNIT_EXPECT_EQ(test, 60, index[1]);
+	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
+
+	KUNIT_ASSERT_EQ(test, 2, vfio_mig_pages_freeze(p, 61, BLOCK - 2,
+						       pages + 2, index + 2));
+	KUNIT_EXPECT_EQ(test, 61, index[2]);
+	KUNIT_EXPECT_EQ(test, 63, index[3]);
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
+	KUNIT_EXPECT_EQ(test, 64, vfio_mig_pages_next_dirty(p, 0));
+	vfio_mig_pages_thaw(p, pages, index, 4);
+	KUNIT_EXPECT_PTR_EQ(test, pages[3], fill(test, p, 63, 2));
 }
 
 static void a_writer_gets_a_copy_of_a_frozen_page(struct kunit *test)
@@ -147,7 +193,7 @@ static void a_writer_gets_a_copy_of_a_frozen_page(struct kunit *test)
 
 	fill(test, p, 3, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = vfio_mig_page_freeze(p, 3);
+	page = freeze(test, p, 3);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	KUNIT_EXPECT_EQ(test, 1, look(p, 3));
 
@@ -163,7 +209,7 @@ static void a_writer_gets_a_copy_of_a_frozen_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_resident(p));
 	KUNIT_EXPECT_EQ(test, 2, atomic_long_read(&t->budget.used));
-	vfio_mig_page_thaw(p, 3, page);
+	thaw(p, 3, page);
 	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
 }
 
@@ -178,10 +224,10 @@ static void a_copy_goes_over_the_budget(struct kunit *test)
 	for (i = 0; i < t->budget.limit; i++)
 		fill(test, p, i, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = vfio_mig_page_freeze(p, 0);
+	page = freeze(test, p, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	fill(test, p, 0, 2);
-	vfio_mig_page_thaw(p, 0, page);
+	thaw(p, 0, page);
 	KUNIT_EXPECT_EQ(test, t->budget.limit,
 			atomic_long_read(&t->budget.used));
 }
@@ -195,8 +241,8 @@ static void discarded_pages_are_dirty_and_gone(struct kunit *test)
 	fill(test, p, 2, 1);
 	fill(test, p, 4, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, vfio_mig_page_freeze(p, 4));
-	vfio_mig_page_thaw(p, 4, xa_load(p->xa, 4));
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, freeze(test, p, 4));
+	thaw(p, 4, xa_load(p->xa, 4));
 	vfio_mig_pages_discard(p, 0, 0);
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_resident(p));
 	vfio_mig_pages_discard(p, 2, 10);
@@ -217,14 +263,14 @@ static void a_frozen_page_outlives_its_discard(struct kunit *test)
 
 	fill(test, p, 6, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = vfio_mig_page_freeze(p, 6);
+	page = freeze(test, p, 6);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	vfio_mig_pages_discard(p, 6, 1);
 	KUNIT_EXPECT_EQ(test, -1, look(p, 6));
 	KUNIT_EXPECT_EQ(test, 1, *(u8 *)page_address(page));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
-	vfio_mig_page_thaw(p, 6, page);
+	thaw(p, 6, page);
 	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(&t->budget.used));
 }
 
@@ -248,6 +294,7 @@ static struct kunit_case pages_cases[] = {
 	KUNIT_CASE(tracking_starts_with_what_is_there),
 	KUNIT_CASE(a_page_is_dirty_once),
 	KUNIT_CASE(freezing_sends_and_redirty_takes_it_back),
+	KUNIT_CASE(freezing_takes_neighbours),
 	KUNIT_CASE(a_writer_gets_a_copy_of_a_frozen_page),
 	KUNIT_CASE(a_copy_goes_over_the_budget),
 	KUNIT_CASE(discarded_pages_are_dirty_and_gone),

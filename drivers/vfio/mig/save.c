@@ -289,16 +289,43 @@ static u8 *put_run(u8 *to, const struct run *run, pgoff_t prev_end)
 	return run->len > 1 ? put_leb128(to, run->len) : to;
 }
 
-/* A page of zeros is sent as a hole: the target needs no memory for it. */
-static struct page *freeze_data(struct vfio_mig_pages *p, pgoff_t index)
-{
-	struct page *page = vfio_mig_page_freeze(p, index);
+/**
+ * struct runs - the runs of a pages chunk while it is put together
+ * @to: where the next one is written
+ * @end: end of the room for them
+ * @nr: how many there are, the one in hand included
+ * @prev_end: page after the last one that was written
+ * @run: the one in hand
+ */
+struct runs {
+	u8 *to;
+	u8 *end;
+	u32 nr;
+	pgoff_t prev_end;
+	struct run run;
+};
 
-	if (IS_ERR_OR_NULL(page) ||
-	    memchr_inv(page_address(page), 0, PAGE_SIZE))
-		return page;
-	vfio_mig_page_thaw(p, index, page);
-	return NULL;
+/* How many pages can surely be added, each in a run of its own. */
+static u32 runs_room(const struct runs *runs)
+{
+	return min_t(u32, VFIO_MIG_STREAM_RUNS_MAX - runs->nr,
+		     (runs->end - runs->to) / RUN_BYTES_MAX - 1);
+}
+
+static void runs_add(struct runs *runs, pgoff_t index, bool hole)
+{
+	struct run *run = &runs->run;
+
+	if (run->len && run->start + run->len == index && run->hole == hole) {
+		run->len++;
+		return;
+	}
+	if (run->len) {
+		runs->to = put_run(runs->to, run, runs->prev_end);
+		runs->prev_end = run->start + run->len;
+	}
+	runs->nr++;
+	*run = (struct run) { .start = index, .len = 1, .hole = hole };
 }
 
 /* Gives the frozen pages back; the chunk was not sent if @again. */
@@ -307,14 +334,36 @@ static void chunk_thaw(struct vfio_mig *mig, bool again)
 	struct vfio_mig_chunk *chunk = &mig->save->chunk;
 	u32 i;
 
-	for (i = 0; i < chunk->nr_pages; i++) {
-		vfio_mig_page_thaw(mig->desc.pages, chunk->index[i],
-				   chunk->pages[i]);
-		if (again)
-			vfio_mig_pages_redirty(mig->desc.pages,
-					       chunk->index[i]);
-	}
+	vfio_mig_pages_thaw(mig->desc.pages, chunk->pages, chunk->index,
+			    chunk->nr_pages);
+	for (i = 0; again && i < chunk->nr_pages; i++)
+		vfio_mig_pages_redirty(mig->desc.pages, chunk->index[i]);
 	chunk->nr_pages = 0;
+}
+
+/*
+ * Keeps those with data of the @nr pages that were frozen behind the chunk's. A
+ * page of zeros is sent as a hole: the target needs no memory for it.
+ */
+static void chunk_add(struct vfio_mig *mig, u32 nr, struct runs *runs)
+{
+	struct vfio_mig_chunk *chunk = &mig->save->chunk;
+	u32 i = chunk->nr_pages, end = i + nr;
+
+	for (; i < end; i++) {
+		struct page *page = chunk->pages[i];
+		pgoff_t index = chunk->index[i];
+
+		if (page && !memchr_inv(page_address(page), 0, PAGE_SIZE)) {
+			vfio_mig_pages_thaw(mig->desc.pages, &page, &index, 1);
+			page = NULL;
+		}
+		runs_add(runs, index, !page);
+		if (!page)
+			continue;
+		chunk->pages[chunk->nr_pages] = page;
+		chunk->index[chunk->nr_pages++] = index;
+	}
 }
 
 /*
@@ -326,44 +375,33 @@ static ssize_t collect_pages(struct vfio_mig *mig, pgoff_t first, u32 max)
 	struct vfio_mig_save *save = mig->save;
 	struct vfio_mig_chunk *chunk = &save->chunk;
 	u8 *start = chunk_payload(save) + sizeof(struct vfio_mig_pages_hdr);
-	u8 *limit = start + VFIO_MIG_STREAM_RUNS_BYTES_MAX - 2 * RUN_BYTES_MAX;
+	struct runs runs = {
+		.to = start,
+		.end = start + VFIO_MIG_STREAM_RUNS_BYTES_MAX,
+		.prev_end = first,
+	};
 	struct vfio_mig_pages *p = mig->desc.pages;
-	struct run run = { .start = first };
-	pgoff_t i, prev_end = first;
-	struct page *page;
-	u32 nr_runs = 1;
-	u8 *to = start;
+	pgoff_t i = first;
 
-	for (i = first; i < p->nr && chunk->nr_pages < max;
-	     i = vfio_mig_pages_next_dirty(p, i + 1)) {
-		bool joins;
+	while (i < p->nr) {
+		u32 had = chunk->nr_pages, room = min(max - had, runs_room(&runs));
+		int n;
 
-		/* Keep room for the run in hand and one more. */
-		if (to > limit || nr_runs == VFIO_MIG_STREAM_RUNS_MAX)
+		if (!room)
 			break;
-		page = freeze_data(p, i);
-		if (IS_ERR(page)) {
+		n = vfio_mig_pages_freeze(p, i, room, &chunk->pages[had],
+					  &chunk->index[had]);
+		if (n < 0) {
 			chunk_thaw(mig, true);
-			return PTR_ERR(page);
+			return n;
 		}
-		if (page) {
-			chunk->pages[chunk->nr_pages] = page;
-			chunk->index[chunk->nr_pages++] = i;
-		}
-		joins = run.start + run.len == i && run.hole == !page;
-		if (run.len && !joins) {
-			to = put_run(to, &run, prev_end);
-			prev_end = run.start + run.len;
-			nr_runs++;
-		}
-		if (!run.len || !joins)
-			run = (struct run) { .start = i, .hole = !page };
-		run.len++;
-		save->first_pass -= !!save->first_pass;
+		i = vfio_mig_pages_next_dirty(p, chunk->index[had + n - 1] + 1);
+		chunk_add(mig, n, &runs);
+		save->first_pass -= min_t(unsigned long, save->first_pass, n);
 		cond_resched();
 	}
 	save->cursor = i;
-	return put_run(to, &run, prev_end) - start;
+	return put_run(runs.to, &runs.run, runs.prev_end) - start;
 }
 
 static int make_pages(struct vfio_mig *mig, size_t room)
