@@ -9,6 +9,7 @@
  * section.
  */
 #include <linux/mm.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -24,6 +25,13 @@
 #include "window.h"
 
 #define DATA_OFFSET	((u64)PAGE_SIZE)
+
+/*
+ * The most that an iteration shows, however large the window is: what was just
+ * copied there is still in the processor's caches and TLB when the user copies it.
+ */
+#define ITERATION_MAX	((size_t)SZ_2M)
+
 #define REG(name)	offsetof(struct vfio_device_migration_info, name)
 
 /* What device_state shows, by state. */
@@ -133,13 +141,14 @@ static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
 		memcpy(to, page_address(chunk->pages[i]), PAGE_SIZE);
 }
 
-/* Reading data_offset: chunks are prepared until the window is full. */
+/* Reading data_offset: chunks are prepared until there is no room for another. */
 static int open_iteration(struct vfio_mig *mig)
 {
-	size_t room = vfio_mig_window_size(mig->window), size = 0;
+	size_t room = min(vfio_mig_window_size(mig->window), ITERATION_MAX);
 	void *mem = vfio_mig_window_mem(mig->window);
 	struct vfio_mig_iteration *it = &mig->iteration;
 	const struct vfio_mig_chunk *chunk;
+	size_t size = 0;
 	int ret;
 
 	for (;;) {
