@@ -9,6 +9,7 @@ import sys
 import time
 
 import mdev
+from emulation import ATTEMPTS
 from guest import MachineError
 from lab import Lab, Interrupted
 from live import MIB, MigrationError, migrate, say
@@ -107,13 +108,19 @@ class Demo:
 
 def main():
     """Exit status 0 only if all went well."""
-    try:
-        with Lab() as lab:
-            Demo(lab).run()
-    except (MachineError, MigrationError, QMPError, Interrupted,
-            OSError) as error:
-        say(f"errors              1: {error}")
-        sys.exit(1)
+    for left in reversed(range(ATTEMPTS)):
+        lab = Lab()
+        try:
+            with lab:
+                Demo(lab).run()
+            return
+        except (MachineError, MigrationError, QMPError, Interrupted,
+                OSError) as error:
+            say(f"errors              1: {error}")
+        confused = lab.watch.confused()
+        if not left or not confused:
+            sys.exit(1)
+        say(f"{confused}. Once more, from the beginning:")
 
 
 if __name__ == "__main__":

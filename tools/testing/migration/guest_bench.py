@@ -13,6 +13,7 @@ import os
 import statistics
 import sys
 
+from emulation import emulated
 from lab import Lab
 from live import MIB, say
 
@@ -77,18 +78,13 @@ def main():
         pair = guest.check("disks")[-1].split()
         for disk in pair:
             guest.check(f"dd if=/dev/urandom of=/dev/{disk} bs=1M count=64", 120)
-        kvm = "emulated" if _emulated() else "real"
+        kvm = "emulated" if emulated() else "real"
         say(f"# {kvm} virtualization, {rounds} rounds of {seconds} s, medians")
         say(f"{'case':30} {'mnvme/s':>9} {'QEMU/s':>9} {'ratio':>6} "
             f"{'CPU per command':>16}")
         for name, options in CASES.items():
             mine, other, ratio, cpu = compare(guest, pair, options, rounds, seconds)
             say(f"{name:30} {mine:9.0f} {other:9.0f} {ratio:6.2f} {cpu:16.2f}")
-
-
-def _emulated():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        return "QEMU TCG" in f.read()
 
 
 if __name__ == "__main__":

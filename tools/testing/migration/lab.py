@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import mdev
+from emulation import Watch
 from guest import Guest
 from machine import Machine
 
@@ -24,7 +25,8 @@ def _interrupted(number, _frame):
 class Lab:
     """Machines, guests and devices; a context manager that clears them away.
 
-    Where the run failed the machines' logs are kept, and shown.
+    Where the run failed the machines' logs are kept, and shown. The watch tells
+    whether it is the emulated processor that failed.
     """
 
     def __init__(self):
@@ -32,6 +34,7 @@ class Lab:
         self.machines = []
         self.devices = []
         self.serial = 0
+        self.watch = Watch()
 
     def __enter__(self):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):

@@ -8,6 +8,7 @@ import sys
 import time
 
 from controls import Controls
+from emulation import emulated
 from guest import MachineError
 from qmp import QMPError, connect
 
@@ -50,11 +51,9 @@ def accelerator():
     guest exits at once, to acknowledge it (Documentation/testing.rst).
     """
     with open("/proc/cpuinfo", encoding="utf-8") as f:
-        cpuinfo = f.read()
-    virtual = re.search(r"^flags.*\b(svm|vmx)\b", cpuinfo, re.M)
-    emulated = re.search(r"^model name.*QEMU TCG", cpuinfo, re.M)
+        virtual = re.search(r"^flags.*\b(svm|vmx)\b", f.read(), re.M)
     if virtual and os.access("/dev/kvm", os.R_OK | os.W_OK):
-        eoi = ",kvm-pv-eoi=off" if emulated else ""
+        eoi = ",kvm-pv-eoi=off" if emulated() else ""
         return ["-accel", "kvm", "-cpu", f"host,xsave=off{eoi}"]
     return ["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
 
@@ -178,7 +177,7 @@ class Machine(Controls):
               file=sys.stderr)
 
     def _show_state(self):
-        for command, lines in (("info status", 1), ("info registers", 8)):
+        for command, lines in (("info status", 1), ("info registers", 24)):
             try:
                 text = self.monitor(command)
             except (QMPError, OSError) as error:

@@ -16,6 +16,7 @@ import mdev
 import nvme_cli
 import several
 from bench import Bench, Failure, expect, kernel_log, lacks
+from emulation import ATTEMPTS
 from guest import MachineError
 from lab import Lab, Interrupted
 from live import MigrationError, say
@@ -82,6 +83,30 @@ def bench_for(scenario, lab, bench):
     return bench
 
 
+def attempt(scenario, lab, bench):
+    """Whether it passed, and the guest that is left for others, if one is."""
+    try:
+        bench = bench_for(scenario, lab, bench)
+        run(scenario, bench)
+    except (*ERRORS, Failure) as error:
+        say(f"# {error}")
+        lab.show_logs()
+        return False, None
+    return True, bench
+
+
+def attempts(scenario, lab, bench):
+    """The same, and once more as long as it is only the emulation that failed."""
+    for left in reversed(range(ATTEMPTS)):
+        passed, bench = attempt(scenario, lab, bench)
+        confused = lab.watch.confused()
+        if passed or not left or not confused:
+            break
+        say(f"# {confused}. Once more:")
+        lab.watch.clear()
+    return passed, bench
+
+
 def run_all(names):
     """Number of scenarios that failed."""
     failed = 0
@@ -97,16 +122,9 @@ def run_all(names):
             if lacks(scenario):
                 say(f"ok {number} - {title} # SKIP {lacks(scenario)}")
                 continue
-            result = "ok"
-            try:
-                bench = bench_for(scenario, lab, bench)
-                run(scenario, bench)
-            except (*ERRORS, Failure) as error:
-                say(f"# {error}")
-                result, bench = "not ok", None
-                failed += 1
-                lab.show_logs()
-            say(f"{result} {number} - {title} "
+            passed, bench = attempts(scenario, lab, bench)
+            failed += not passed
+            say(f"{'ok' if passed else 'not ok'} {number} - {title} "
                 f"# {time.monotonic() - begun:.0f} s")
         lab.clear()
         left = mdev.memory_used() - memory

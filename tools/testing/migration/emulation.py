@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tells whether an emulated processor has mixed a guest's state with the host's.
+
+QEMU's emulation of nested virtualization does that now and then, to whatever guest:
+Documentation/testing.rst, "The VM". It is given away by exits from the guest at the
+address of the instruction after the host's vmrun, where no guest can be. The kernel's
+trace event of exits is recorded for those in the function that has vmrun, and for no
+others.
+"""
+
+import os
+
+TRACING = "/sys/kernel/debug/tracing"
+EXITS = f"{TRACING}/events/kvm/kvm_exit"
+VMRUN = "__svm_vcpu_run"
+
+# How often something is tried where that is why it failed.
+ATTEMPTS = 3
+
+CONFUSED = ("the emulated processor mixed the guest's state with the host's: KVM saw "
+            "the guest at {} (Documentation/testing.rst, \"The VM\")")
+
+
+def emulated():
+    """Whether the host's processor is QEMU's own."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        return "QEMU TCG" in f.read()
+
+
+def _vmrun():
+    """The first and the last address of the function that enters guests."""
+    with open("/proc/kallsyms", encoding="utf-8") as f:
+        symbols = sorted((int(line.split()[0], 16), line.split()[2])
+                         for line in f if line.rstrip().endswith("[kvm_amd]"))
+    first = next(address for address, name in symbols if name == VMRUN)
+    return first, min(address for address, _ in symbols if address > first) - 1
+
+
+def _write(path, text):
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+
+
+class Watch:
+    """Looks out for that. There can be one at a time."""
+
+    def __init__(self):
+        self.armed = emulated() and os.path.exists("/sys/module/kvm_amd")
+        if not self.armed:
+            return
+        first, last = _vmrun()
+        _write(f"{EXITS}/filter", f"guest_rip >= {first:#x} && guest_rip <= {last:#x}")
+        _write(f"{EXITS}/enable", "1")
+        self.clear()
+
+    def clear(self):
+        """Forget what was seen."""
+        if self.armed:
+            _write(f"{TRACING}/trace", "")
+
+    def confused(self):
+        """What was seen since, in words, or None."""
+        if not self.armed:
+            return None
+        with open(f"{TRACING}/trace", encoding="utf-8") as f:
+            exits = [line for line in f if "kvm_exit:" in line]
+        if not exits:
+            return None
+        return CONFUSED.format(exits[0].partition("rip ")[2].split()[0])
