@@ -29,8 +29,10 @@
 /*
  * The most that an iteration shows, however large the window is: what was just
  * copied there is still in the processor's caches and TLB when the user copies it.
+ * Not less than that: QEMU takes one iteration for each round through the guest's
+ * memory, and leaves the rest for the blackout.
  */
-#define ITERATION_MAX	((size_t)SZ_2M)
+#define ITERATION_MAX	((size_t)SZ_4M)
 
 #define REG(name)	offsetof(struct vfio_device_migration_info, name)
 
