@@ -103,6 +103,8 @@ def attempts(scenario, lab, bench):
         if passed or not left or not confused:
             break
         say(f"# {confused}. Once more:")
+        # A guest that goes round in circles there would be seen again.
+        lab.clear()
         lab.watch.clear()
     return passed, bench
 
