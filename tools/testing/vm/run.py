@@ -156,7 +156,8 @@ def qemu_command(args, run):
         server = "on" if side == "listen" else "off"
         nic = ["-netdev", f"stream,id=link,server={server},addr.type=unix,"
                f"addr.path={path}",
-               "-device", f"virtio-net-pci,netdev=link,mac=52:54:00:00:00:0{len(side)}"]
+               "-device", "virtio-net-pci,netdev=link,romfile=,"
+               f"mac=52:54:00:00:00:0{len(side)}"]
     share = "security_model=none,multidevs=remap"
     return [args.qemu, *acceleration(), "-M", "q35,usb=off,sata=off",
             "-smp", str(args.cpus), "-m", args.mem, "-nodefaults", "-no-user-config",
