@@ -171,7 +171,8 @@ class Migration:
                 f"{self.destination.errors()}")
         self.source.guest.machine = self.destination
         self.destination.wait_loaded(30)
-        return info
+        # How long it took QEMU tells a moment after it tells that it is done.
+        return self.query()
 
     def cancel(self):
         """Cancel, and wait until QEMU has."""
