@@ -25,9 +25,9 @@ def expect(condition, text):
         raise Failure(text)
 
 
-def expect_failed(migration):
+def expect_failed(migration, timeout=180):
     """Wait for the migration's end, which has to be a failure."""
-    info = migration.watch()
+    info = migration.watch(timeout=timeout)
     expect(info["status"] == "failed", f"the migration is {info['status']}")
 
 

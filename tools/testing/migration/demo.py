@@ -114,8 +114,9 @@ def main():
             with lab:
                 Demo(lab).run()
             return
-        except (MachineError, MigrationError, QMPError, Interrupted,
-                OSError) as error:
+        except Interrupted as signal:
+            sys.exit(f"errors              1: {signal}")
+        except (MachineError, MigrationError, QMPError, OSError) as error:
             say(f"errors              1: {error}")
         confused = lab.watch.confused()
         if not left or not confused:
