@@ -68,17 +68,20 @@ def install(lab, disk):
 class Bench:
     """A guest with its work, wherever it is now.
 
-    devices is how many it has; the options are those of machine.Machine.
+    devices is how many mnvme it has; with scratch, it has an mscratch after them.
+    The options are those of machine.Machine.
     """
 
-    def __init__(self, lab, devices=1, **options):
-        self.kind = {**({"devices": devices} if devices > 1 else {}), **options}
+    def __init__(self, lab, devices=1, scratch=False, **options):
+        self.kind = {**({"devices": devices} if devices > 1 else {}),
+                     **({"scratch": True} if scratch else {}), **options}
         self.lab, self.options = lab, options
-        disks = self.new_devices(devices)
+        self.disks, self.scratch = devices, scratch
+        fresh = self.new_devices()
         if options.get("boot"):
-            install(lab, disks[0])
+            install(lab, fresh[0])
         say("# booting a guest")
-        self.machine = lab.start("source", *disks, **options)
+        self.machine = lab.start("source", *fresh, **options)
         self.guest.wait_ready()
         self.work = Workload(self.guest, base_mib=24, disks=devices)
         self.work.prepare()
@@ -88,13 +91,14 @@ class Bench:
         """The program in the guest."""
         return self.machine.guest
 
-    def new_devices(self, number):
-        """Fresh devices: the first as usual, any others small."""
-        return [self.lab.device("64M" if n else "1G") for n in range(number)]
+    def new_devices(self):
+        """Fresh devices: the first disk as usual, any others small."""
+        disks = [self.lab.device("64M" if n else "1G") for n in range(self.disks)]
+        return disks + ([self.lab.device("64M", "mscratch")] if self.scratch else [])
 
     def target(self, *devices, **options):
         """A machine to go to, like the one the guest is at but for options."""
-        devices = devices or self.new_devices(len(self.machine.devices))
+        devices = devices or self.new_devices()
         return self.lab.destination("target", self.guest, *devices,
                                     **{**self.options, **options})
 

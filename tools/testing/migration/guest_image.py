@@ -218,10 +218,19 @@ class Initramfs:
         self._entry("TRAILER!!!", 0)
 
 
+def bar_writer(scratch):
+    """The one program that is ours, compiled so that it needs no library."""
+    path = os.path.join(scratch, "bar-writer")
+    subprocess.run(["gcc", "-O2", "-Wall", "-static", "-o", path,
+                    os.path.join(HERE, "guest", "bar-writer.c")], check=True)
+    return path
+
+
 def guest_files(scratch, disk="/dev/nvme0n1"):
     """{path in the guest: path here} of all but modules. disk: what it works on."""
     guest = os.path.join(HERE, "guest")
-    files = {"/init": os.path.join(guest, "init"), "/bin/busybox": busybox()}
+    files = {"/init": os.path.join(guest, "init"), "/bin/busybox": busybox(),
+             "/bin/bar-writer": bar_writer(scratch)}
     for name in ("functions", "trouble", "workload.fio"):
         files[f"/etc/{name}"] = os.path.join(guest, name)
     files["/etc/disk"] = os.path.join(scratch, "disk")

@@ -39,7 +39,7 @@ class Lab:
     def __enter__(self):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, _interrupted)
-        subprocess.run(["modprobe", "-a", "mnvme", "vfio_iommu_type1"],
+        subprocess.run(["modprobe", "-a", "mnvme", "mscratch", "vfio_iommu_type1"],
                        check=True)
         return self
 
@@ -69,9 +69,9 @@ class Lab:
         for device in list(self.devices):
             self.remove(device)
 
-    def device(self, size="1G"):
-        """A fresh mnvme device."""
-        device = mdev.Device(size)
+    def device(self, size="1G", driver="mnvme"):
+        """A fresh device."""
+        device = mdev.Device(size, driver)
         self.devices.append(device)
         return device
 

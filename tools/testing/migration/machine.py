@@ -122,7 +122,7 @@ class Machine(Controls):
                   "enable-migration")
         for number, device in enumerate(self.devices):
             order = f",bootindex={number}" if self.boot else ""
-            command += ["-device", f"vfio-pci,id=nvme{number},{enable}=on,"
+            command += ["-device", f"vfio-pci,id=device{number},{enable}=on,"
                         f"sysfsdev={device.sysfs}{order}{self.device_options}"]
         if incoming:
             command += ["-incoming", "defer"]

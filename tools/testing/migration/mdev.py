@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""mnvme devices, by way of sysfs."""
+"""mnvme and mscratch devices, by way of sysfs."""
 
 import os
 import uuid
 
-PARENT = "/sys/class/mdev_bus/mnvme"
+PARENTS = "/sys/class/mdev_bus"
+PARENT = os.path.join(PARENTS, "mnvme")
 
 COUNTERS = ("saves", "loads", "refused", "breaches", "iterations",
             "precopy_bytes", "stopcopy_bytes", "resume_bytes", "read_bytes",
@@ -34,13 +35,13 @@ def instances():
 
 
 class Device:
-    """An mdev of a type such as "1G"."""
+    """An mdev of a driver's type such as "1G"."""
 
-    def __init__(self, size="1G"):
+    def __init__(self, size="1G", driver="mnvme"):
         self.uuid = str(uuid.uuid4())
         self.sysfs = f"/sys/bus/mdev/devices/{self.uuid}"
-        types = os.path.join(PARENT, "mdev_supported_types")
-        with open(f"{types}/mnvme-{size}/create", "w", encoding="ascii") as f:
+        types = os.path.join(PARENTS, driver, "mdev_supported_types")
+        with open(f"{types}/{driver}-{size}/create", "w", encoding="ascii") as f:
             f.write(self.uuid)
 
     def state(self):
@@ -54,8 +55,9 @@ class Device:
                 for name in COUNTERS}
 
     def memory_used(self):
-        """Bytes of namespace that are allocated."""
-        return int(_read(os.path.join(self.sysfs, "memory_used")))
+        """Bytes of namespace that are allocated, if it has one."""
+        path = os.path.join(self.sysfs, "memory_used")
+        return int(_read(path)) if os.path.exists(path) else 0
 
     def serial(self):
         """The serial number, as the guest sees it."""

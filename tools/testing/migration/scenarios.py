@@ -47,6 +47,7 @@ SCENARIOS = {
     "multifd": several.multifd,
     "two-devices": several.two_devices,
     "four-devices": several.four_devices,
+    "mapped-bar": several.mapped_bar,
     "trim": guests.trim,
     "depths": guests.depths,
     "two-processors": guests.two_processors,
