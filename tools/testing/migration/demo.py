@@ -9,7 +9,6 @@ import sys
 import time
 
 import mdev
-from emulation import ATTEMPTS
 from guest import MachineError
 from lab import Lab, Interrupted
 from live import MIB, MigrationError, migrate, say
@@ -106,22 +105,26 @@ class Demo:
         say("errors              0")
 
 
+def attempt(lab):
+    """Whether it passed."""
+    try:
+        Demo(lab).run()
+    except (MachineError, MigrationError, QMPError, OSError) as error:
+        say(f"errors              1: {error}")
+        lab.show_logs()
+        lab.clear()
+        return False
+    return True
+
+
 def main():
     """Exit status 0 only if all went well."""
-    for left in reversed(range(ATTEMPTS)):
-        lab = Lab()
-        try:
-            with lab:
-                Demo(lab).run()
-            return
-        except Interrupted as signal:
-            sys.exit(f"errors              1: {signal}")
-        except (MachineError, MigrationError, QMPError, OSError) as error:
-            say(f"errors              1: {error}")
-        confused = lab.watch.confused()
-        if not left or not confused:
-            sys.exit(1)
-        say(f"{confused}. Once more, from the beginning:")
+    try:
+        with Lab() as lab:
+            passed = any(attempt(lab) for _ in lab.watch.tries())
+    except Interrupted as signal:
+        sys.exit(f"errors              1: {signal}")
+    sys.exit(0 if passed else 1)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,20 @@ class Watch:
         if self.armed:
             _write(f"{TRACING}/trace", "")
 
+    def tries(self):
+        """Iterates once, and once more where what was tried failed by that.
+
+        Who passes leaves the loop; who fails clears away the guest, which goes round
+        in circles at that address and would be seen again.
+        """
+        for left in reversed(range(ATTEMPTS)):
+            yield
+            confused = self.confused()
+            if not left or not confused:
+                return
+            print(f"# {confused}. Once more:", flush=True)
+            self.clear()
+
     def confused(self):
         """What was seen since, in words, or None."""
         if not self.armed:

@@ -16,7 +16,6 @@ import mdev
 import nvme_cli
 import several
 from bench import Bench, Failure, expect, kernel_log, lacks
-from emulation import ATTEMPTS
 from guest import MachineError
 from lab import Lab, Interrupted
 from live import MigrationError, say
@@ -92,22 +91,9 @@ def attempt(scenario, lab, bench):
     except (*ERRORS, Failure) as error:
         say(f"# {error}")
         lab.show_logs()
+        lab.clear()
         return False, None
     return True, bench
-
-
-def attempts(scenario, lab, bench):
-    """The same, and once more as long as it is only the emulation that failed."""
-    for left in reversed(range(ATTEMPTS)):
-        passed, bench = attempt(scenario, lab, bench)
-        confused = lab.watch.confused()
-        if passed or not left or not confused:
-            break
-        say(f"# {confused}. Once more:")
-        # A guest that goes round in circles there would be seen again.
-        lab.clear()
-        lab.watch.clear()
-    return passed, bench
 
 
 def run_all(names):
@@ -125,7 +111,10 @@ def run_all(names):
             if lacks(scenario):
                 say(f"ok {number} - {title} # SKIP {lacks(scenario)}")
                 continue
-            passed, bench = attempts(scenario, lab, bench)
+            for _ in lab.watch.tries():
+                passed, bench = attempt(scenario, lab, bench)
+                if passed:
+                    break
             failed += not passed
             say(f"{'ok' if passed else 'not ok'} {number} - {title} "
                 f"# {time.monotonic() - begun:.0f} s")
