@@ -3,9 +3,10 @@
 
 QEMU's emulation of nested virtualization does that now and then, to whatever guest:
 Documentation/testing.rst, "The VM". It is given away by exits from the guest at the
-address of the instruction after the host's vmrun, where no guest can be. The kernel's
-trace event of exits is recorded for those in the function that has vmrun, and for no
-others.
+address of the instruction after the host's vmrun, where no guest can be; or by a triple
+fault of a guest to which an interrupt or an exception is just being delivered, and which
+has the host's page tables then, or its descriptor tables. The kernel's trace event of
+exits is recorded for these, and for no others.
 """
 
 import os
@@ -17,8 +18,12 @@ VMRUN = "__svm_vcpu_run"
 # How often something is tried where that is why it failed.
 ATTEMPTS = 3
 
-CONFUSED = ("the emulated processor mixed the guest's state with the host's: KVM saw "
-            "the guest at {} (Documentation/testing.rst, \"The VM\")")
+# The reason of an exit by triple fault, and that an event is being delivered (AMD64
+# Architecture Programmer's Manual, volume 2, appendix C and 15.20).
+SHUTDOWN, EVENT_VALID = 0x7f, 0x80000000
+
+CONFUSED = ("the emulated processor mixed the guest's state with the host's: {} "
+            "(Documentation/testing.rst, \"The VM\")")
 
 
 def emulated():
@@ -49,7 +54,9 @@ class Watch:
         if not self.armed:
             return
         first, last = _vmrun()
-        _write(f"{EXITS}/filter", f"guest_rip >= {first:#x} && guest_rip <= {last:#x}")
+        _write(f"{EXITS}/filter",
+               f"(guest_rip >= {first:#x} && guest_rip <= {last:#x}) || "
+               f"(exit_reason == {SHUTDOWN:#x} && intr_info >= {EVENT_VALID:#x})")
         _write(f"{EXITS}/enable", "1")
         self.clear()
 
@@ -80,4 +87,4 @@ class Watch:
             exits = [line for line in f if "kvm_exit:" in line]
         if not exits:
             return None
-        return CONFUSED.format(exits[0].partition("rip ")[2].split()[0])
+        return CONFUSED.format(exits[0].partition("kvm_exit: ")[2].strip())

@@ -56,7 +56,8 @@ class Guest:
 
     def _line(self, line):
         word = line.split(" ", 2)
-        if line.startswith("ready"):
+        # A reset can have come in the middle of a report.
+        if line.startswith("ready") or (word[0] == "*" and line.endswith("ready")):
             self.reset = self.ready
             self.ready = True
         elif word[0] == "*":

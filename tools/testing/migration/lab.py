@@ -93,6 +93,7 @@ class Lab:
 
     def _machine(self, name, guest, devices, **options):
         self.serial += 1
+        options.setdefault("processor", self.serial)
         machine = Machine(f"{name}-{self.serial}", self.directory, guest,
                           devices, **options)
         self.machines.append(machine)

@@ -65,12 +65,14 @@ class Machine(Controls):
     each vfio-pci device besides those it always has; snapshots, whether there is
     an image that can hold some; address, to be reached by TCP there instead of
     unix sockets; cpus; boot, whether the guest boots from its disk; image, the
-    file of a disk of QEMU's own NVMe controller, which the guest has besides.
+    file of a disk of QEMU's own NVMe controller, which the guest has besides;
+    processor, the number of the one that QEMU may use where virtualization is emulated.
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
                  version=VERSION, machine_type=MACHINE_TYPE, device_options="",
-                 snapshots=False, address=None, cpus=1, boot=False, image=None):
+                 snapshots=False, address=None, cpus=1, boot=False, image=None,
+                 processor=None):
         self.directory = os.path.join(directory, name)
         super().__init__(name, guest, {
             socket: f"tcp:{address}:{port}" if address else
@@ -80,6 +82,7 @@ class Machine(Controls):
         self.device_options = device_options
         self.snapshots = snapshots
         self.cpus, self.boot, self.image = cpus, boot, image
+        self.processor = processor
         os.makedirs(self.directory)
         self.error_log = os.path.join(self.directory, "qemu.log")
         self.trace_log = os.path.join(self.directory, "trace.log")
@@ -106,7 +109,7 @@ class Machine(Controls):
 
     def _command(self, incoming):
         command = [
-            PROGRAMS[self.version], "-name", self.name,
+            *self._stays(), PROGRAMS[self.version], "-name", self.name,
             "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", self.machine_type, *accelerator(), "-m", f"{MEMORY}M",
             "-smp", str(self.cpus), *self._boots(),
@@ -132,6 +135,17 @@ class Machine(Controls):
             command += ["-drive", f"if=none,id=image,format=raw,file={self.image}",
                         "-device", "nvme,serial=image,drive=image"]
         return command
+
+    def _stays(self):
+        """A prefix for where QEMU runs.
+
+        What the emulation gets wrong (emulation.py) it gets wrong where a processor
+        that is in a guest is interrupted by another, and that is, mostly, where
+        QEMU's threads are on both.
+        """
+        if self.processor is None or not emulated():
+            return []
+        return ["taskset", "-c", str(self.processor % os.cpu_count())]
 
     def _boots(self):
         """Options for what the guest boots: what is on its disk, or the test's."""
