@@ -130,6 +130,7 @@ typedef unsigned int gfp_t;
 #define BITS_TO_LONGS(n)	DIV_ROUND_UP(n, BITS_PER_LONG)
 #define DECLARE_BITMAP(name, n)	unsigned long name[BITS_TO_LONGS(n)]
 #define __ffs(x)		((unsigned int)__builtin_ctzl(x))
+#define clear_bit		__clear_bit
 #define test_and_clear_bit	__test_and_clear_bit
 #define test_and_set_bit	__test_and_set_bit
 #define for_each_set_bit(bit, map, n)					\

@@ -17,6 +17,7 @@ typedef struct { long long v; } atomic64_t;
 #define atomic_long_set(a, n)		((void)((a)->v = (n)))
 #define atomic_long_inc(a)		((void)(a)->v++)
 #define atomic_long_dec(a)		((void)(a)->v--)
+#define atomic_long_sub(n, a)		((void)((a)->v -= (n)))
 #define atomic_long_inc_return(a)	(++(a)->v)
 #define atomic64_add(n, a)		((void)((a)->v += (n)))
 #define atomic64_read(a)		((a)->v)
