@@ -28,6 +28,7 @@
 #define SLOT_BYTES	(16U << 10)
 #define IN_FLIGHT	24
 #define PER_CHILD	6	/* migrations of one child that is not killed */
+#define KILL_WITHIN_US	200000	/* about what one takes */
 
 /**
  * struct ledger - what was done, and what the disk must hold
@@ -332,6 +333,24 @@ static void reload(void)
 	create(1);
 }
 
+static int has_ended(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid;
+}
+
+/* Somewhere in one of its migrations: which, is drawn, not when, for machines differ. */
+static int kill_somewhere(pid_t pid)
+{
+	long after = migrations() + rand() % PER_CHILD;
+
+	while (migrations() < after && !has_ended(pid))
+		usleep(1000);
+	usleep(rand() % KILL_WITHIN_US);
+	return !kill(pid, SIGKILL);
+}
+
 /* True if all went well; a child that was killed is none that failed. */
 static int run_child(void)
 {
@@ -346,10 +365,8 @@ static int run_child(void)
 		child(seed);
 	if (rand() % 8 == 0)
 		remover = start_removing(victim);
-	if (rand() % 3 == 0) {
-		usleep(rand() % 3000000);
-		killed = !kill(pid, SIGKILL);
-	}
+	if (rand() % 3 == 0)
+		killed = kill_somewhere(pid);
 	waitpid(pid, &status, 0);
 	/* If it did not come so far: the remover must not wait for ever. */
 	ledger->open = 1;
