@@ -28,7 +28,6 @@
 #define SLOT_BYTES	(16U << 10)
 #define IN_FLIGHT	24
 #define PER_CHILD	6	/* migrations of one child that is not killed */
-#define KILL_WITHIN_US	200000	/* about what one takes */
 
 /**
  * struct ledger - what was done, and what the disk must hold
@@ -340,14 +339,17 @@ static int has_ended(pid_t pid)
 	return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid;
 }
 
-/* Somewhere in one of its migrations: which, is drawn, not when, for machines differ. */
+/*
+ * Somewhere in one of its migrations. Machines differ: which one is drawn, not when; and
+ * how far into it, between one and 128 ms, as what it takes is more or less.
+ */
 static int kill_somewhere(pid_t pid)
 {
 	long after = migrations() + rand() % PER_CHILD;
 
 	while (migrations() < after && !has_ended(pid))
 		usleep(1000);
-	usleep(rand() % KILL_WITHIN_US);
+	usleep(1000 << rand() % 8);
 	return !kill(pid, SIGKILL);
 }
 
