@@ -17,7 +17,10 @@ void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 
 static void append(struct stream *s, const void *data, size_t len)
 {
-	s->data = realloc(s->data, s->len + len);
+	if (s->len + len > s->room) {
+		s->room = 2 * (s->len + len);
+		s->data = realloc(s->data, s->room);
+	}
 	memcpy(s->data + s->len, data, len);
 	s->len += len;
 }
@@ -37,6 +40,9 @@ void save_all(struct vfio_mig *mig, size_t room, struct stream *s)
 		vfio_mig_save_put(mig);
 	}
 	must(!vfio_mig_save_pending(mig));
+	/* So that the sanitizer sees what is read behind the end. */
+	s->room = s->len;
+	s->data = realloc(s->data, s->room);
 	vfio_mig_save_end(mig);
 	mig->state = VFIO_MIG_STOP;
 }

@@ -21,6 +21,7 @@
 struct stream {
 	u8 *data;
 	size_t len;
+	size_t room;
 };
 
 /* Saves all of a device at rest, chunks of at most @room bytes. */
