@@ -39,8 +39,10 @@ def hop_with_memory(bench):
     source.set_downtime(1)
     migration = Migration(source, target, quiet=True)
     migration.start()
+    end = time.monotonic() + 120
     while (scratch.counters()["precopy_bytes"] < BAR_WRITTEN and
            migration.query().get("status") not in ENDED):
+        expect(time.monotonic() < end, "the memory does not flow")
         time.sleep(0.05)
     source.set_downtime(DOWNTIME)
     migration.finish()
