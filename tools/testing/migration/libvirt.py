@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 
-import mdev
 from guest import Guest, MachineError
 from lab import Interrupted, Lab
 from live import say
