@@ -15,7 +15,7 @@ import os
 import statistics
 import sys
 
-from emulation import emulated
+from emulation import ATTEMPTS, emulated
 from guest import MachineError
 from lab import Lab
 from live import MIB, say
@@ -42,10 +42,6 @@ COUNTS = {"exits": "exits", "mmio_exits": "for registers",
 
 # What the host's CPU time is spent on, in microseconds.
 PARTS = ("guest", "QEMU", "kernel")
-
-# A guest can end by the emulation of its processor (emulation.py). Here it is no matter
-# of what is measured, so that nothing has to be proved to do a case once more.
-ATTEMPTS = 3
 
 
 def counted():
@@ -128,7 +124,11 @@ class Pair:
         self.guest = guest
 
     def compare(self, options, rounds, seconds):
-        """compare() in a guest that lives to its end."""
+        """compare() in a guest that lives to its end.
+
+        That the emulation ends a guest (emulation.py) is no matter of what is measured
+        here, so that nothing has to be proved to do a case once more.
+        """
         for _ in range(ATTEMPTS):
             try:
                 if not self.guest:
