@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The kernel log: one line tells a person why a stream was refused. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/fixture.h"
+#include "lib/kmsg.h"
 #include "lib/stream.h"
-
-/* Most lines in a row, and seconds until there are more (printk's defaults). */
-#define BURST		10
-#define INTERVAL	5
 
 FIXTURE(log) {
 	struct device dev;
@@ -22,16 +17,14 @@ FIXTURE(log) {
 	int kmsg;
 };
 
-/* The log from now on. What came before is another test's. */
 FIXTURE_SETUP(log)
 {
 	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
 	ASSERT_RET(0, v1_save(&self->v1, &self->stream));
 	ASSERT_RET(0, device_reset(&self->dev));
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	self->kmsg = kmsg_open();
 	ASSERT_LE(0, self->kmsg)
-		TH_LOG("/dev/kmsg: %s", errname(-errno));
-	ASSERT_EQ(0, lseek(self->kmsg, 0, SEEK_END));
+		TH_LOG("/dev/kmsg: %s", errname(self->kmsg));
 }
 
 FIXTURE_TEARDOWN(log)
@@ -41,34 +34,12 @@ FIXTURE_TEARDOWN(log)
 	fixture_close(&self->dev, &self->v1);
 }
 
-/* The text of the next record that is about the device, or NULL. */
-static const char *next_line(int kmsg, const struct device *dev)
-{
-	const char *name = strrchr(dev->path, '/') + 1;
-	static char record[8192];
-	ssize_t len;
-	char *text;
-
-	for (;;) {
-		len = read(kmsg, record, sizeof(record) - 1);
-		if (len < 0 && errno == EPIPE)	/* some were overwritten */
-			continue;
-		if (len <= 0)
-			return NULL;
-		record[len] = 0;
-		record[strcspn(record, "\n")] = 0;
-		text = strchr(record, ';');
-		if (text && strstr(text, name))
-			return text + 1;
-	}
-}
-
 /* One line, with the errno, the chunk and the reason; and nothing after it. */
 static void check_line(struct __test_metadata *_metadata, int kmsg,
 		       const struct device *dev, int err, unsigned int chunk,
 		       const char *why)
 {
-	const char *line = next_line(kmsg, dev);
+	const char *line = kmsg_next(kmsg, dev);
 	char want[256];
 
 	snprintf(want, sizeof(want),
@@ -77,7 +48,7 @@ static void check_line(struct __test_metadata *_metadata, int kmsg,
 		TH_LOG("no line: expected \"%s\"", want);
 	EXPECT_NE(NULL, strstr(line, want))
 		TH_LOG("expected \"%s\", saw \"%s\"", want, line);
-	line = next_line(kmsg, dev);
+	line = kmsg_next(kmsg, dev);
 	EXPECT_EQ(NULL, line)
 		TH_LOG("one more line: \"%s\"", line);
 }
@@ -143,7 +114,7 @@ TEST_F(log, a_stream_that_loads_is_not_worth_a_line)
 {
 	ASSERT_RET(0, v1_load(&self->v1, &self->stream, 0));
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
-	EXPECT_EQ(NULL, next_line(self->kmsg, &self->dev));
+	EXPECT_EQ(NULL, kmsg_next(self->kmsg, &self->dev));
 }
 
 /* Nobody can fill the log: each is refused and counted, a few are told. */
@@ -151,7 +122,7 @@ TEST_F(log, many_bad_streams_do_not_flood_it)
 {
 	long long refused = device_counter(&self->dev, "migration/refused");
 	struct timespec begin, end;
-	int lines = 0, i;
+	int lines, i;
 	long took;
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -165,9 +136,8 @@ TEST_F(log, many_bad_streams_do_not_flood_it)
 	if (refused >= 0)
 		EXPECT_EQ(refused + 500,
 			  device_counter(&self->dev, "migration/refused"));
-	while (next_line(self->kmsg, &self->dev))
-		lines++;
-	EXPECT_GE(BURST * (took / INTERVAL + 2), lines)
+	lines = kmsg_count(self->kmsg, &self->dev);
+	EXPECT_GE(KMSG_BURST * (took / KMSG_INTERVAL + 2), lines)
 		TH_LOG("%d lines in %ld s", lines, took);
 }
 

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A guest that does what is wrong all the time does not fill its host's log. */
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/kmsg.h"
+#include "lib/nvme_fixture.h"
+
+#define TIMES		3000
+
+#define REG_CC		0x14
+#define REG_AQA		0x24
+#define DOORBELLS	0x1000
+#define CC_ENABLE	((6 << 16) | (4 << 20) | 1)
+
+FIXTURE(log) {
+	struct nvme_fixture f;
+	int kmsg;
+};
+
+FIXTURE_VARIANT(log) {
+	int (*wrong)(struct nvme *nvme);
+};
+
+/* A value that its queue cannot have. */
+static int doorbell(struct nvme *nvme)
+{
+	return nvme_write32(nvme, DOORBELLS + 2 * nvme->doorbell_stride, 0xffff);
+}
+
+/* Half a register. */
+static int width(struct nvme *nvme)
+{
+	__u16 half = 0;
+	ssize_t ret = region_write(&nvme->bar0, REG_CC, &half, sizeof(half));
+
+	return ret < 0 ? ret : ret == sizeof(half) ? 0 : -EIO;
+}
+
+/* An admin queue of one entry: the fatal status, until the reset. */
+static int fatal(struct nvme *nvme)
+{
+	return nvme_write32(nvme, REG_CC, 0) ?: nvme_write32(nvme, REG_AQA, 0) ?:
+	       nvme_write32(nvme, REG_CC, CC_ENABLE);
+}
+
+FIXTURE_VARIANT_ADD(log, doorbells) { .wrong = doorbell };
+FIXTURE_VARIANT_ADD(log, widths) { .wrong = width };
+FIXTURE_VARIANT_ADD(log, fatal_status) { .wrong = fatal };
+
+FIXTURE_SETUP(log)
+{
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg)
+		TH_LOG("/dev/kmsg: %s", errname(self->kmsg));
+}
+
+FIXTURE_TEARDOWN(log)
+{
+	close(self->kmsg);
+	nvme_fixture_close(&self->f);
+}
+
+TEST_F(log, is_not_filled)
+{
+	struct timespec begin, end;
+	int lines, i;
+	long took;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (i = 0; i < TIMES; i++)
+		ASSERT_RET(0, variant->wrong(&self->f.nvme));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	took = end.tv_sec - begin.tv_sec + 1;
+	lines = kmsg_count(self->kmsg, &self->f.dev);
+	/* Told to a person, and not each time. */
+	EXPECT_LT(0, lines);
+	EXPECT_GE(KMSG_BURST * (took / KMSG_INTERVAL + 2), lines)
+		TH_LOG("%d lines in %ld s", lines, took);
+}
+
+static void need_mnvme(void)
+{
+	suite_need_v1();
+	suite_need_nvme();
+	suite_need_mnvme();
+}
+
+SUITE_MAIN(need_mnvme())
