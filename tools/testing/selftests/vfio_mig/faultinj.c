@@ -13,14 +13,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "lib/fault.h"
+#include "lib/fault_each.h"
 #include "lib/file.h"
 #include "lib/fixture.h"
 #include "lib/nvme.h"
 #include "lib/v2.h"
-
-/* No operation has as many points; one that never passes would. */
-#define POINTS_MAX	2000
 
 /**
  * struct world - what operations work on
@@ -50,20 +47,6 @@ struct world {
 	__u32 arc[2];
 };
 
-/**
- * struct operation - what is made to fail
- * @name: for people
- * @before: brings things to where it starts, before each attempt; may be NULL
- * @act: it. Returns 0 or a negative errno
- * @intact: after it failed, is all as it was? May be NULL
- */
-struct operation {
-	const char *name;
-	int (*before)(struct world *w);
-	int (*act)(struct world *w);
-	int (*intact)(struct world *w);
-};
-
 FIXTURE(fault) {
 	struct world w;
 };
@@ -73,7 +56,6 @@ FIXTURE_SETUP(fault)
 	struct world *w = &self->w;
 	int i;
 
-	ASSERT_RET(0, fault_init());
 	w->nvme.guest = NULL;
 	ASSERT_RET(0, guest_create(&w->guest, 8 << 20));
 	for (i = 0; i < 2; i++) {
@@ -100,55 +82,6 @@ FIXTURE_TEARDOWN(fault)
 		fixture_close(&w->dev[i], &w->v1[i]);
 	guest_destroy(&w->guest);
 	buffer_free(&w->stream);
-}
-
-/* Memory, or the user's memory; ENOSPC is shmem's word for a lack of an inode. */
-static bool clean(int ret)
-{
-	return ret == -ENOMEM || ret == -EFAULT || ret == -ENOSPC;
-}
-
-/* Fails @op at each of its points. Returns how many there are. */
-static unsigned int fail_each(struct __test_metadata *_metadata, struct world *w,
-			      const struct operation *op)
-{
-	unsigned int n;
-	int hit, ret;
-
-	for (n = 1; n < POINTS_MAX; n++) {
-		if (op->before)
-			ASSERT_RET_FOR(0, op->before(w), "%s, %u", op->name, n);
-		fault_begin(n);
-		ret = op->act(w);
-		hit = fault_end();
-		if (!hit) {
-			ASSERT_RET_FOR(0, ret, "%s, after %u failures", op->name,
-				       n - 1);
-			return n - 1;
-		}
-		/* What can be done without is done without. */
-		if (!ret)
-			continue;
-		EXPECT_TRUE(clean(ret))
-			TH_LOG("%s failed at %u with %s", op->name, n,
-			       errname(ret));
-		if (op->intact)
-			EXPECT_RET_FOR(0, op->intact(w), "%s, %u", op->name, n);
-		ASSERT_RET_FOR(0, op->act(w), "%s again, %u", op->name, n);
-	}
-	ASSERT_LT(n, POINTS_MAX)
-		TH_LOG("%s never passes", op->name);
-	return 0;
-}
-
-static void fail_all(struct __test_metadata *_metadata, struct world *w,
-		     const struct operation *ops, size_t nr)
-{
-	size_t i;
-
-	for (i = 0; i < nr; i++)
-		ksft_print_msg("%s: %u points\n", ops[i].name,
-			       fail_each(_metadata, w, &ops[i]));
 }
 
 /* Opening: the group, its container and the device; or its file and iommufd. */
@@ -431,7 +364,7 @@ TEST_F(fault, mappings)
 	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
 }
 
-/* Reset, interrupts, and a command that is executed where it is announced. */
+/* Reset and interrupts. */
 
 static int reset(struct world *w)
 {
@@ -457,45 +390,6 @@ TEST_F(fault, reset_and_interrupts)
 	};
 
 	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
-}
-
-static int ring(struct world *w)
-{
-	return nvme_ring(&w->nvme, &w->nvme.io[0]);
-}
-
-/* Generic status, Internal Error: what a host does again. */
-#define NVME_INTERNAL	0x6
-
-/* The one before has come back by now, and was not lost. */
-static int submit(struct world *w)
-{
-	struct nvme_queue *q = &w->nvme.io[0];
-	struct nvme_cqe cqe;
-	static __u64 lba;
-	int ret;
-
-	while (q->in_flight) {
-		ret = nvme_wait(&w->nvme, q, &cqe);
-		if (ret)
-			return ret;
-		if (cqe.status >> 1 & 0x7ff && (cqe.status >> 1 & 0x7ff) !=
-		    NVME_INTERNAL)
-			return -EIO;
-	}
-	/* Each to a place of its own: it takes memory. */
-	lba += 8;
-	return nvme_submit_io(&w->nvme, q, NVME_OP_WRITE, lba, 8, w->guest.mem);
-}
-
-TEST_F_TIMEOUT(fault, commands, 300)
-{
-	static const struct operation ops[] = {
-		{ "doorbell", submit, ring },
-	};
-
-	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
-	EXPECT_RET(0, submit(&self->w));
 }
 
 /* The same by v2. */
@@ -632,25 +526,16 @@ TEST_F_TIMEOUT(fault, v2_save_and_load, 300)
 
 static void need_faults(void)
 {
-	int ret;
-
 	suite_need_v1();
 	suite_need_nvme();
 	suite_need_mnvme();
 	suite_need_b();
-	/* A test's process ends without writing what is left in a buffer. */
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	ret = fault_init();
-	if (!ret) {
-		/*
-		 * Where VFIO cannot make a group it gives up one that it has set
-		 * up, and vfio_group_release() warns of that: WARN_ON(iommu_group).
-		 */
-		fault_spare("vfio_create_group");
-		return;
-	}
-	ksft_print_header();
-	ksft_exit_skip("the kernel cannot fail on request: %s\n", errname(ret));
+	fault_need();
+	/*
+	 * Where VFIO cannot make a group it gives up one that it has set up, and
+	 * vfio_group_release() warns of that: WARN_ON(iommu_group).
+	 */
+	fault_spare("vfio_create_group");
 }
 
 SUITE_MAIN(need_faults())

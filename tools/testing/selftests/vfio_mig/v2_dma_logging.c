@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "lib/dma_log.h"
 #include "lib/fixture.h"
 #include "lib/nvme.h"
 #include "lib/v2.h"
@@ -24,53 +25,6 @@ FIXTURE(dma) {
 	__u8 want[PAGES];	/* 1: was written */
 	__u64 seen[PAGES / WORD_BITS + 1];
 };
-
-static int log_start(struct v2 *v2, struct vfio_device_feature_dma_logging_range
-		     *ranges, __u32 nr, __u64 page_size)
-{
-	struct vfio_device_feature_dma_logging_control control = {
-		.page_size = page_size,
-		.num_ranges = nr,
-		.ranges = (__u64)(unsigned long)ranges,
-	};
-
-	return v2_feature(v2, VFIO_DEVICE_FEATURE_SET |
-			  VFIO_DEVICE_FEATURE_DMA_LOGGING_START, &control,
-			  sizeof(control));
-}
-
-/* Pages @first to @first + @nr - 1 of the guest's memory. */
-static int log_pages(struct v2 *v2, const struct guest *guest, __u64 first,
-		     __u64 nr)
-{
-	struct vfio_device_feature_dma_logging_range range = {
-		.iova = guest->iova + first * GUEST_PAGE,
-		.length = nr * GUEST_PAGE,
-	};
-
-	return log_start(v2, &range, 1, GUEST_PAGE);
-}
-
-static int log_stop(struct v2 *v2)
-{
-	return v2_feature(v2, VFIO_DEVICE_FEATURE_SET |
-			  VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0);
-}
-
-static int log_report(struct v2 *v2, __u64 iova, __u64 length, __u64 page_size,
-		      __u64 *bitmap)
-{
-	struct vfio_device_feature_dma_logging_report report = {
-		.iova = iova,
-		.length = length,
-		.page_size = page_size,
-		.bitmap = (__u64)(unsigned long)bitmap,
-	};
-
-	return v2_feature(v2, VFIO_DEVICE_FEATURE_GET |
-			  VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, &report,
-			  sizeof(report));
-}
 
 FIXTURE_SETUP(dma)
 {
@@ -130,8 +84,8 @@ static void check_report(struct __test_metadata *_metadata, struct v2 *v2,
 	size_t i, wrong = 0;
 
 	memset(seen, 0, (PAGES / WORD_BITS + 1) * sizeof(*seen));
-	ASSERT_RET(0, log_report(v2, guest->iova + first * GUEST_PAGE,
-				 nr * GUEST_PAGE, GUEST_PAGE, seen));
+	ASSERT_RET(0, dma_log_report(v2, guest->iova + first * GUEST_PAGE,
+				     nr * GUEST_PAGE, GUEST_PAGE, seen));
 	for (i = 0; i < nr; i++) {
 		EXPECT_EQ(want[first + i], bit(seen, i))
 			TH_LOG("page %zu %s", first + i, want[first + i] ?
@@ -156,7 +110,7 @@ TEST_F(dma, every_page_written_is_reported_once_and_no_other)
 {
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
 
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	REPORT(0, PAGES);
 	READ_TO(0, per_page);
 	READ_TO(70 * GUEST_PAGE, 3 * per_page);
@@ -166,7 +120,7 @@ TEST_F(dma, every_page_written_is_reported_once_and_no_other)
 	READ_TO(70 * GUEST_PAGE, per_page);
 	REPORT(0, PAGES);
 	REPORT(0, PAGES);
-	EXPECT_RET(0, log_stop(&self->v2));
+	EXPECT_RET(0, dma_log_stop(&self->v2));
 }
 
 /* Both pages that a write crosses, and only those. */
@@ -175,7 +129,7 @@ TEST_F(dma, a_write_that_is_not_aligned)
 	__u32 lba = self->nvme.lba_size, per_page = GUEST_PAGE / lba;
 	size_t at;
 
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	/* PRP1 alone may have an offset: any that is a multiple of 4. */
 	for (at = 4; at < 4096; at += 724) {
 		READ_TO(10 * GUEST_PAGE + at, 1);
@@ -193,7 +147,7 @@ TEST_F(dma, a_report_of_a_part_leaves_the_rest)
 	size_t first, nr;
 	unsigned int i;
 
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	for (i = 0; i < 40; i++)
 		READ_TO((i * 97 % 500) * GUEST_PAGE, per_page + i % 3 * per_page);
 	/* Backwards, so that each has neighbours that are not asked for. */
@@ -214,13 +168,14 @@ TEST_F(dma, larger_pages_are_reported_whole)
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
 	size_t factor, i, j, nr;
 
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	for (factor = 2; factor <= 512; factor *= 16) {
 		READ_TO(3 * GUEST_PAGE, 2 * per_page);
 		READ_TO(2047 * GUEST_PAGE, per_page);
 		memset(self->seen, 0, sizeof(self->seen));
-		ASSERT_RET(0, log_report(&self->v2, self->guest.iova, MEM_BYTES,
-					 factor * GUEST_PAGE, self->seen));
+		ASSERT_RET(0, dma_log_report(&self->v2, self->guest.iova,
+					     MEM_BYTES, factor * GUEST_PAGE,
+					     self->seen));
 		for (i = 0; i < PAGES / factor; i++) {
 			for (j = 0, nr = 0; j < factor; j++)
 				nr += self->want[i * factor + j];
@@ -234,10 +189,10 @@ TEST_F(dma, larger_pages_are_reported_whole)
 /* A report adds to what is in the bitmap. */
 TEST_F(dma, bits_that_are_set_stay)
 {
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	self->seen[3] = ~0ULL;
-	ASSERT_RET(0, log_report(&self->v2, self->guest.iova, MEM_BYTES,
-				 GUEST_PAGE, self->seen));
+	ASSERT_RET(0, dma_log_report(&self->v2, self->guest.iova, MEM_BYTES,
+				     GUEST_PAGE, self->seen));
 	EXPECT_EQ(~0ULL, self->seen[3]);
 	EXPECT_EQ(0, self->seen[2]);
 }
@@ -251,7 +206,7 @@ TEST_F(dma, only_ranges_that_are_logged_are_reported)
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
 	size_t i;
 
-	ASSERT_RET(0, log_start(&self->v2, ranges, 2, GUEST_PAGE));
+	ASSERT_RET(0, dma_log_start(&self->v2, ranges, 2, GUEST_PAGE));
 	READ_TO(0, 16 * per_page);
 	READ_TO(98 * GUEST_PAGE, 8 * per_page);
 	for (i = 0; i < PAGES; i++)
@@ -265,7 +220,7 @@ TEST_F(dma, a_session_does_not_disturb_it)
 {
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
 
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	if (v2_has(&self->v2, V2_PRE_COPY))
 		ASSERT_RET(0, v2_set_state(&self->v2, V2_PRE_COPY));
 	READ_TO(7 * GUEST_PAGE, 2 * per_page);
@@ -278,15 +233,15 @@ TEST_F(dma, a_session_does_not_disturb_it)
 
 TEST_F(dma, start_and_stop_come_in_turn)
 {
-	ASSERT_GT(0, log_stop(&self->v2));
-	EXPECT_GT(0, log_report(&self->v2, self->guest.iova, MEM_BYTES,
-				GUEST_PAGE, self->seen));
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
-	EXPECT_RET(-EINVAL, log_pages(&self->v2, &self->guest, 0, PAGES));
-	ASSERT_RET(0, log_stop(&self->v2));
-	EXPECT_GT(0, log_stop(&self->v2));
-	EXPECT_GT(0, log_report(&self->v2, self->guest.iova, MEM_BYTES,
-				GUEST_PAGE, self->seen));
+	ASSERT_GT(0, dma_log_stop(&self->v2));
+	EXPECT_GT(0, dma_log_report(&self->v2, self->guest.iova, MEM_BYTES,
+				    GUEST_PAGE, self->seen));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
+	EXPECT_RET(-EINVAL, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_stop(&self->v2));
+	EXPECT_GT(0, dma_log_stop(&self->v2));
+	EXPECT_GT(0, dma_log_report(&self->v2, self->guest.iova, MEM_BYTES,
+				    GUEST_PAGE, self->seen));
 }
 
 /* What was written before a start, or between a stop and it, is not reported. */
@@ -295,22 +250,22 @@ TEST_F(dma, a_start_begins_with_nothing_written)
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
 
 	READ_TO(0, 4 * per_page);
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	READ_TO(8 * GUEST_PAGE, 4 * per_page);
-	ASSERT_RET(0, log_stop(&self->v2));
+	ASSERT_RET(0, dma_log_stop(&self->v2));
 	READ_TO(16 * GUEST_PAGE, 4 * per_page);
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	memset(self->want, 0, sizeof(self->want));
 	REPORT(0, PAGES);
 }
 
 TEST_F(dma, closing_the_device_ends_it)
 {
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	device_close(&self->dev);
 	ASSERT_RET(0, device_open(&self->dev, suite_device()));
-	EXPECT_GT(0, log_stop(&self->v2));
-	EXPECT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
+	EXPECT_GT(0, dma_log_stop(&self->v2));
+	EXPECT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 }
 
 TEST_F(dma, what_makes_no_sense_is_EINVAL)
@@ -320,13 +275,13 @@ TEST_F(dma, what_makes_no_sense_is_EINVAL)
 		{ self->guest.iova + GUEST_PAGE, GUEST_PAGE },
 	};
 
-	EXPECT_RET(-EINVAL, log_start(&self->v2, twice, 0, GUEST_PAGE));
-	EXPECT_RET(-EINVAL, log_start(&self->v2, twice, 2, GUEST_PAGE));
-	ASSERT_RET(0, log_pages(&self->v2, &self->guest, 0, PAGES));
-	EXPECT_RET(-EINVAL, log_report(&self->v2, self->guest.iova, MEM_BYTES,
-				       3000, self->seen));
-	EXPECT_RET(-EINVAL, log_report(&self->v2, self->guest.iova, MEM_BYTES,
-				       512, self->seen));
+	EXPECT_RET(-EINVAL, dma_log_start(&self->v2, twice, 0, GUEST_PAGE));
+	EXPECT_RET(-EINVAL, dma_log_start(&self->v2, twice, 2, GUEST_PAGE));
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
+	EXPECT_RET(-EINVAL, dma_log_report(&self->v2, self->guest.iova, MEM_BYTES,
+					   3000, self->seen));
+	EXPECT_RET(-EINVAL, dma_log_report(&self->v2, self->guest.iova, MEM_BYTES,
+					   512, self->seen));
 }
 
 static void need_dma_logging(void)
@@ -341,9 +296,7 @@ static void need_dma_logging(void)
 		return;
 	ret = v2_open(&v2, &dev);
 	if (!ret)
-		ret = v2_feature(&v2, VFIO_DEVICE_FEATURE_PROBE |
-				 VFIO_DEVICE_FEATURE_SET |
-				 VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0);
+		ret = dma_log_probe(&v2);
 	device_close(&dev);
 	if (!ret)
 		return;

@@ -3,54 +3,110 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fault.h"
+#include "file.h"
 #include "kselftest.h"
 
 #define DEBUGFS	"/sys/kernel/debug/"
 
 static int fail_nth = -1;
 
-static int set(const char *name, const char *value)
-{
-	ssize_t ret;
-	int fd;
+static const char * const kinds[FAULT_NR_KINDS] = {
+	"failslab", "fail_page_alloc", "fail_usercopy",
+};
 
-	fd = open(name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
+/* What fault_arm() asked for. */
+static int armed[FAULT_NR_KINDS];
+
+static int set(enum fault_kind kind, const char *what, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), DEBUGFS "%s/%s", kinds[kind], what);
+	return file_write(path, value);
+}
+
+static int set_number(enum fault_kind kind, const char *what, unsigned long number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%#lx", number);
+	return set(kind, what, text);
+}
+
+/* Where a module's code is; the size is that of code and data, which is more. */
+static int find_module(const char *module, unsigned long *at, unsigned long *size)
+{
+	char name[64];
+	FILE *f;
+
+	f = fopen("/proc/modules", "re");
+	if (!f)
 		return -errno;
-	ret = write(fd, value, strlen(value));
-	close(fd);
-	return ret < 0 ? -errno : 0;
+	*at = 0;
+	while (fscanf(f, "%63s %lu %*s %*s %*s %lx%*[^\n]", name, size, at) == 3 &&
+	       strcmp(name, module))
+		*at = 0;
+	fclose(f);
+	return *at ? 0 : -ENOENT;
+}
+
+/*
+ * What fails, by this or by fault_begin(), is what @module does or has others do, from
+ * now on; NULL: whatever anybody does. -ENOENT: it is not loaded.
+ */
+int fault_within(const char *module)
+{
+	unsigned long from = 0, to = ULONG_MAX, size;
+	enum fault_kind kind;
+	int ret = 0;
+
+	if (module) {
+		ret = find_module(module, &from, &size);
+		to = from + size;
+	}
+	for (kind = 0; kind < FAULT_NR_KINDS && !ret; kind++)
+		ret = set_number(kind, "require-start", from) ?:
+		      set_number(kind, "require-end", to);
+	return ret;
 }
 
 /*
  * By default what may sleep does not fail, nor does a single page, and each
- * failure is told with a stack. -ENOENT where the kernel cannot do it.
+ * failure is told with a stack. What an earlier program limited is limited no
+ * more. -ENOENT where the kernel cannot do it.
  */
 int fault_init(void)
 {
-	static const char * const settings[][2] = {
-		{ DEBUGFS "failslab/ignore-gfp-wait", "N" },
-		{ DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N" },
-		{ DEBUGFS "fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ DEBUGFS "fail_page_alloc/min-order", "0" },
-		{ DEBUGFS "failslab/verbose", "0" },
-		{ DEBUGFS "fail_page_alloc/verbose", "0" },
-		{ DEBUGFS "fail_usercopy/verbose", "0" },
+	static const struct {
+		enum fault_kind kind;
+		const char *what, *value;
+	} settings[] = {
+		{ FAULT_SLAB, "ignore-gfp-wait", "N" },
+		{ FAULT_PAGE, "ignore-gfp-wait", "N" },
+		{ FAULT_PAGE, "ignore-gfp-highmem", "N" },
+		{ FAULT_PAGE, "min-order", "0" },
 	};
+	enum fault_kind kind;
+	int ret = 0;
 	size_t i;
-	int ret;
 
-	for (i = 0; i < ARRAY_SIZE(settings); i++) {
-		ret = set(settings[i][0], settings[i][1]);
-		if (ret)
-			return ret;
-	}
+	for (i = 0; i < ARRAY_SIZE(settings) && !ret; i++)
+		ret = set(settings[i].kind, settings[i].what, settings[i].value);
+	for (kind = 0; kind < FAULT_NR_KINDS && !ret; kind++)
+		ret = set(kind, "verbose", "0") ?:
+		      set(kind, "probability", "0") ?:
+		      set_number(kind, "reject-start", 0) ?:
+		      set_number(kind, "reject-end", 0);
+	ret = ret ?: fault_within(NULL);
+	if (ret)
+		return ret;
 	return access("/proc/thread-self/fail-nth", W_OK) ? -errno : 0;
 }
 
@@ -81,25 +137,17 @@ static void find_function(const char *function, unsigned long *from,
 /* Nothing fails in @function or in what it calls, if the kernel has it. */
 void fault_spare(const char *function)
 {
-	static const char * const by[] = { "failslab", "fail_page_alloc" };
-	char name[64], text[32];
 	unsigned long from, to;
-	size_t i;
+	enum fault_kind kind;
 
 	find_function(function, &from, &to);
 	if (!from || !to)
 		return;
 	ksft_print_msg("no failures in %s\n", function);
-	for (i = 0; i < ARRAY_SIZE(by); i++) {
-		snprintf(name, sizeof(name), DEBUGFS "%s/reject-start", by[i]);
-		snprintf(text, sizeof(text), "%#lx", from);
-		if (set(name, text))
+	for (kind = FAULT_SLAB; kind <= FAULT_PAGE; kind++)
+		if (set_number(kind, "reject-start", from) ||
+		    set_number(kind, "reject-end", to))
 			abort();
-		snprintf(name, sizeof(name), DEBUGFS "%s/reject-end", by[i]);
-		snprintf(text, sizeof(text), "%#lx", to);
-		if (set(name, text))
-			abort();
-	}
 }
 
 /* From now on, the @nth fails, counted from 1. */
@@ -134,4 +182,35 @@ int fault_end(void)
 	close(fail_nth);
 	fail_nth = -1;
 	return !atoi(left);
+}
+
+const char *fault_kind_name(enum fault_kind kind)
+{
+	return kinds[kind];
+}
+
+/*
+ * After @after more of @kind, @times in a row fail. Allocations from slabs are
+ * counted by their size, in eights of bytes: in steps of one none is left out, and
+ * many are met more than once.
+ */
+void fault_arm(enum fault_kind kind, unsigned int after, unsigned int times)
+{
+	armed[kind] = times;
+	if (set_number(kind, "space", kind == FAULT_SLAB ? after * 8UL : after) ||
+	    set_number(kind, "times", times) ||
+	    set(kind, "probability", "100"))
+		abort();
+}
+
+/* No more of them. How many failed? */
+int fault_disarm(enum fault_kind kind)
+{
+	char path[128], left[16];
+
+	snprintf(path, sizeof(path), DEBUGFS "%s/times", kinds[kind]);
+	if (set(kind, "probability", "0") ||
+	    file_read(path, left, sizeof(left)) < 0)
+		abort();
+	return armed[kind] - atoi(left);
 }

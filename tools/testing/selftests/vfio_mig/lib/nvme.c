@@ -107,7 +107,8 @@ static int wait_ready(struct nvme *nvme, __u32 ready)
 		ret = nvme_read32(nvme, REG_CSTS, &csts);
 		if (ret)
 			return ret;
-		if (csts & CSTS_CFS)
+		/* A reset ends it, but not at once. */
+		if (ready && csts & CSTS_CFS)
 			return -EIO;
 		if ((csts & CSTS_RDY) == ready)
 			return 0;

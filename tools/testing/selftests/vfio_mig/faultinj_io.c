@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * I/O commands, registers and the logging of DMA, with a failure at each point at
+ * which something can fail. A command ends with a status that has its host send it
+ * again, or is executed all the same; what passed did its work.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/dma_log.h"
+#include "lib/fault_each.h"
+#include "lib/nvme_errors.h"
+#include "lib/nvme_fixture.h"
+
+#define MEM_BYTES	(16UL << 20)
+#define PAGES		(MEM_BYTES / GUEST_PAGE)
+
+#define REG_INTMS	0x0c
+#define REG_CSTS	0x1c
+#define CSTS_CFS	0x2
+#define PCI_COMMAND	4
+
+#define NVME_OP_COMPARE	0x05
+
+/* What a command is about: with a PRP list, and with parts of pages. */
+#define DATA_PAGES	4
+
+struct command {
+	const char *name;
+	__u8 opcode;
+	bool ranges;		/* its data is a list of these */
+	bool fresh;		/* it writes where nothing was written before */
+	bool zeroes;		/* and this is what it writes */
+	bool moves;		/* there is something to look at afterwards */
+};
+
+/**
+ * struct world - what operations work on
+ * @f: a device and a driver of it
+ * @used: how much of the guest's memory was used before the driver started
+ * @cmd: the command that is sent
+ * @lba: where to, unless it is where the pattern is
+ * @nr: blocks
+ * @buf: what they are written from, or read to
+ * @pattern: what is at the beginning of the namespace
+ * @list: ranges
+ * @v2: the device's other protocol
+ * @logging: it logs DMA
+ * @seen: what was reported
+ */
+struct world {
+	struct nvme_fixture f;
+	size_t used;
+	const struct command *cmd;
+	__u64 lba;
+	__u32 nr;
+	unsigned char *buf;
+	unsigned char *pattern;
+	void *list;
+	struct v2 v2;
+	bool logging;
+	__u64 seen[PAGES / 64];
+};
+
+/* Its queues are where those before them were. */
+static int start(struct world *w)
+{
+	w->f.guest.used = w->used;
+	return nvme_start(&w->f.nvme, &w->f.dev, &w->f.guest, 1, 16);
+}
+
+static void set_up(struct __test_metadata *_metadata, struct world *w)
+{
+	struct nvme *nvme = &w->f.nvme;
+	size_t len;
+
+	nvme_fixture_open(_metadata, &w->f, MEM_BYTES);
+	w->nr = DATA_PAGES * GUEST_PAGE / nvme->lba_size;
+	len = w->nr * nvme->lba_size;
+	w->buf = guest_alloc(&w->f.guest, len);
+	w->pattern = guest_alloc(&w->f.guest, len);
+	w->list = guest_alloc(&w->f.guest, GUEST_PAGE);
+	w->used = w->f.guest.used;
+	nvme_close(nvme);
+	ASSERT_EQ(0, start(w));
+	pattern_fill(nvme, w->pattern, 0, w->nr, 1);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, w->nr, w->pattern));
+	/* The test before may have been cut off. */
+	ASSERT_RET(0, fault_within(NULL));
+}
+
+/* Commands. */
+
+static int status_errno(__u16 status)
+{
+	switch (status & (ST_CODE | ST_DNR)) {
+	case ST_SUCCESS:
+		return 0;
+	case ST_INTERNAL:
+		return -ENOMEM;
+	case ST_DATA_TRANSFER:
+		return -EFAULT;
+	default:
+		return -EIO;
+	}
+}
+
+/* The completion. -EFAULT also for the fatal status: a queue is not in memory. */
+static int finish(struct world *w)
+{
+	struct timespec nap = { .tv_nsec = 20000 };
+	struct nvme *nvme = &w->f.nvme;
+	struct nvme_cqe cqe;
+	__u32 csts;
+	int i, ret;
+
+	for (i = 0; i < 200000; i++) {
+		ret = nvme_poll(nvme, &nvme->io[0], &cqe);
+		if (ret)
+			return ret < 0 ? ret : status_errno(cqe.status >> 1);
+		ret = nvme_read32(nvme, REG_CSTS, &csts);
+		if (ret)
+			return ret;
+		if (csts & CSTS_CFS)
+			return -EFAULT;
+		nanosleep(&nap, NULL);
+	}
+	return -ETIMEDOUT;
+}
+
+/*
+ * What a host does when something failed: after the fatal status it resets; else
+ * what is in the queue still is announced again, and comes back.
+ */
+static int settle(struct world *w)
+{
+	struct nvme *nvme = &w->f.nvme;
+	struct nvme_queue *q = &nvme->io[0];
+	struct nvme_cqe cqe;
+	__u32 csts;
+	int ret = nvme_read32(nvme, REG_CSTS, &csts);
+
+	if (ret)
+		return ret;
+	if (csts & CSTS_CFS) {
+		nvme_close(nvme);
+		return start(w);
+	}
+	while (q->in_flight) {
+		ret = nvme_ring(nvme, q) ?: nvme_wait(nvme, q, &cqe);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Dataset Management, or Copy: one range each, of their own formats. */
+static int submit_ranges(struct world *w)
+{
+	struct nvme *nvme = &w->f.nvme;
+	struct nvme_cmd cmd = {
+		.opcode = w->cmd->opcode,
+		.nsid = 1,
+		.prp1 = guest_iova(nvme->guest, w->list),
+	};
+	struct {
+		__u32 attributes;
+		__u32 nr;
+		__u64 lba;
+	} range = { .nr = w->nr - 1, .lba = w->lba };
+	struct {
+		__u64 rsvd;
+		__u64 lba;
+		__u16 nr;
+		__u8 rest[14];
+	} source = { .nr = w->nr - 1 };
+
+	if (w->cmd->opcode == NVME_OP_COPY) {
+		memcpy(w->list, &source, sizeof(source));
+		cmd.cdw10 = w->lba;
+		cmd.cdw11 = w->lba >> 32;
+	} else {
+		memcpy(w->list, &range, sizeof(range));
+		cmd.cdw11 = 1 << 2;	/* AD */
+	}
+	return nvme_submit(nvme, &nvme->io[0], &cmd);
+}
+
+static int submit(struct world *w)
+{
+	__u64 lba = w->cmd->fresh || w->cmd->zeroes ? w->lba : 0;
+	/* Zeroes end in the middle of a page. */
+	__u32 nr = w->nr - w->cmd->zeroes;
+
+	if (w->cmd->ranges)
+		return submit_ranges(w);
+	return nvme_submit_io(&w->f.nvme, &w->f.nvme.io[0], w->cmd->opcode, lba,
+			      nr, w->buf);
+}
+
+static int before_command(struct world *w)
+{
+	size_t len = w->nr * w->f.nvme.lba_size;
+	int ret = settle(w);
+
+	/* Each to a place of its own: it takes memory. */
+	w->lba += w->nr;
+	memcpy(w->buf, w->pattern, len);
+	if (!ret && w->cmd->zeroes)
+		ret = nvme_io(&w->f.nvme, NVME_OP_WRITE, w->lba, w->nr, w->buf);
+	if (w->cmd->opcode == NVME_OP_READ)
+		memset(w->buf, 0, len);
+	return ret;
+}
+
+static int send(struct world *w)
+{
+	int ret = settle(w);
+
+	if (!ret)
+		ret = submit(w);
+	if (ret < 0)
+		return ret;
+	return nvme_ring(&w->f.nvme, &w->f.nvme.io[0]) ?: finish(w);
+}
+
+/* What was written is there, and so is what was not to be. */
+static int after_command(struct world *w)
+{
+	size_t len = w->nr * w->f.nvme.lba_size, zeroed = 0, i;
+	int ret = settle(w);
+
+	if (!w->cmd->moves)
+		return ret;
+	if (!ret && w->cmd->opcode != NVME_OP_READ)
+		ret = nvme_io(&w->f.nvme, NVME_OP_READ, w->lba, w->nr, w->buf);
+	if (ret)
+		return ret;
+	if (w->cmd->zeroes)
+		zeroed = len - w->f.nvme.lba_size;
+	for (i = 0; i < zeroed; i++)
+		if (w->buf[i])
+			return -EILSEQ;
+	return memcmp(w->buf + i, w->pattern + i, len - i) ? -EILSEQ : 0;
+}
+
+static void fail_command(struct __test_metadata *_metadata, struct world *w,
+			 const struct command *cmd)
+{
+	static const unsigned int times[FAULT_NR_KINDS][2] = {
+		[FAULT_SLAB] = { 1, 0 },
+		[FAULT_PAGE] = { 1, 0 },
+		/* What fails once is copied by another thread. */
+		[FAULT_USERCOPY] = { 1, 2 },
+	};
+	const struct operation op = {
+		cmd->name, before_command, send, NULL, after_command
+	};
+	enum fault_kind kind;
+	int i;
+
+	w->cmd = cmd;
+	ksft_print_msg("%s: %u points\n", cmd->name, fail_each(_metadata, w, &op));
+	ASSERT_RET(0, fault_within("mnvme"));
+	for (kind = 0; kind < FAULT_NR_KINDS; kind++)
+		for (i = 0; i < 2 && times[kind][i]; i++)
+			ksft_print_msg("%s, %s of mnvme, %u: %u failures\n",
+				       cmd->name, fault_kind_name(kind),
+				       times[kind][i],
+				       fail_each_of(_metadata, w, &op, kind,
+						    times[kind][i]));
+	ASSERT_RET(0, nvme_deallocate(&w->f.nvme, w->nr, w->lba, w->list));
+}
+
+FIXTURE(io) {
+	struct world w;
+};
+
+FIXTURE_VARIANT(io) {
+	struct command cmd;
+};
+
+FIXTURE_VARIANT_ADD(io, flush) {
+	.cmd = { "flush", NVME_OP_FLUSH },
+};
+
+FIXTURE_VARIANT_ADD(io, write) {
+	.cmd = { "write", NVME_OP_WRITE, .fresh = true, .moves = true },
+};
+
+FIXTURE_VARIANT_ADD(io, read) {
+	.cmd = { "read", NVME_OP_READ, .moves = true },
+};
+
+FIXTURE_VARIANT_ADD(io, compare) {
+	.cmd = { "compare", NVME_OP_COMPARE },
+};
+
+FIXTURE_VARIANT_ADD(io, write_zeroes) {
+	.cmd = { "write zeroes", NVME_OP_WRITE_ZEROES,
+		 .zeroes = true, .moves = true },
+};
+
+FIXTURE_VARIANT_ADD(io, verify) {
+	.cmd = { "verify", NVME_OP_VERIFY },
+};
+
+FIXTURE_VARIANT_ADD(io, copy) {
+	.cmd = { "copy", NVME_OP_COPY,
+		 .ranges = true, .fresh = true, .moves = true },
+};
+
+FIXTURE_VARIANT_ADD(io, deallocate) {
+	.cmd = { "deallocate", NVME_OP_DSM,
+		 .ranges = true, .zeroes = true, .moves = true },
+};
+
+FIXTURE_SETUP(io)
+{
+	set_up(_metadata, &self->w);
+}
+
+FIXTURE_TEARDOWN(io)
+{
+	nvme_fixture_close(&self->w.f);
+}
+
+TEST_F_TIMEOUT(io, command, 300)
+{
+	fail_command(_metadata, &self->w, &variant->cmd);
+}
+
+/* Registers, and what is asked by ioctl. */
+
+FIXTURE(user) {
+	struct world w;
+};
+
+FIXTURE_SETUP(user)
+{
+	set_up(_metadata, &self->w);
+	if (v2_open(&self->w.v2, &self->w.f.dev))
+		self->w.v2.dev = NULL;
+}
+
+FIXTURE_TEARDOWN(user)
+{
+	v2_close(&self->w.v2);
+	nvme_fixture_close(&self->w.f);
+}
+
+static int read_register(struct world *w)
+{
+	__u32 csts;
+
+	return nvme_read32(&w->f.nvme, REG_CSTS, &csts);
+}
+
+static int write_register(struct world *w)
+{
+	return nvme_write32(&w->f.nvme, REG_INTMS, 0);
+}
+
+static int count(ssize_t done, ssize_t want)
+{
+	return done < 0 ? done : done == want ? 0 : -EIO;
+}
+
+static int read_config(struct world *w)
+{
+	struct region config;
+	__u16 command;
+	int ret = region_open(&config, &w->f.dev, VFIO_PCI_CONFIG_REGION_INDEX);
+
+	return ret ?: count(region_read(&config, PCI_COMMAND, &command,
+					sizeof(command)), sizeof(command));
+}
+
+static int write_config(struct world *w)
+{
+	struct region config;
+	__u16 command = 6;
+	int ret = region_open(&config, &w->f.dev, VFIO_PCI_CONFIG_REGION_INDEX);
+
+	return ret ?: count(region_write(&config, PCI_COMMAND, &command,
+					 sizeof(command)), sizeof(command));
+}
+
+static int region_info(struct world *w)
+{
+	struct region r;
+
+	return region_open(&r, &w->f.dev, w->f.v1.region.index);
+}
+
+static int irq_info(struct world *w)
+{
+	int nr = device_irq_count(&w->f.dev, VFIO_PCI_MSIX_IRQ_INDEX);
+
+	return nr < 0 ? nr : 0;
+}
+
+TEST_F(user, registers_and_infos)
+{
+	static const struct operation ops[] = {
+		{ "read a register", NULL, read_register },
+		{ "write a register", NULL, write_register },
+		{ "read configuration space", NULL, read_config },
+		{ "write configuration space", NULL, write_config },
+		{ "GET_REGION_INFO", NULL, region_info },
+		{ "GET_IRQ_INFO", NULL, irq_info },
+	};
+
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+}
+
+/* What v2 is asked besides states and data. */
+
+static int v2_state(struct world *w)
+{
+	long state = v2_get_state(&w->v2);
+
+	return state < 0 ? state : state == V2_PRE_COPY ? 0 : -EPROTO;
+}
+
+static int data_size(struct world *w)
+{
+	__u64 size;
+
+	return v2_data_size(&w->v2, &size);
+}
+
+static int precopy_info(struct world *w)
+{
+	struct v2_precopy_info info;
+
+	return v2_precopy_info(&w->v2, &info);
+}
+
+TEST_F(user, v2_infos)
+{
+	static const struct operation ops[] = {
+		{ "MIG_DEVICE_STATE", NULL, v2_state },
+		{ "MIG_DATA_SIZE", NULL, data_size },
+		{ "PRECOPY_INFO", NULL, precopy_info },
+	};
+
+	if (!self->w.v2.dev || !v2_has(&self->w.v2, V2_PRE_COPY))
+		SKIP(return, "no pre-copy by v2");
+	ASSERT_RET(0, v2_set_state(&self->w.v2, V2_PRE_COPY));
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+}
+
+/* The logging of DMA. */
+
+static int log_on(struct world *w)
+{
+	int ret = w->logging ? 0 : dma_log_pages(&w->v2, &w->f.guest, 0, PAGES);
+
+	if (!ret)
+		w->logging = true;
+	return ret;
+}
+
+static int log_off(struct world *w)
+{
+	int ret = w->logging ? dma_log_stop(&w->v2) : 0;
+
+	if (!ret)
+		w->logging = false;
+	return ret;
+}
+
+/* Whether it is on only a stop tells. */
+static int is_off(struct world *w)
+{
+	return dma_log_stop(&w->v2) ? 0 : -EPROTO;
+}
+
+static int report(struct world *w)
+{
+	return dma_log_report(&w->v2, w->f.guest.iova, MEM_BYTES, GUEST_PAGE,
+			      w->seen);
+}
+
+/* The device writes to memory; all that it wrote before was told. */
+static int before_report(struct world *w)
+{
+	int ret = log_on(w) ?: report(w);
+
+	memset(w->seen, 0, sizeof(w->seen));
+	return ret ?: nvme_io(&w->f.nvme, NVME_OP_READ, 0, w->nr, w->buf);
+}
+
+/* A report that failed has lost nothing: the next one has what it did not tell. */
+static int after_report(struct world *w)
+{
+	size_t first = (w->buf - w->f.guest.mem) / GUEST_PAGE, i;
+
+	for (i = first; i < first + DATA_PAGES; i++)
+		if (!(w->seen[i / 64] >> i % 64 & 1))
+			return -ENODATA;
+	return 0;
+}
+
+TEST_F_TIMEOUT(user, dma_logging, 300)
+{
+	static const struct operation ops[] = {
+		{ "DMA_LOGGING_START", log_off, log_on, is_off },
+		{ "DMA_LOGGING_REPORT", before_report, report, NULL,
+		  after_report },
+		{ "DMA_LOGGING_STOP", log_on, log_off },
+	};
+
+	if (!self->w.v2.dev || dma_log_probe(&self->w.v2))
+		SKIP(return, "no logging of DMA");
+	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
+}
+
+static void need_io(void)
+{
+	suite_need_v1();
+	suite_need_nvme();
+	suite_need_mnvme();
+	fault_need();
+}
+
+SUITE_MAIN(need_io())
