@@ -8,7 +8,6 @@
 
 void fail(const char *what, long ret);
 void must(const char *what, long ret);
-double now(void);
 double median(const double *values, int nr);
 
 #endif /* VFIO_MIG_BENCH_H */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "clock.h"
 #include "guest.h"
 #include "mdev.h"
 #include "nvme.h"
@@ -111,10 +112,10 @@ int main(void)
 
 	before = used();
 	for (i = 0; i < DEVICES; i++) {
-		begin = now();
+		begin = clock_now();
 		must("creating a device",
 		     mdev_create(&one[i].mdev, "mnvme", "64M"));
-		seconds[i] = now() - begin;
+		seconds[i] = clock_now() - begin;
 	}
 	created = used();
 	for (i = 0; i < DEVICES; i++)

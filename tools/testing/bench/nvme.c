@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "clock.h"
 #include "guest.h"
 #include "mdev.h"
 #include "nvme.h"
@@ -92,7 +93,7 @@ static __u32 reap(struct bench *b)
 /* Commands per second with @depth of them in flight at any time. */
 static double small_nvme(struct bench *b, const struct bench_case *c)
 {
-	double start = now(), end;
+	double start = clock_now(), end;
 	unsigned long done = 0;
 	__u32 nr, i;
 
@@ -105,7 +106,7 @@ static double small_nvme(struct bench *b, const struct bench_case *c)
 				submit_small(b, c, nr);
 			done += nr;
 		}
-		end = now();
+		end = clock_now();
 	} while (end - start < b->seconds);
 	for (nr = c->depth; nr; )
 		nr -= reap(b);
@@ -134,14 +135,14 @@ static double large(struct bench *b, const struct bench_case *c,
 		    void (*move)(struct bench *b, const struct bench_case *c,
 				 unsigned long at))
 {
-	double start = now(), end;
+	double start = clock_now(), end;
 	unsigned long at = 0, mib = 0;
 
 	do {
 		move(b, c, at);
 		at = (at + MIB) % SPAN;
 		mib++;
-		end = now();
+		end = clock_now();
 	} while (end - start < b->seconds);
 	return mib / (end - start);
 }

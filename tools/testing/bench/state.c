@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "clock.h"
 #include "guest.h"
 #include "mdev.h"
 #include "nvme.h"
@@ -166,9 +167,9 @@ int main(int argc, char **argv)
 			double start;
 
 			set_sums(cases[i].sums);
-			start = now();
+			start = clock_now();
 			bytes = cases[i].read(&b);
-			cases[i].seconds[r] = now() - start;
+			cases[i].seconds[r] = clock_now() - start;
 			must(cases[i].name, bytes);
 			if (bytes < (long long)(b.mib * MIB))
 				fail("fewer bytes than were written", -EIO);

@@ -19,9 +19,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/errname.h"
 #include "lib/exercise.h"
@@ -48,14 +48,6 @@ static unsigned long generations, removals;
 static struct exercised devices[EXERCISE_DEVICES];
 static struct actor actors[THREADS];
 static volatile int stop;
-
-static time_t seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
 
 static void *act(void *arg)
 {
@@ -84,12 +76,12 @@ static pid_t start_process(unsigned int seed)
 }
 
 /* Starts and kills processes until it is time to end. */
-static void shepherd(time_t until, unsigned int *seed)
+static void shepherd(double until, unsigned int *seed)
 {
 	pid_t pids[PROCESSES] = { 0 };
 	int i;
 
-	while (seconds() < until) {
+	while (clock_now() < until) {
 		i = rand_r(seed) % PROCESSES;
 		if (pids[i] > 0) {
 			kill(pids[i], SIGKILL);
@@ -129,7 +121,7 @@ static void keeper(unsigned int seed, int lasts)
 		if (pthread_create(&threads[i], NULL, act, &actors[i]))
 			_exit(2);
 	}
-	shepherd(seconds() + lasts, &seed);
+	shepherd(clock_now() + lasts, &seed);
 	stop = 1;
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
@@ -139,7 +131,7 @@ static void keeper(unsigned int seed, int lasts)
 /* All children that are left end, those of a keeper that was killed too. */
 static int reap(pid_t keeper, int *status)
 {
-	time_t until = seconds() + PATIENCE;
+	double until = clock_now() + PATIENCE;
 	int one;
 	pid_t pid;
 
@@ -149,7 +141,7 @@ static int reap(pid_t keeper, int *status)
 			*status = one;
 		if (pid < 0)
 			return errno == ECHILD ? 0 : -errno;
-		if (!pid && seconds() > until)
+		if (!pid && clock_now() > until)
 			return -ETIMEDOUT;
 		if (!pid)
 			usleep(10000);
@@ -385,10 +377,10 @@ static void set_up(void)
 
 int main(int argc, char **argv)
 {
-	time_t until = seconds() + 60 * (argc > 1 ? atol(argv[1]) : 15);
+	double until = clock_now() + 60 * (argc > 1 ? atol(argv[1]) : 15);
 	unsigned int seed = argc > 2 ? strtoul(argv[2], NULL, 0) :
 				      (unsigned int)getpid();
-	time_t told = seconds();
+	double told = clock_now();
 	int good = 1, i;
 
 	ksft_print_header();
@@ -396,11 +388,11 @@ int main(int argc, char **argv)
 	srand(seed);
 	ksft_print_msg("seed %u\n", seed);
 	set_up();
-	while (good && seconds() < until) {
+	while (good && clock_now() < until) {
 		good = !generation();
-		if (seconds() - told < TELL)
+		if (clock_now() - told < TELL)
 			continue;
-		told = seconds();
+		told = clock_now();
 		report();
 	}
 	report();

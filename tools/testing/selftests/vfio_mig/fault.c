@@ -5,8 +5,9 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fill.h"
 #include "lib/fixture.h"
 #include "lib/knob.h"
@@ -16,21 +17,6 @@
 #include "lib/v2.h"
 
 #define MIB		(1024 * 1024)
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-static void nap(double s)
-{
-	struct timespec time = { .tv_sec = s, .tv_nsec = (s - (long)s) * 1e9 };
-
-	nanosleep(&time, NULL);
-}
 
 /* From 001 into @state; 100 with a whole stream loaded, ready to be left. */
 static void enter(struct __test_metadata *_metadata, struct v1 *v1, __u32 state,
@@ -160,9 +146,9 @@ TEST_F(arc, takes_longer)
 
 	ASSERT_RET(0, knob_set(&self->dev, "arcs", "%s delay 300",
 			       variant->knob));
-	begun = seconds();
+	begun = clock_now();
 	EXPECT_RET(0, v1_set_state(&self->v1, variant->to));
-	ms = (seconds() - begun) * 1000;
+	ms = (clock_now() - begun) * 1000;
 	EXPECT_LE(300, ms);
 	EXPECT_STATE(variant->to, &self->v1);
 }
@@ -359,7 +345,7 @@ TEST_F(fault, v2_hands_out_the_damage_too)
 static void check_time(struct __test_metadata *_metadata, double begun,
 		       size_t bytes, const char *what)
 {
-	double took = seconds() - begun;
+	double took = clock_now() - begun;
 
 	/* Some of it may have gone before the limit was felt. */
 	EXPECT_LE(bytes * 0.9 / MIB, took)
@@ -374,18 +360,18 @@ TEST_F(fault, the_data_path_has_no_more_than_its_bandwidth)
 	double begun;
 
 	ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "%d", MIB));
-	begun = seconds();
+	begun = clock_now();
 	ASSERT_RET(0, v1_save(v1, &self->stream));
 	check_time(_metadata, begun, self->stream.len, "saved");
 	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
-	begun = seconds();
+	begun = clock_now();
 	ASSERT_RET(0, v1_load(v1, &self->stream, 0));
 	check_time(_metadata, begun, self->stream.len, "loaded");
 	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
 	if (!self->has_v2)
 		return;
 	self->stream.len = 0;
-	begun = seconds();
+	begun = clock_now();
 	ASSERT_RET(0, v2_save(&self->v2, &self->stream, 0));
 	check_time(_metadata, begun, self->stream.len, "saved by v2");
 }
@@ -447,7 +433,7 @@ TEST_F(fault, pages_change_at_a_rate)
 	ASSERT_LT(0, v1_drain(&self->v1, &self->stream));
 	ASSERT_RET(0, knob_set(&self->dev, "dirty_rate", "50"));
 	self->stream.len = 0;
-	nap(2);
+	usleep(2000000);
 	ASSERT_LT(0, v1_drain(&self->v1, &self->stream));
 	/* Not a stream of its own, but all that is counted are its pages. */
 	ASSERT_EQ(0, stream_pages(&self->stream, &total));
@@ -456,7 +442,7 @@ TEST_F(fault, pages_change_at_a_rate)
 	ASSERT_EQ(0, stream_find(&self->stream, CHUNK_PAGES, 0, &c));
 	/* A device that is stopped changes nothing. */
 	ASSERT_RET(0, v1_save(&self->v1, &self->stream));
-	nap(0.2);
+	usleep(200000);
 	EXPECT_REG64(0, &self->v1, V1_PENDING_BYTES);
 }
 

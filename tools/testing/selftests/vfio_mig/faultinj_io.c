@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "lib/dma_log.h"
 #include "lib/fault_each.h"
@@ -109,7 +109,6 @@ static int status_errno(__u16 status)
 /* The completion. -EFAULT also for the fatal status: a queue is not in memory. */
 static int finish(struct world *w)
 {
-	struct timespec nap = { .tv_nsec = 20000 };
 	struct nvme *nvme = &w->f.nvme;
 	struct nvme_cqe cqe;
 	__u32 csts;
@@ -124,7 +123,7 @@ static int finish(struct world *w)
 			return ret;
 		if (csts & CSTS_CFS)
 			return -EFAULT;
-		nanosleep(&nap, NULL);
+		usleep(20);
 	}
 	return -ETIMEDOUT;
 }

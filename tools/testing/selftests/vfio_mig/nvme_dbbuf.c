@@ -13,9 +13,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fixture.h"
 #include "lib/flood.h"
 #include "lib/migrate.h"
@@ -175,18 +175,10 @@ TEST_F_TIMEOUT(dbbuf, the_register_is_rung_less_often, 120)
 	EXPECT_GT(2000 + 2000 / 32, with);
 }
 
-static __u64 now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
-}
-
 /* Spins: the next submission is to meet the device when it goes idle. */
 static int take_one(struct nvme *nvme, struct nvme_queue *q)
 {
-	__u64 end = now_ms() + 10000;
+	double end = clock_now() + 10;
 	struct nvme_cqe cqe;
 	int ret;
 
@@ -196,7 +188,7 @@ static int take_one(struct nvme *nvme, struct nvme_queue *q)
 			return ret;
 		if (ret)
 			return cqe.status >> 1;
-		if (now_ms() > end)
+		if (clock_now() > end)
 			return -ETIMEDOUT;
 	}
 }
@@ -307,11 +299,11 @@ static int small_submit(struct nvme *nvme, struct small *s, int i, int nr)
 
 static int small_take(struct nvme *nvme, struct small *s)
 {
-	__u64 end = now_ms() + 10000;
+	double end = clock_now() + 10;
 	int status;
 
 	while ((s->cq[s->head].status & 1) != s->phase) {
-		if (now_ms() > end)
+		if (clock_now() > end)
 			return -ETIMEDOUT;
 	}
 	status = s->cq[s->head].status >> 1;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "lib/fixture.h"
 #include "lib/nvme.h"
@@ -72,13 +72,6 @@ static int set_irq(struct device *dev, __u32 flags, int fd)
 	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &s) ? -errno : 0;
 }
 
-static void nap(void)
-{
-	struct timespec ts = { .tv_nsec = 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
 /* How often INTx was signalled; waits up to 5 s for the first time. */
 static int signalled(int fd)
 {
@@ -88,7 +81,7 @@ static int signalled(int fd)
 	for (i = 0; i < 5000; i++) {
 		if (read(fd, &count, sizeof(count)) == sizeof(count))
 			return count;
-		nap();
+		usleep(1000);
 	}
 	return 0;
 }
@@ -100,7 +93,7 @@ static int silent(int fd)
 	int i;
 
 	for (i = 0; i < 50; i++)
-		nap();
+		usleep(1000);
 	return read(fd, &count, sizeof(count)) != sizeof(count);
 }
 

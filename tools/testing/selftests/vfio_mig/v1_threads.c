@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "lib/fixture.h"
 #include "lib/nvme.h"
@@ -122,12 +122,11 @@ static void mapping(struct worker *w)
 
 static void resets(struct worker *w)
 {
-	struct timespec ts = { .tv_nsec = 3000000 };
 	int ret = device_reset(w->dev);
 
 	if (ret)
 		wrong(w, "reset: %s", errname(ret));
-	nanosleep(&ts, NULL);
+	usleep(3000);
 }
 
 static void interrupts(struct worker *w)

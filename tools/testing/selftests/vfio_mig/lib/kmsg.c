@@ -7,6 +7,10 @@
 
 #include "kmsg.h"
 
+/* Most lines in a row of what is rate limited, and seconds until there are more. */
+#define BURST		10
+#define INTERVAL	5
+
 /* What came before is another's. A descriptor to be closed, or a negative errno. */
 int kmsg_open(void)
 {
@@ -51,4 +55,10 @@ int kmsg_count(int kmsg, const struct device *dev)
 	while (kmsg_next(kmsg, dev))
 		lines++;
 	return lines;
+}
+
+/* Most lines that there may be in some time, of what is rate limited. */
+int kmsg_most(double seconds)
+{
+	return BURST * ((int)(seconds / INTERVAL) + 2);
 }

@@ -5,12 +5,9 @@
 
 #include "device.h"
 
-/* Most lines in a row of what is rate limited, and seconds until there are more. */
-#define KMSG_BURST	10
-#define KMSG_INTERVAL	5
-
 int kmsg_open(void);
 const char *kmsg_next(int kmsg, const struct device *dev);
 int kmsg_count(int kmsg, const struct device *dev);
+int kmsg_most(double seconds);
 
 #endif /* VFIO_MIG_LIB_KMSG_H */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "nvme.h"
@@ -99,7 +98,6 @@ static int attach(struct nvme *nvme, struct device *dev)
 
 static int wait_ready(struct nvme *nvme, __u32 ready)
 {
-	struct timespec ms = { .tv_nsec = 1000000 };
 	__u32 csts;
 	int i, ret;
 
@@ -112,7 +110,7 @@ static int wait_ready(struct nvme *nvme, __u32 ready)
 			return -EIO;
 		if ((csts & CSTS_RDY) == ready)
 			return 0;
-		nanosleep(&ms, NULL);
+		usleep(1000);
 	}
 	return -ETIMEDOUT;
 }

@@ -2,9 +2,9 @@
 /* NVMe submission and completion. */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "nvme.h"
 
 #define DOORBELLS	0x1000
@@ -155,18 +155,16 @@ int nvme_poll(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
 /* 0 and the completion, or -ETIMEDOUT. */
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
 {
-	struct timespec nap = { .tv_nsec = 50000 }, start, now;
+	double until = clock_now() + NVME_TIMEOUT_MS / 1000;
 	int ret;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (;;) {
 		ret = nvme_poll(nvme, q, cqe);
 		if (ret)
 			return ret < 0 ? ret : 0;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if ((now.tv_sec - start.tv_sec) * 1000 > NVME_TIMEOUT_MS)
+		if (clock_now() > until)
 			return -ETIMEDOUT;
-		nanosleep(&nap, NULL);
+		usleep(50);
 	}
 }
 
