@@ -68,22 +68,23 @@ def install(lab, disk):
 class Bench:
     """A guest with its work, wherever it is now.
 
-    devices is how many mnvme it has; with scratch, it has an mscratch after them.
-    The options are those of machine.Machine.
+    Of what kind, a scenario's needs() say: devices is how many mnvme it has, 1 unless
+    it is said; with scratch, it has an mscratch after them. The others are options of
+    machine.Machine.
     """
 
-    def __init__(self, lab, devices=1, scratch=False, **options):
-        self.kind = {**({"devices": devices} if devices > 1 else {}),
-                     **({"scratch": True} if scratch else {}), **options}
-        self.lab, self.options = lab, options
-        self.disks, self.scratch = devices, scratch
+    def __init__(self, lab, **kind):
+        self.lab, self.kind, options = lab, kind, dict(kind)
+        self.disks = options.pop("devices", 1)
+        self.scratch = options.pop("scratch", False)
+        self.options = options
         fresh = self.new_devices()
         if options.get("boot"):
             install(lab, fresh[0])
         say("# booting a guest")
         self.machine = lab.start("source", *fresh, **options)
         self.guest.wait_ready()
-        self.work = Workload(self.guest, base_mib=24, disks=devices)
+        self.work = Workload(self.guest, base_mib=24, disks=self.disks)
         self.work.prepare()
 
     @property

@@ -58,7 +58,6 @@ class Watch:
                f"(guest_rip >= {first:#x} && guest_rip <= {last:#x}) || "
                f"(exit_reason == {SHUTDOWN:#x} && intr_info >= {EVENT_VALID:#x})")
         _write(f"{EXITS}/enable", "1")
-        self.clear()
 
     def clear(self):
         """Forget what was seen."""
@@ -72,12 +71,12 @@ class Watch:
         in circles at that address and would be seen again.
         """
         for left in reversed(range(ATTEMPTS)):
+            self.clear()
             yield
             confused = self.confused()
             if not left or not confused:
                 return
             print(f"# {confused}. Once more:", flush=True)
-            self.clear()
 
     def confused(self):
         """What was seen since, in words, or None."""
