@@ -5,7 +5,8 @@
  *
  * A sequence that shows a difference is shrunk and printed. VFIO_MIG_SEED makes
  * the random ones start from that seed, VFIO_MIG_OPS sets their length in all,
- * VFIO_MIG_LONG makes it a long one.
+ * VFIO_MIG_LONG makes it a long one. VFIO_MIG_MOVES is how long the sequences are of
+ * which every one is tried.
  */
 #include <string.h>
 #include <time.h>
@@ -14,6 +15,8 @@
 #include "lib/model.h"
 
 #define LENGTH_MAX	512
+/* Each more takes eleven times as long. */
+#define MOVES		5
 #define RANDOM_OPS	1000000
 #define RANDOM_OPS_LONG	20000000
 
@@ -197,9 +200,12 @@ static void every_sequence(struct __test_metadata *_metadata, struct model *m,
 	TH_LOG("%u sequences, %u operations", total, total * (depth + tail));
 }
 
-TEST_F_TIMEOUT(model, every_sequence_of_5_moves, 900)
+TEST_F_TIMEOUT(model, every_sequence_of_moves, 900)
 {
-	every_sequence(_metadata, &self->m, 5, ARRAY_SIZE(moves));
+	int depth = suite_number("VFIO_MIG_MOVES", MOVES);
+
+	TH_LOG("VFIO_MIG_MOVES=%d", depth);
+	every_sequence(_metadata, &self->m, depth, ARRAY_SIZE(moves));
 }
 
 TEST_F_TIMEOUT(model, every_sequence_of_3_operations_of_any_kind, 900)
