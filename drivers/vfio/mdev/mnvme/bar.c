@@ -134,7 +134,7 @@ int mnvme_bar_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
 	__le32 val[2] = {};
 	u32 i;
 
-	if (!mnvme_mem_enabled(dev))
+	if (!READ_ONCE(dev->mem_enabled))
 		return -EIO;
 
 	mutex_lock(&dev->lock);
@@ -164,7 +164,7 @@ int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 {
 	u32 i;
 
-	if (!mnvme_mem_enabled(dev))
+	if (!READ_ONCE(dev->mem_enabled))
 		return -EIO;
 	if (len < sizeof(u32)) {
 		mnvme_warn(dev, "write of %zu bytes at 0x%x ignored\n", len, off);

@@ -117,39 +117,28 @@ static bool mnvme_powered(const struct mnvme *dev)
 		 PCI_PM_CTRL_STATE_MASK);
 }
 
-/* Whether the function answers to accesses of its BAR. */
-bool mnvme_mem_enabled(const struct mnvme *dev)
-{
-	return (mnvme_config_word(dev, PCI_COMMAND) & PCI_COMMAND_MEMORY) &&
-	       mnvme_powered(dev);
-}
-
-bool mnvme_intx_disabled(const struct mnvme *dev)
-{
-	return mnvme_config_word(dev, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE;
-}
-
-bool mnvme_msix_function_masked(const struct mnvme *dev)
-{
-	return mnvme_config_word(dev, MNVME_CAP_MSIX + PCI_MSIX_FLAGS) &
-	       PCI_MSIX_FLAGS_MASKALL;
-}
-
 /**
  * mnvme_config_update() - let the device follow its configuration space
  * @dev: the controller
+ *
+ * The bytes are only looked at with the lock: a reset builds them anew. What others
+ * need to know without it is told here.
  *
  * Context: &mnvme.lock is held.
  */
 void mnvme_config_update(struct mnvme *dev)
 {
-	bool master = (mnvme_config_word(dev, PCI_COMMAND) &
-		       PCI_COMMAND_MASTER) && mnvme_powered(dev);
+	u16 command = mnvme_config_word(dev, PCI_COMMAND);
+	u16 msix = mnvme_config_word(dev, MNVME_CAP_MSIX + PCI_MSIX_FLAGS);
+	bool powered = mnvme_powered(dev);
 	bool was = dev->bus_master;
 
 	lockdep_assert_held(&dev->lock);
-	WRITE_ONCE(dev->bus_master, master);
-	if (master && !was)
+	WRITE_ONCE(dev->mem_enabled, powered && command & PCI_COMMAND_MEMORY);
+	WRITE_ONCE(dev->bus_master, powered && command & PCI_COMMAND_MASTER);
+	WRITE_ONCE(dev->intx_disabled, command & PCI_COMMAND_INTX_DISABLE);
+	WRITE_ONCE(dev->msix_masked, msix & PCI_MSIX_FLAGS_MASKALL);
+	if (dev->bus_master && !was)
 		mnvme_sq_kick_all(dev);
 	mnvme_irq_update(dev);
 }

@@ -369,7 +369,8 @@ void mnvme_dbbuf_stop(struct mnvme *dev)
 {
 	u16 i;
 
-	if (!dev->dbbuf.on || !dev->bus_master || dev->cfs || dev->shst)
+	if (!dev->dbbuf.on || !READ_ONCE(dev->bus_master) ||
+	    READ_ONCE(dev->cfs) || READ_ONCE(dev->shst))
 		return;
 	for (i = 1; i < MNVME_NR_QUEUES; i++) {
 		struct mnvme_sq *sq = &dev->sq[i];

@@ -30,7 +30,7 @@ static bool mnvme_vector_blocked(struct mnvme *dev, u16 v)
 		return true;
 	if (irq->index == VFIO_PCI_MSIX_IRQ_INDEX)
 		return test_bit(v, irq->masked) ||
-		       mnvme_msix_function_masked(dev);
+		       READ_ONCE(dev->msix_masked);
 	return v < MNVME_NR_MSI && (READ_ONCE(dev->intms) & BIT(v));
 }
 
@@ -99,7 +99,7 @@ static void mnvme_intx_update(struct mnvme *dev)
 
 	lockdep_assert_held(&irq->lock);
 	if (irq->index != VFIO_PCI_INTX_IRQ_INDEX || irq->held ||
-	    irq->intx_masked || !irq->intx || mnvme_intx_disabled(dev))
+	    irq->intx_masked || !irq->intx || READ_ONCE(dev->intx_disabled))
 		return;
 	if (!irq->intx_trigger && !mnvme_intx_level(dev))
 		return;

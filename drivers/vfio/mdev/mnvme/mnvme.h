@@ -355,7 +355,10 @@ struct mnvme_log {
  * @flr_pending: a function level reset was asked for
  * @ctrl_work: acts on changes of CC, and on function level resets
  * @running: not stopped by migration
+ * @mem_enabled: the function answers to accesses of its BAR
  * @bus_master: the guest allows DMA
+ * @intx_disabled: by the command register
+ * @msix_masked: all vectors are, by the function mask
  * @ready: CSTS.RDY
  * @cfs: CSTS.CFS
  * @shst: CSTS.SHST, in place
@@ -388,7 +391,10 @@ struct mnvme {
 	struct work_struct ctrl_work;
 
 	bool running;
+	bool mem_enabled;
 	bool bus_master;
+	bool intx_disabled;
+	bool msix_masked;
 	bool ready;
 	bool cfs;
 	u8 shst;
@@ -436,12 +442,9 @@ extern const struct vfio_device_ops mnvme_vfio_ops;
 /* config.c */
 void mnvme_config_reset(struct mnvme *dev);
 void mnvme_config_update(struct mnvme *dev);
-bool mnvme_mem_enabled(const struct mnvme *dev);
 void mnvme_config_read(struct mnvme *dev, u32 off, u8 *buf, size_t len);
 void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
 bool mnvme_config_valid(const u8 *config);
-bool mnvme_msix_function_masked(const struct mnvme *dev);
-bool mnvme_intx_disabled(const struct mnvme *dev);
 
 /* bar.c */
 #define MNVME_CC_WRITABLE	0x00fffff1
