@@ -125,19 +125,14 @@ static int next_piece(struct world *w)
 	return 0;
 }
 
-static int count(ssize_t done)
-{
-	return done < 0 ? done : done == PIECE ? 0 : -EIO;
-}
-
 static int write_piece(struct world *w)
 {
-	return count(region_write(&w->bar, w->page * PAGE + 17, w->piece, PIECE));
+	return region_write_all(&w->bar, w->page * PAGE + 17, w->piece, PIECE);
 }
 
 static int read_piece(struct world *w)
 {
-	return count(region_read(&w->bar, w->page * PAGE + 17, w->piece, PIECE));
+	return region_read_all(&w->bar, w->page * PAGE + 17, w->piece, PIECE);
 }
 
 static int is_written(struct world *w)
@@ -204,12 +199,6 @@ TEST_F_TIMEOUT(fault, stores_in_pre_copy, 300)
 }
 
 /* A session, begun with pages that were stored to. */
-static int stored(struct world *w)
-{
-	w->page++;
-	return poke_store(here(w) + 1, 0x5a);
-}
-
 static int begin(struct world *w)
 {
 	return v1_set_state(&w->v1, V1_PRE_COPY);
@@ -219,7 +208,8 @@ static int running(struct world *w)
 {
 	int ret = v1_go(&w->v1, V1_RUNNING);
 
-	return ret ? ret : stored(w);
+	next_page(w);
+	return ret ? ret : store(w);
 }
 
 static int is_running(struct world *w)

@@ -361,19 +361,14 @@ static int write_register(struct world *w)
 	return nvme_write32(&w->f.nvme, REG_INTMS, 0);
 }
 
-static int count(ssize_t done, ssize_t want)
-{
-	return done < 0 ? done : done == want ? 0 : -EIO;
-}
-
 static int read_config(struct world *w)
 {
 	struct region config;
 	__u16 command;
 	int ret = region_open(&config, &w->f.dev, VFIO_PCI_CONFIG_REGION_INDEX);
 
-	return ret ?: count(region_read(&config, PCI_COMMAND, &command,
-					sizeof(command)), sizeof(command));
+	return ret ?: region_read_all(&config, PCI_COMMAND, &command,
+				      sizeof(command));
 }
 
 static int write_config(struct world *w)
@@ -382,8 +377,8 @@ static int write_config(struct world *w)
 	__u16 command = 6;
 	int ret = region_open(&config, &w->f.dev, VFIO_PCI_CONFIG_REGION_INDEX);
 
-	return ret ?: count(region_write(&config, PCI_COMMAND, &command,
-					 sizeof(command)), sizeof(command));
+	return ret ?: region_write_all(&config, PCI_COMMAND, &command,
+				       sizeof(command));
 }
 
 static int region_info(struct world *w)

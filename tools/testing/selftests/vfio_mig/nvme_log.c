@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A guest that does what is wrong all the time does not fill its host's log. */
-#include <errno.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -33,9 +32,8 @@ static int doorbell(struct nvme *nvme)
 static int width(struct nvme *nvme)
 {
 	__u16 half = 0;
-	ssize_t ret = region_write(&nvme->bar0, REG_CC, &half, sizeof(half));
 
-	return ret < 0 ? ret : ret == sizeof(half) ? 0 : -EIO;
+	return region_write_all(&nvme->bar0, REG_CC, &half, sizeof(half));
 }
 
 /* An admin queue of one entry: the fatal status, until the reset. */

@@ -63,6 +63,8 @@ int region_find(struct region *r, struct device *dev, __u32 type,
 		__u32 subtype);
 ssize_t region_read(struct region *r, __u64 at, void *buf, size_t len);
 ssize_t region_write(struct region *r, __u64 at, const void *buf, size_t len);
+int region_read_all(struct region *r, __u64 at, void *buf, size_t len);
+int region_write_all(struct region *r, __u64 at, const void *buf, size_t len);
 int region_mmap(struct region *r, __u64 at, size_t len, int prot, int flags,
 		void **map);
 

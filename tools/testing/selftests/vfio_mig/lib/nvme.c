@@ -34,16 +34,12 @@
 
 int nvme_read32(struct nvme *nvme, __u32 reg, __u32 *value)
 {
-	ssize_t ret = region_read(&nvme->bar0, reg, value, sizeof(*value));
-
-	return ret < 0 ? ret : ret == sizeof(*value) ? 0 : -EIO;
+	return region_read_all(&nvme->bar0, reg, value, sizeof(*value));
 }
 
 int nvme_write32(struct nvme *nvme, __u32 reg, __u32 value)
 {
-	ssize_t ret = region_write(&nvme->bar0, reg, &value, sizeof(value));
-
-	return ret < 0 ? ret : ret == sizeof(value) ? 0 : -EIO;
+	return region_write_all(&nvme->bar0, reg, &value, sizeof(value));
 }
 
 static int write64(struct nvme *nvme, __u32 reg, __u64 value)
@@ -58,16 +54,16 @@ int nvme_probe(struct device *dev)
 {
 	struct region config;
 	__u32 class;
-	ssize_t ret;
+	int ret;
 
 	if (!(dev->info.flags & VFIO_DEVICE_FLAGS_PCI))
 		return -ENODEV;
 	ret = region_open(&config, dev, VFIO_PCI_CONFIG_REGION_INDEX);
 	if (ret)
 		return ret;
-	ret = region_read(&config, PCI_CLASS_REVISION, &class, sizeof(class));
-	if (ret != sizeof(class))
-		return ret < 0 ? ret : -EIO;
+	ret = region_read_all(&config, PCI_CLASS_REVISION, &class, sizeof(class));
+	if (ret)
+		return ret;
 	return class >> 8 == PCI_CLASS_NVME ? 0 : -ENODEV;
 }
 
@@ -77,7 +73,7 @@ static int attach(struct nvme *nvme, struct device *dev)
 	__u16 command = PCI_COMMAND_MEM_MASTER;
 	int fds[NVME_QUEUES_MAX + 1];
 	struct region config;
-	ssize_t ret;
+	int ret;
 	__u32 i;
 
 	nvme->dev = dev;
@@ -86,9 +82,9 @@ static int attach(struct nvme *nvme, struct device *dev)
 		ret = region_open(&config, dev, VFIO_PCI_CONFIG_REGION_INDEX);
 	if (ret)
 		return ret;
-	ret = region_write(&config, PCI_COMMAND, &command, sizeof(command));
-	if (ret != sizeof(command))
-		return ret < 0 ? ret : -EIO;
+	ret = region_write_all(&config, PCI_COMMAND, &command, sizeof(command));
+	if (ret)
+		return ret;
 
 	fds[0] = nvme->admin.eventfd;
 	for (i = 0; i < nvme->nr_queues; i++)

@@ -123,6 +123,21 @@ ssize_t region_write(struct region *r, __u64 at, const void *buf, size_t len)
 	return ret < 0 ? -errno : ret;
 }
 
+/* All or nothing, as with registers: a short transfer is an error of its own. */
+int region_read_all(struct region *r, __u64 at, void *buf, size_t len)
+{
+	ssize_t ret = region_read(r, at, buf, len);
+
+	return ret < 0 ? ret : (size_t)ret == len ? 0 : -EMSGSIZE;
+}
+
+int region_write_all(struct region *r, __u64 at, const void *buf, size_t len)
+{
+	ssize_t ret = region_write(r, at, buf, len);
+
+	return ret < 0 ? ret : (size_t)ret == len ? 0 : -EMSGSIZE;
+}
+
 int region_mmap(struct region *r, __u64 at, size_t len, int prot, int flags,
 		void **map)
 {

@@ -51,36 +51,24 @@ void v1_unmap(struct v1 *v1)
 	v1->map = NULL;
 }
 
-/* A short transfer is an error of its own: registers are all or nothing. */
-static int whole(ssize_t ret, size_t len)
-{
-	if (ret < 0)
-		return ret;
-	return (size_t)ret == len ? 0 : -EMSGSIZE;
-}
-
 int v1_read32(struct v1 *v1, __u64 at, __u32 *value)
 {
-	return whole(region_read(&v1->region, at, value, sizeof(*value)),
-		     sizeof(*value));
+	return region_read_all(&v1->region, at, value, sizeof(*value));
 }
 
 int v1_write32(struct v1 *v1, __u64 at, __u32 value)
 {
-	return whole(region_write(&v1->region, at, &value, sizeof(value)),
-		     sizeof(value));
+	return region_write_all(&v1->region, at, &value, sizeof(value));
 }
 
 int v1_read64(struct v1 *v1, __u64 at, __u64 *value)
 {
-	return whole(region_read(&v1->region, at, value, sizeof(*value)),
-		     sizeof(*value));
+	return region_read_all(&v1->region, at, value, sizeof(*value));
 }
 
 int v1_write64(struct v1 *v1, __u64 at, __u64 value)
 {
-	return whole(region_write(&v1->region, at, &value, sizeof(value)),
-		     sizeof(value));
+	return region_write_all(&v1->region, at, &value, sizeof(value));
 }
 
 int v1_set_state(struct v1 *v1, __u32 state)
@@ -182,10 +170,10 @@ int v1_write_data_size(struct v1 *v1, __u64 size)
 /* @at counts from the start of the data section. */
 int v1_read_data(struct v1 *v1, __u64 at, void *buf, size_t len)
 {
-	return whole(region_read(&v1->region, v1->data + at, buf, len), len);
+	return region_read_all(&v1->region, v1->data + at, buf, len);
 }
 
 int v1_write_data(struct v1 *v1, __u64 at, const void *buf, size_t len)
 {
-	return whole(region_write(&v1->region, v1->data + at, buf, len), len);
+	return region_write_all(&v1->region, v1->data + at, buf, len);
 }
