@@ -31,7 +31,7 @@ struct command {
 	__u8 opcode;
 	bool ranges;		/* its data is a list of these */
 	bool fresh;		/* it writes where nothing was written before */
-	bool zeroes;		/* and this is what it writes */
+	bool zeroes;		/* it makes zeroes of the pattern, all but the last block */
 	bool moves;		/* there is something to look at afterwards */
 };
 
