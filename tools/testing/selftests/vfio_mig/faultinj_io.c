@@ -16,12 +16,7 @@
 #define MEM_BYTES	(16UL << 20)
 #define PAGES		(MEM_BYTES / GUEST_PAGE)
 
-#define REG_INTMS	0x0c
-#define REG_CSTS	0x1c
-#define CSTS_CFS	0x2
 #define PCI_COMMAND	4
-
-#define NVME_OP_COMPARE	0x05
 
 /* What a command is about: with a PRP list, and with parts of pages. */
 #define DATA_PAGES	4
@@ -38,7 +33,7 @@ struct command {
 /**
  * struct world - what operations work on
  * @f: a device and a driver of it
- * @used: how much of the guest's memory was used before the driver started
+ * @used: how much of the guest's memory is used without what a driver takes again
  * @cmd: the command that is sent
  * @lba: where to, unless it is where the pattern is
  * @nr: blocks
@@ -63,9 +58,10 @@ struct world {
 	__u64 seen[PAGES / 64];
 };
 
-/* Its queues are where those before them were. */
-static int start(struct world *w)
+/* After any number of times its queues take no more memory than after one. */
+static int start_again(struct world *w)
 {
+	nvme_close(&w->f.nvme);
 	w->f.guest.used = w->used;
 	return nvme_start(&w->f.nvme, &w->f.dev, &w->f.guest, 1, 16);
 }
@@ -82,8 +78,6 @@ static void set_up(struct __test_metadata *_metadata, struct world *w)
 	w->pattern = guest_alloc(&w->f.guest, len);
 	w->list = guest_alloc(&w->f.guest, GUEST_PAGE);
 	w->used = w->f.guest.used;
-	nvme_close(nvme);
-	ASSERT_EQ(0, start(w));
 	pattern_fill(nvme, w->pattern, 0, w->nr, 1);
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, w->nr, w->pattern));
 	/* The test before may have been cut off. */
@@ -142,10 +136,8 @@ static int settle(struct world *w)
 
 	if (ret)
 		return ret;
-	if (csts & CSTS_CFS) {
-		nvme_close(nvme);
-		return start(w);
-	}
+	if (csts & CSTS_CFS)
+		return start_again(w);
 	while (q->in_flight) {
 		ret = nvme_ring(nvme, q) ?: nvme_wait(nvme, q, &cqe);
 		if (ret)
@@ -247,28 +239,25 @@ static int after_command(struct world *w)
 static void fail_command(struct __test_metadata *_metadata, struct world *w,
 			 const struct command *cmd)
 {
-	static const unsigned int times[FAULT_NR_KINDS][2] = {
-		[FAULT_SLAB] = { 1, 0 },
-		[FAULT_PAGE] = { 1, 0 },
+	static const struct fault_module modules[] = {
+		{ FAULT_SLAB, 1 },
+		{ FAULT_PAGE, 1 },
 		/* What fails once is copied by another thread. */
-		[FAULT_USERCOPY] = { 1, 2 },
+		{ FAULT_USERCOPY, 1 },
+		{ FAULT_USERCOPY, 2 },
 	};
 	const struct operation op = {
 		cmd->name, before_command, send, NULL, after_command
 	};
-	enum fault_kind kind;
-	int i;
+	size_t i;
 
 	w->cmd = cmd;
 	ksft_print_msg("%s: %u points\n", cmd->name, fail_each(_metadata, w, &op));
 	ASSERT_RET(0, fault_within("mnvme"));
-	for (kind = 0; kind < FAULT_NR_KINDS; kind++)
-		for (i = 0; i < 2 && times[kind][i]; i++)
-			ksft_print_msg("%s, %s of mnvme, %u: %u failures\n",
-				       cmd->name, fault_kind_name(kind),
-				       times[kind][i],
-				       fail_each_of(_metadata, w, &op, kind,
-						    times[kind][i]));
+	for (i = 0; i < ARRAY_SIZE(modules); i++)
+		ksft_print_msg("%s, %s of mnvme, %u: %u failures\n", cmd->name,
+			       fault_kind_name(modules[i].kind), modules[i].times,
+			       fail_each_of(_metadata, w, &op, &modules[i]));
 	ASSERT_RET(0, nvme_deallocate(&w->f.nvme, w->nr, w->lba, w->list));
 }
 

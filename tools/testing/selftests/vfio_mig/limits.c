@@ -28,11 +28,6 @@
 #define LIMIT		(8 * MIB)
 #define PORTION		(64U << 10)
 
-#define REG_CC		0x14
-#define REG_CSTS	0x1c
-#define CSTS_RDY	0x1
-#define CSTS_CFS	0x2
-
 static long long memory_used(void)
 {
 	return mdev_parent_number("mnvme", "memory_used");

@@ -21,10 +21,6 @@
 #include "lib/migrate.h"
 #include "lib/stream.h"
 
-#define REG_CC			0x14
-#define REG_CSTS		0x1c
-#define CSTS_CFS		2
-
 #define ADMIN_DELETE_SQ		0x00
 #define ADMIN_CREATE_SQ		0x01
 #define ADMIN_GET_LOG		0x02

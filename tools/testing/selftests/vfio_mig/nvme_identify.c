@@ -11,7 +11,6 @@
 #include "lib/nvme_errors.h"
 #include "lib/nvme_fixture.h"
 
-#define REG_VS		0x08
 #define GET_LOG		0x02
 #define IDENTIFY	0x06
 #define SET_FEATURES	0x09

@@ -8,11 +8,6 @@
 
 #define TIMES		3000
 
-#define REG_CC		0x14
-#define REG_AQA		0x24
-#define DOORBELLS	0x1000
-#define CC_ENABLE	((6 << 16) | (4 << 20) | 1)
-
 FIXTURE(log) {
 	struct nvme_fixture f;
 	int kmsg;

@@ -14,18 +14,6 @@
 #include "lib/nvme_errors.h"
 #include "lib/v2.h"
 
-#define REG_CC			0x14
-#define REG_CSTS		0x1c
-#define REG_AQA			0x24
-#define REG_ASQ			0x28
-#define CC_ENABLE		((6 << 16) | (4 << 20) | 1)
-#define CC_SHN			(1 << 14)
-#define CSTS_RDY		1
-#define CSTS_CFS		2
-#define CSTS_SHST_DONE		8
-#define CSTS_ALL		0xf
-
-#define DOORBELLS		0x1000
 #define MSIX_TABLE		0x2000
 #define MSIX_PBA		0x3000
 

@@ -14,11 +14,6 @@
 #include "lib/stream.h"
 
 #define ROUNDS		24
-#define REG_CC		0x14
-#define REG_CSTS	0x1c
-#define REG_AQA		0x24
-#define REG_ASQ		0x28
-#define REG_ACQ		0x30
 
 FIXTURE(stop) {
 	struct device dev;

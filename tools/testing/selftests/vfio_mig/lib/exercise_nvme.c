@@ -9,15 +9,7 @@
 #include "exercise.h"
 #include "nvme.h"
 
-#define REG_CC		0x14
-#define REG_CSTS	0x1c
-#define REG_AQA		0x24
-#define REG_ASQ		0x28
-#define REG_ACQ		0x30
-#define DOORBELLS	0x1000
-
 #define DEPTH		32
-#define CC_ENABLE	((6 << 16) | (4 << 20) | 1)
 
 #define ADMIN_CREATE_SQ	0x01
 #define ADMIN_CREATE_CQ	0x05

@@ -55,29 +55,65 @@ static inline void fault_check(struct __test_metadata *_metadata, struct world *
 		EXPECT_RET_FOR(0, op->after(w), "%s, %u", op->name, n);
 }
 
-/* Fails @op at each point of this thread. Returns how many there are. */
-static inline unsigned int fail_each(struct __test_metadata *_metadata,
-				     struct world *w, const struct operation *op)
+/**
+ * struct fault_module - a failure inside of the module that fault_within() named
+ * @kind: of what
+ * @times: in a row, so that who tries again fails, too
+ */
+struct fault_module {
+	enum fault_kind kind;
+	unsigned int times;
+};
+
+/* Has the @n-th fail, of @module or of this thread. Returns what @op said. */
+static inline int fault_try(struct world *w, const struct operation *op,
+			    const struct fault_module *module, unsigned int n,
+			    int *hits)
 {
-	unsigned int n;
-	int hit, ret;
+	int ret;
+
+	if (module)
+		fault_arm(module->kind, n - 1, module->times);
+	else
+		fault_begin(n);
+	ret = op->act(w);
+	*hits = module ? fault_disarm(module->kind) : fault_end();
+	return ret;
+}
+
+/*
+ * Fails @op at each point of @module, in whichever thread that is, or, if it is NULL,
+ * of this thread. Returns how often something failed.
+ */
+static inline unsigned int fail_each_of(struct __test_metadata *_metadata,
+					struct world *w,
+					const struct operation *op,
+					const struct fault_module *module)
+{
+	unsigned int n, all = 0;
+	int hits, ret;
 
 	for (n = 1; n < POINTS_MAX; n++) {
 		if (op->before)
 			ASSERT_RET_FOR(0, op->before(w), "%s, %u", op->name, n);
-		fault_begin(n);
-		ret = op->act(w);
-		hit = fault_end();
-		if (!hit) {
+		ret = fault_try(w, op, module, n, &hits);
+		if (!hits) {
 			ASSERT_RET_FOR(0, ret, "%s, after %u failures", op->name,
-				       n - 1);
-			return n - 1;
+				       all);
+			return all;
 		}
+		all += hits;
 		fault_check(_metadata, w, op, n, ret);
 	}
 	ASSERT_LT(n, POINTS_MAX)
 		TH_LOG("%s never passes", op->name);
 	return 0;
+}
+
+static inline unsigned int fail_each(struct __test_metadata *_metadata,
+				     struct world *w, const struct operation *op)
+{
+	return fail_each_of(_metadata, w, op, NULL);
 }
 
 static inline void fail_all(struct __test_metadata *_metadata, struct world *w,
@@ -88,38 +124,6 @@ static inline void fail_all(struct __test_metadata *_metadata, struct world *w,
 	for (i = 0; i < nr; i++)
 		ksft_print_msg("%s: %u points\n", ops[i].name,
 			       fail_each(_metadata, w, &ops[i]));
-}
-
-/*
- * Fails @op at each point of a kind that is inside of the module that
- * fault_within() named, in whichever thread; @times in a row, so that who tries
- * again fails, too. Returns how often something failed.
- */
-static inline unsigned int fail_each_of(struct __test_metadata *_metadata,
-					struct world *w,
-					const struct operation *op,
-					enum fault_kind kind, unsigned int times)
-{
-	unsigned int n, hits = 0;
-	int hit, ret;
-
-	for (n = 0; n < POINTS_MAX; n++) {
-		if (op->before)
-			ASSERT_RET_FOR(0, op->before(w), "%s, %u", op->name, n);
-		fault_arm(kind, n, times);
-		ret = op->act(w);
-		hit = fault_disarm(kind);
-		if (!hit) {
-			ASSERT_RET_FOR(0, ret, "%s, after %u failures", op->name,
-				       hits);
-			return hits;
-		}
-		hits += hit;
-		fault_check(_metadata, w, op, n, ret);
-	}
-	ASSERT_LT(n, POINTS_MAX)
-		TH_LOG("%s never passes", op->name);
-	return 0;
 }
 
 /* For main(): without a kernel that can all is skipped. */

@@ -14,18 +14,6 @@
 #define PCI_CLASS_REVISION	8
 #define PCI_CLASS_NVME		0x010802
 
-#define REG_CAP_LOW		0x00
-#define REG_CAP_HIGH		0x04
-#define REG_CC			0x14
-#define REG_CSTS		0x1c
-#define REG_AQA			0x24
-#define REG_ASQ			0x28
-#define REG_ACQ			0x30
-
-#define CC_ENABLE		((6 << 16) | (4 << 20) | 1)
-#define CSTS_RDY		0x1
-#define CSTS_CFS		0x2
-
 #define ADMIN_CREATE_SQ		0x01
 #define ADMIN_CREATE_CQ		0x05
 #define ADMIN_IDENTIFY		0x06

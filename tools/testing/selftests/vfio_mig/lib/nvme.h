@@ -13,10 +13,12 @@
 
 #include "device.h"
 #include "guest.h"
+#include "nvme_regs.h"
 
 #define NVME_OP_FLUSH		0x00
 #define NVME_OP_WRITE		0x01
 #define NVME_OP_READ		0x02
+#define NVME_OP_COMPARE		0x05
 #define NVME_OP_WRITE_ZEROES	0x08
 #define NVME_OP_DSM		0x09
 

@@ -7,8 +7,6 @@
 #include "clock.h"
 #include "nvme.h"
 
-#define DOORBELLS	0x1000
-
 static int ring(struct nvme *nvme, struct nvme_queue *q, int cq, __u16 value)
 {
 	__u32 doorbell = 2 * q->id + cq;
