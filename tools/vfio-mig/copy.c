@@ -125,7 +125,14 @@ int cmd_copy(const struct options *o, int argc, char **argv)
 
 	if (argc != 2)
 		return usage("copy takes two devices: from and to");
-	ret = migdev_use(&c.from, argv[0], o->from);
+	/* Both, before one is opened, and reset by that. */
+	ret = migdev_find(&c.from, argv[0]);
+	if (!ret)
+		ret = migdev_find(&c.to, argv[1]);
+	if (!ret && migdev_same(&c.from, &c.to))
+		ret = usage("%s and %s are the same device", argv[0], argv[1]);
+	if (!ret)
+		ret = migdev_use(&c.from, argv[0], o->from);
 	if (ret)
 		return ret;
 	ret = migdev_use(&c.to, argv[1], o->to);

@@ -19,6 +19,7 @@ struct decoder {
 	const struct decode_ops *ops;
 	void *ctx;
 	struct decode_totals *totals;
+	int read_error;			/* a negative errno, or 0 */
 	__u64 at;
 	bool started;
 	__u64 save_id;

@@ -24,8 +24,12 @@ int problem_at(struct decoder *d, __u64 at, int err, const char *fmt, ...)
 
 static size_t get(struct decoder *d, void *buf, size_t len)
 {
-	size_t n = fread(buf, 1, len, d->in);
+	size_t n;
 
+	errno = 0;
+	n = fread(buf, 1, len, d->in);
+	if (n < len && ferror(d->in) && !d->read_error)
+		d->read_error = errno ? -errno : -EIO;
 	d->at += n;
 	return n;
 }
@@ -49,8 +53,11 @@ static bool find_chunk(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
 
 	do {
 		c = getc_unlocked(d->in);
-		if (c == EOF)
+		if (c == EOF) {
+			if (ferror(d->in) && !d->read_error)
+				d->read_error = errno ? -errno : -EIO;
 			return false;
+		}
 		d->at++;
 		memmove(bytes, bytes + 1, sizeof(*hdr) - 1);
 		bytes[sizeof(*hdr) - 1] = c;
@@ -181,8 +188,8 @@ static int one_chunk(struct decoder *d, const struct vfio_mig_chunk_hdr *hdr)
 }
 
 /*
- * Goes through a stream. Returns 0, -EIO or -ENOMEM, or what a callback wanted to
- * end it with; what is wrong with the stream is told to the callback.
+ * Goes through a stream. Returns 0, -ENOMEM, the errno of a read that failed, or what
+ * a callback wanted to end it with; what is wrong with the stream is told to the callback.
  */
 int decode(FILE *in, const struct decode_ops *ops, void *ctx,
 	   struct decode_totals *totals)
@@ -203,8 +210,8 @@ int decode(FILE *in, const struct decode_ops *ops, void *ctx,
 	while (!ret && next_header(d, &hdr))
 		ret = one_chunk(d, &hdr);
 	totals->bytes = d->at;
-	if (!ret && ferror(in))
-		ret = -EIO;
+	if (!ret)
+		ret = d->read_error;
 	if (!ret && !totals->problems && !totals->complete)
 		problem_at(d, d->at, ENODATA, "%s", d->at ?
 			   "the stream is not complete: its last chunk is no end" :

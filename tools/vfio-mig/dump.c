@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vfio-mig dump: what is in a stream, in words. No device is needed. */
 #include <errno.h>
-#include <stdint.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "decode.h"
+#include "image.h"
 #include "json.h"
 #include "vfio-mig.h"
 
@@ -17,8 +17,7 @@
 struct dump {
 	const struct options *options;
 	struct json json;
-	int image;		/* the file that pages are written to, or -1 */
-	__u64 image_size;
+	struct image image;
 	int image_error;
 	struct decode_problem *problems;
 	size_t nr_problems;
@@ -162,58 +161,6 @@ static void chunk_json(struct json *j, const struct decode_chunk *c)
 	json_close(j, '}');
 }
 
-/*
- * A hole is in the file what it is in the stream, also where an earlier chunk had
- * data: the page is written over, and the file keeps its size.
- */
-static int put_pages(struct dump *d, const struct decode_chunk *c)
-{
-	static const unsigned char zeros[VFIO_MIG_STREAM_PAGE_SIZE];
-	const unsigned char *data = c->pages.data, *from;
-	__u32 i;
-	__u64 n;
-
-	for (i = 0; i < c->pages.nr_runs; i++) {
-		const struct decode_run *r = &c->pages.runs[i];
-		off_t at = r->start * VFIO_MIG_STREAM_PAGE_SIZE;
-
-		for (n = 0; n < r->len; n++, at += VFIO_MIG_STREAM_PAGE_SIZE) {
-			if (r->hole && at >= (off_t)d->image_size)
-				break;
-			from = r->hole ? zeros : data;
-			if (pwrite(d->image, from, sizeof(zeros), at) !=
-			    (ssize_t)sizeof(zeros))
-				return -(errno ? errno : EIO);
-			if (r->hole)
-				continue;
-			data += sizeof(zeros);
-			if ((__u64)at + sizeof(zeros) > d->image_size)
-				d->image_size = at + sizeof(zeros);
-		}
-	}
-	return 0;
-}
-
-static int extract(struct dump *d, const struct decode_chunk *c)
-{
-	__u64 nr = c->header.nr_pages;
-	int ret = 0;
-
-	/* Another save: nothing of the one before is left. */
-	if (c->type == VFIO_MIG_CHUNK_HEADER) {
-		d->image_size = 0;
-		if (nr > INT64_MAX / VFIO_MIG_STREAM_PAGE_SIZE)
-			ret = -EFBIG;
-		else if (ftruncate(d->image, 0) ||
-			 ftruncate(d->image, nr * VFIO_MIG_STREAM_PAGE_SIZE))
-			ret = -errno;
-	} else if (c->type == VFIO_MIG_CHUNK_PAGES) {
-		ret = put_pages(d, c);
-	}
-	d->image_error = ret;
-	return ret;
-}
-
 static int on_chunk(void *ctx, const struct decode_chunk *c)
 {
 	struct dump *d = ctx;
@@ -222,7 +169,10 @@ static int on_chunk(void *ctx, const struct decode_chunk *c)
 		chunk_json(&d->json, c);
 	else if (!d->options->summary && !d->options->quiet)
 		print_chunk(d, c);
-	return d->image >= 0 ? extract(d, c) : 0;
+	if (!d->options->extract)
+		return 0;
+	d->image_error = image_chunk(&d->image, c);
+	return d->image_error;
 }
 
 static void on_problem(void *ctx, const struct decode_problem *p)
@@ -296,28 +246,40 @@ static int dump(struct dump *d, FILE *in, const char *name)
 		print_totals(&totals);
 	}
 	if (d->image_error)
-		return error_errno(d->image_error, "%s", d->options->extract);
+		return error_errno(d->image_error, "%s", d->image.out.name);
 	if (ret)
 		return error_errno(ret, "%s", name);
 	return totals.complete ? EXIT_OK : EXIT_STREAM;
 }
 
-static int image_open(struct dump *d)
+/* What is read must not be what is replaced. */
+static int check_extract(const struct options *o, FILE *in)
 {
-	const char *name = d->options->extract;
+	struct stat from, to;
 
-	d->image = -1;
-	if (!name)
-		return EXIT_OK;
-	d->image = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	return d->image < 0 ? error_errno(-errno, "%s", name) : EXIT_OK;
+	if (o->extract && !fstat(fileno(in), &from) && !stat(o->extract, &to) &&
+	    S_ISREG(from.st_mode) && from.st_dev == to.st_dev &&
+	    from.st_ino == to.st_ino)
+		return usage("%s is the stream itself", o->extract);
+	return EXIT_OK;
 }
 
-static int image_close(struct dump *d, int ret)
+static int dump_and_extract(struct dump *d, FILE *in, const char *name)
 {
-	if (d->image >= 0 && close(d->image) && !ret)
-		return error_errno(-errno, "%s", d->options->extract);
-	return ret;
+	int ret;
+
+	if (!d->options->extract)
+		return dump(d, in, name);
+	ret = check_extract(d->options, in);
+	if (ret)
+		return ret;
+	ret = image_open(&d->image, d->options->extract);
+	if (!ret)
+		ret = dump(d, in, name);
+	if (ret == EXIT_STREAM)
+		error("%s: not written, because the stream is not good",
+		      d->image.out.name);
+	return image_close(&d->image, ret);
 }
 
 int cmd_dump(const struct options *o, int argc, char **argv)
@@ -334,11 +296,13 @@ int cmd_dump(const struct options *o, int argc, char **argv)
 		in = fopen(name, "re");
 	if (!in)
 		return error_errno(-errno, "%s", name);
-
-	d.problems = calloc(PROBLEMS_MAX, sizeof(*d.problems));
-	ret = d.problems ? image_open(&d) : error("no memory");
-	if (!ret)
-		ret = image_close(&d, dump(&d, in, name));
+	if (isatty(fileno(in))) {
+		ret = usage("a terminal gives no stream: name a file, or read a pipe");
+	} else {
+		d.problems = calloc(PROBLEMS_MAX, sizeof(*d.problems));
+		ret = d.problems ? dump_and_extract(&d, in, name) :
+				   error("no memory");
+	}
 	free(d.problems);
 	if (file)
 		fclose(in);

@@ -216,7 +216,18 @@ static void show(struct info *i)
 		print_protocols(i);
 }
 
-/* A device that a VMM has open still shows its counters. */
+/* A device that a VMM has open shows its counters, and that is no failure. */
+static int verdict(const struct info *i)
+{
+	if (i->open_error)
+		return migdev_in_use(i->open_error) ? EXIT_OK :
+		       migdev_not_opened(&i->m, i->open_error);
+	if (i->size_error && i->size_error != -ENOTTY)
+		return error_errno(i->size_error, "%s: the size of its state",
+				   i->m.name);
+	return EXIT_OK;
+}
+
 int cmd_info(const struct options *o, int argc, char **argv)
 {
 	struct info i = { 0 };
@@ -233,6 +244,7 @@ int cmd_info(const struct options *o, int argc, char **argv)
 		show_json(&i);
 	else
 		show(&i);
+	ret = verdict(&i);
 	migdev_close(&i.m);
-	return EXIT_OK;
+	return ret;
 }

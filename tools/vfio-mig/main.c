@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vfio-mig: look at, save, restore and copy the state of VFIO devices. */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "output.h"
 #include "vfio-mig.h"
 
 #ifndef VERSION
@@ -106,10 +107,13 @@ static int parse_number(const char *text, const char *units, __u64 *value)
 	int shift = 0;
 	char *end;
 
+	/* strtoull() takes blanks and a sign, too. */
+	if (!isdigit((unsigned char)*text))
+		return usage("\"%s\" is no number", text);
 	errno = 0;
 	*value = strtoull(text, &end, 0);
-	if (end == text || *text == '-' || errno)
-		return usage("%s is no number", text);
+	if (errno)
+		return usage("%s is too large", text);
 	if (*end) {
 		unit = strchr(units, *end);
 		if (!unit || end[1])
@@ -161,9 +165,13 @@ static int parse_option(struct options *o, int c, const struct command *cmd)
 /* What standard output did not take must not look like success. */
 static int flush(int ret)
 {
-	if (fflush(stdout) || ferror(stdout))
-		return ret ? ret : error("standard output: %s", strerror(errno));
-	return ret;
+	bool failed = ferror(stdout);
+
+	errno = 0;
+	if (!fflush(stdout) && !failed)
+		return ret;
+	return ret ? ret : error("standard output: %s",
+				 strerror(errno ? errno : EIO));
 }
 
 static int run(const struct command *cmd, int argc, char **argv)
@@ -193,7 +201,7 @@ int main(int argc, char **argv)
 	const struct command *cmd;
 	const char *name = argc > 1 ? argv[1] : "--help";
 
-	signal(SIGPIPE, SIG_IGN);
+	output_init();
 	if (!strcmp(name, "-h") || !strcmp(name, "--help")) {
 		fputs(help, argc > 1 ? stdout : stderr);
 		return argc > 1 ? flush(EXIT_OK) : EXIT_USAGE;

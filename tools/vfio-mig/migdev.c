@@ -1,48 +1,126 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Finding and opening a device that can be migrated. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "migdev.h"
 
-/* By its path in sysfs, an mdev's UUID, or a PCI address. Returns an exit code. */
-int migdev_find(struct migdev *m, const char *name)
+static bool has_file(const struct migdev *m, const char *name)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/%s", m->path, name);
+	return !access(path, F_OK);
+}
+
+/* Every device's folder in sysfs has these two. */
+static bool is_device(const struct migdev *m)
+{
+	return has_file(m, "subsystem") && has_file(m, "uevent");
+}
+
+static int set_path(struct migdev *m, const char *place, const char *name)
+{
+	int len = snprintf(m->path, sizeof(m->path), "%s%s", place, name);
+
+	return len < (int)sizeof(m->path) ? 0 : -ENAMETOOLONG;
+}
+
+/* By an mdev's UUID or a PCI address: sysfs has both in lower case. */
+static bool find_by_name(struct migdev *m, const char *name)
 {
 	static const char * const places[] = {
 		"/sys/bus/mdev/devices/", "/sys/bus/pci/devices/",
 		"/sys/bus/pci/devices/0000:",
 	};
+	char *c;
 	size_t i;
 
+	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		if (set_path(m, places[i], name))
+			return false;
+		for (c = m->path + strlen(places[i]); *c; c++)
+			*c = tolower((unsigned char)*c);
+		if (is_device(m))
+			return true;
+	}
+	return false;
+}
+
+/* What opens devices reads it, too, and has no way to say what is wrong with it. */
+static int check_environment(void)
+{
+	const char *way = getenv("VFIO_MIG_OPEN");
+
+	if (!way || !strcmp(way, "group") || !strcmp(way, "cdev"))
+		return EXIT_OK;
+	return usage("VFIO_MIG_OPEN is \"%s\": there are group and cdev", way);
+}
+
+/* By its path in sysfs, an mdev's UUID, or a PCI address. Returns an exit code. */
+int migdev_find(struct migdev *m, const char *name)
+{
+	int ret = check_environment();
+
+	if (ret)
+		return ret;
 	memset(m, 0, sizeof(*m));
 	m->name = name;
 	m->dev.fd = -1;
-	if (strchr(name, '/')) {
-		snprintf(m->path, sizeof(m->path), "%s", name);
-		if (!access(m->path, F_OK))
-			return EXIT_OK;
-	}
-	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		snprintf(m->path, sizeof(m->path), "%s%s", places[i], name);
-		if (!access(m->path, F_OK))
-			return EXIT_OK;
-	}
-	return error("%s: no device: it is no path in sysfs, no mdev's UUID and no PCI address",
-		     name);
+	if (!strchr(name, '/'))
+		return find_by_name(m, name) ? EXIT_OK :
+			error("\"%s\": no device has this UUID or PCI address",
+			      name);
+
+	ret = set_path(m, "", name);
+	if (!ret && access(m->path, F_OK))
+		ret = -errno;
+	if (ret)
+		return error_errno(ret, "%s", name);
+	return is_device(m) ? EXIT_OK :
+	       error("%s: this is no device's folder in sysfs", name);
+}
+
+/* Whether two names are one device's. */
+bool migdev_same(const struct migdev *a, const struct migdev *b)
+{
+	struct stat one, other;
+
+	return !stat(a->path, &one) && !stat(b->path, &other) &&
+	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static bool by_cdev(void)
+{
+	const char *way = getenv("VFIO_MIG_OPEN");
+
+	return way && !strcmp(way, "cdev");
+}
+
+/* Whether a device cannot be opened because somebody has it open. */
+bool migdev_in_use(int ret)
+{
+	/* The latter by VFIO_DEVICE_BIND_IOMMUFD. */
+	return ret == -EBUSY || (ret == -EINVAL && by_cdev());
 }
 
 /* What a person can do about it; the errno alone seldom tells. */
-static const char *open_hint(int ret)
+static const char *open_hint(const struct migdev *m, int ret)
 {
+	const char *missing = device_missing(m->path);
+
+	if (missing)
+		return missing;
+	if (migdev_in_use(ret))
+		return "somebody has it open, or another device of its group: a VMM perhaps";
 	switch (ret) {
-	case -EBUSY:
-	case -EINVAL:	/* by VFIO_DEVICE_BIND_IOMMUFD */
-		return "somebody has it open, a VMM perhaps";
 	case -EACCES:
 	case -EPERM:
-		return "to open its group in /dev/vfio takes root, or a udev rule";
+		return "to open it takes root, or a udev rule for its file in /dev/vfio";
 	case -ENOENT:
 		return "it has no IOMMU group, or no VFIO driver is bound to it";
 	case -ENODEV:
@@ -50,6 +128,15 @@ static const char *open_hint(int ret)
 	default:
 		return NULL;
 	}
+}
+
+/* Tells why a device could not be opened. Returns an exit code. */
+int migdev_not_opened(const struct migdev *m, int ret)
+{
+	const char *hint = open_hint(m, ret);
+
+	return error_errno(ret, "%s: cannot be opened%s%s%s", m->name,
+			   hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
 }
 
 /* Opening a device resets it. */
@@ -106,19 +193,14 @@ static int set_up(struct migdev *m)
 /* Opens a device to save or load it. Returns an exit code. */
 int migdev_use(struct migdev *m, const char *name, enum protocol protocol)
 {
-	const char *hint;
 	int ret;
 
 	ret = migdev_find(m, name);
 	if (ret)
 		return ret;
 	ret = migdev_open(m);
-	if (ret) {
-		hint = open_hint(ret);
-		return error_errno(ret, "%s: cannot be opened%s%s%s", name,
-				   hint ? " (" : "", hint ? hint : "",
-				   hint ? ")" : "");
-	}
+	if (ret)
+		return migdev_not_opened(m, ret);
 
 	m->protocol = protocol == PROTOCOL_ANY ? choose(m) : protocol;
 	if (m->protocol == PROTOCOL_ANY) {

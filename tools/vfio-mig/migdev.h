@@ -30,6 +30,9 @@ struct migdev {
 
 int migdev_find(struct migdev *m, const char *name);
 int migdev_open(struct migdev *m);
+int migdev_not_opened(const struct migdev *m, int ret);
+bool migdev_same(const struct migdev *a, const struct migdev *b);
+bool migdev_in_use(int ret);
 void migdev_close(struct migdev *m);
 int migdev_use(struct migdev *m, const char *name, enum protocol protocol);
 const char *protocol_name(enum protocol protocol);

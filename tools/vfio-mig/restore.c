@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,13 +34,18 @@ static int input_open(struct input *in, const char *name)
 			return usage("a terminal gives no state: name a file, or read a pipe");
 		fcntl(in->fd, F_SETPIPE_SZ, (int)PORTION);
 	}
-	if (!fstat(in->fd, &st) && S_ISREG(st.st_mode))
+	if (fstat(in->fd, &st))
+		return error_errno(-errno, "%s", in->name);
+	if (S_ISDIR(st.st_mode))
+		return error_errno(-EISDIR, "%s", in->name);
+	if (S_ISREG(st.st_mode))
 		in->size = st.st_size;
 	return EXIT_OK;
 }
 
 static int load(struct migdev *to, struct input *in, struct progress *p)
 {
+	struct pollfd ready = { .fd = in->fd, .events = POLLIN };
 	size_t room;
 	ssize_t len;
 	void *buf;
@@ -50,6 +56,10 @@ static int load(struct migdev *to, struct input *in, struct progress *p)
 		len = read(in->fd, buf, room);
 		if (len < 0 && errno == EINTR)
 			continue;
+		if (len < 0 && errno == EAGAIN) {
+			poll(&ready, 1, -1);
+			continue;
+		}
 		if (len < 0)
 			return error_errno(-errno, "%s", in->name);
 		if (!len)
@@ -103,7 +113,9 @@ int cmd_restore(const struct options *o, int argc, char **argv)
 
 	if (argc < 1 || argc > 2)
 		return usage("restore takes a device, and a file unless it is standard input");
-	ret = input_open(&in, argv[1]);
+	ret = migdev_find(&to, argv[0]);
+	if (!ret)
+		ret = input_open(&in, argc > 1 ? argv[1] : NULL);
 	if (ret)
 		return ret;
 	ret = migdev_use(&to, argv[0], o->from);

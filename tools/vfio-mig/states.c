@@ -118,19 +118,20 @@ static int print_table(struct migdev *m)
 	return ret;
 }
 
+/* Of a device that failed, too: what is written is whole. */
 static int table_json(struct migdev *m, struct json *j)
 {
-	int from, to, ret, result;
+	int from, to, ret = EXIT_OK, result;
 
 	json_open(j, protocol_name(m->protocol), '[');
-	for (from = 0; from < NR_STATES; from++) {
-		for (to = 0; to < NR_STATES; to++) {
+	for (from = 0; from < NR_STATES && !ret; from++) {
+		for (to = 0; to < NR_STATES && !ret; to++) {
 			if (!has_state(m, &states[from]) ||
 			    !has_state(m, &states[to]))
 				continue;
 			ret = try_arc(m, &states[from], &states[to], &result);
 			if (ret)
-				return ret;
+				break;
 			json_open(j, NULL, '{');
 			json_string(j, "from", states[from].name);
 			json_string(j, "to", states[to].name);
@@ -140,7 +141,7 @@ static int table_json(struct migdev *m, struct json *j)
 		}
 	}
 	json_close(j, ']');
-	return EXIT_OK;
+	return ret;
 }
 
 /* All arcs, of each protocol that there is unless one is named. */
@@ -161,7 +162,7 @@ static int all_arcs(struct migdev *m, const struct options *o)
 		ret = o->json ? table_json(m, &j) : print_table(m);
 	}
 	device_reset(&m->dev);
-	if (o->json && !ret)
+	if (o->json)
 		json_close(&j, '}');
 	else if (!ret)
 		puts("ENODATA: RESUMING is left with a complete state only; none was loaded.");
