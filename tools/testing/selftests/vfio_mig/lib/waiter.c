@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A process that waits for memory that does not answer. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "file.h"
+#include "suite.h"
+#include "waiter.h"
+
+/**
+ * struct waiter_shared - what the process tells its parent
+ * @done: it waits no more
+ * @ret: what its function returned
+ */
+struct waiter_shared {
+	volatile int done;
+	volatile long ret;
+};
+
+/* On a kernel that is ten times slower all may take ten times longer. */
+double waiter_patience(double seconds)
+{
+	return seconds * suite_number("VFIO_MIG_SLOW", 1);
+}
+
+int waiter_start(struct waiter *w, enum slow_kind kind, size_t size, waiter_fn fn,
+		 void *arg)
+{
+	int ret;
+
+	memset(w, 0, sizeof(*w));
+	ret = slow_create(&w->slow, kind, size);
+	if (ret)
+		return ret;
+	w->shared = mmap(NULL, sizeof(*w->shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (w->shared == MAP_FAILED)
+		return -errno;
+	w->pid = fork();
+	if (w->pid)
+		return w->pid < 0 ? -errno : 0;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	w->shared->ret = fn(&w->slow, arg);
+	w->shared->done = 1;
+	for (;;)
+		pause();
+}
+
+/* Has it ended, as far as its parent can see? Then it is reaped. */
+static int is_gone(struct waiter *w)
+{
+	if (w->pid > 0 && waitpid(w->pid, NULL, WNOHANG) == w->pid)
+		w->pid = 0;
+	return !w->pid;
+}
+
+/*
+ * Does it come to wait for the memory within so many seconds? 0 where its function
+ * returned without, or it died.
+ */
+int waiter_waits(struct waiter *w, double seconds)
+{
+	double until = clock_now() + seconds;
+	int ret;
+
+	do {
+		ret = slow_waiting(&w->slow, 0);
+		if (ret || w->shared->done || is_gone(w))
+			return ret;
+		usleep(1000);
+	} while (clock_now() < until);
+	return -ETIMEDOUT;
+}
+
+/* What /proc says of it: 'S', 'D', or '-' where it has ended. */
+char waiter_state(const struct waiter *w)
+{
+	char path[64], text[512], *end;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", w->pid);
+	if (!w->pid || file_read(path, text, sizeof(text)))
+		return '-';
+	end = strrchr(text, ')');
+	return end ? end[2] : '-';
+}
+
+/* -ETIMEDOUT: it was killed and is still there after so many seconds. */
+int waiter_kill(struct waiter *w, double seconds)
+{
+	double until = clock_now() + seconds;
+
+	if (w->pid)
+		kill(w->pid, SIGKILL);
+	while (!is_gone(w)) {
+		if (clock_now() > until)
+			return -ETIMEDOUT;
+		usleep(1000);
+	}
+	return 0;
+}
+
+/* -ETIMEDOUT: it still waits. -ESRCH: it died. */
+int waiter_result(struct waiter *w, double seconds, long *ret)
+{
+	double until = clock_now() + seconds;
+
+	while (!w->shared->done) {
+		if (is_gone(w))
+			return -ESRCH;
+		if (clock_now() > until)
+			return -ETIMEDOUT;
+		usleep(1000);
+	}
+	*ret = w->shared->ret;
+	return 0;
+}
+
+/* The memory answers or is gone, so that even one that could not be killed ends. */
+void waiter_end(struct waiter *w)
+{
+	slow_destroy(&w->slow);
+	/* One that does not end even so stays behind, and its parent goes on. */
+	waiter_kill(w, waiter_patience(10));
+	if (w->shared)
+		munmap(w->shared, sizeof(*w->shared));
+	memset(w, 0, sizeof(*w));
+}

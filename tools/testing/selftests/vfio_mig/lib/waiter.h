@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A process that waits for memory that does not answer. */
+#ifndef VFIO_MIG_LIB_WAITER_H
+#define VFIO_MIG_LIB_WAITER_H
+
+#include "slow.h"
+
+struct waiter_shared;
+
+/**
+ * struct waiter - such a process
+ * @pid: it; 0: there is none
+ * @slow: the memory
+ * @shared: what it tells its parent
+ */
+struct waiter {
+	pid_t pid;
+	struct slow slow;
+	struct waiter_shared *shared;
+};
+
+/*
+ * What the process does: what it returns the parent gets from waiter_result(). It maps
+ * the memory itself, with what it wants to have in front of it.
+ */
+typedef long (*waiter_fn)(struct slow *s, void *arg);
+
+double waiter_patience(double seconds);
+int waiter_start(struct waiter *w, enum slow_kind kind, size_t size, waiter_fn fn,
+		 void *arg);
+int waiter_waits(struct waiter *w, double seconds);
+char waiter_state(const struct waiter *w);
+int waiter_kill(struct waiter *w, double seconds);
+int waiter_result(struct waiter *w, double seconds, long *ret);
+void waiter_end(struct waiter *w);
+
+#endif /* VFIO_MIG_LIB_WAITER_H */
