@@ -83,13 +83,6 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #endif
 #endif
 
-/* The flags of a shmem file became a bitmap, together with this macro. */
-#ifdef mk_vma_flags
-#define VFIO_MIG_SHMEM_FLAGS	mk_vma_flags(VMA_NORESERVE_BIT)
-#else
-#define VFIO_MIG_SHMEM_FLAGS	VM_NORESERVE
-#endif
-
 /*
  * 6.2 brought PRE_COPY to the v2 protocol, with the ioctl that is probed here. A
  * kernel without it is not told of the states that only v1 can then reach.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* An address space of its own for mappings */
+/* A file of its own for what a user maps */
 #ifndef VFIO_MIG_SPACE_H
 #define VFIO_MIG_SPACE_H
 
@@ -10,11 +10,9 @@
 /**
  * struct vfio_mig_space - what mappings are moved to
  * @file: stands for the object towards its mappings, and holds it
- * @backing: owns the address space that @file lends
  */
 struct vfio_mig_space {
 	struct file *file;
-	struct file *backing;
 };
 
 int vfio_mig_space_init(struct vfio_mig_space *space,
