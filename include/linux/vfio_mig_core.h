@@ -104,7 +104,8 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  *	submitted and not finished is taken up. Signals every interrupt whose
  *	cause stands if @apply or @reset came since @stop.
  * @reset: Bring everything that is not paged to its power-on values. Called
- *	between @stop and @run.
+ *	between @stop and @run; or where @stop failed, and then the device has to be
+ *	stopped here, whatever it is doing. Cannot fail.
  * @save: Write the state that is not paged to @buf, which has room for
  *	&vfio_mig_desc.control_max bytes. Returns the length. Only called
  *	between @stop and @run.
@@ -163,6 +164,7 @@ void vfio_mig_destroy(struct vfio_mig *mig);
 int vfio_mig_open(struct vfio_mig *mig);
 void vfio_mig_close(struct vfio_mig *mig);
 int vfio_mig_reset(struct vfio_mig *mig);
+void vfio_mig_reset_done(struct vfio_mig *mig);
 void vfio_mig_control_changed(struct vfio_mig *mig);
 void vfio_mig_device_error(struct vfio_mig *mig);
 

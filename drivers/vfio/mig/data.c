@@ -2,17 +2,27 @@
 /*
  * The v2 front end: the data file descriptor
  *
- * One file a session. Reading it gives the stream, a chunk after the other,
- * straight from the frozen pages; writing it feeds the load. When the session ends
- * the file is dead: whoever still has it gets -ENODEV. It keeps the library's
- * object in memory, but not the device.
+ * One file a session. Reading it gives the stream, a chunk after the other, straight
+ * from the device's pages; writing it feeds the load. When the session ends the file
+ * is dead: whoever still has it gets -ENODEV.
+ *
+ * User memory may not answer for as long as its owner likes. So a file has a mutex of
+ * its own, which is held while data are copied, and which nobody waits for but those
+ * who read or write the same file. The session mutex is taken after it, and only to
+ * get a chunk or to say where the next bytes go. What is being copied belongs to the
+ * file, or is held by a reference, so a session ends without waiting for the copy.
+ * poll() and release() take neither mutex.
+ *
+ * A dead file keeps the library's object in memory, but touches nothing of the device.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 #include <linux/vfio.h>
@@ -24,25 +34,45 @@
 #include "mig.h"
 #include "save.h"
 
-/* A write is fed in slices, so that a signal does not wait for all of it. */
+/* What is taken of a write, or not, as a whole. */
 #define WRITE_SLICE	SZ_1M
 
 /**
  * struct vfio_mig_data - a data file
- * @mig: the device; alive in this session while &vfio_mig.data points here
+ * @kref: held by the file, and by the device while the session goes on
+ * @mig: the device's library object, which lives as long as this
  * @file: the file, until it was handed to the VFIO core
- * @chunk: the chunk being read, NULL for none
- * @off: bytes of it that were read
+ * @lock: held while data are copied; taken before the session mutex
+ * @peek: held to set @dead, and while poll() looks at the session
+ * @dead: the session has ended
+ * @chunk: the chunk being read; with @lock held. NULL in a file that is written.
+ * @off: bytes of it that were read; with @lock held
+ * @left: bytes of it that were not; read without @lock
  */
 struct vfio_mig_data {
+	struct kref kref;
 	struct vfio_mig *mig;
 	struct file *file;
-	const struct vfio_mig_chunk *chunk;
+	struct mutex lock; /* of chunk and off */
+	spinlock_t peek; /* of dead */
+	bool dead;
+	struct vfio_mig_chunk *chunk;
 	size_t off;
+	size_t left;
 };
 
+static void data_free(struct kref *kref)
+{
+	struct vfio_mig_data *data = container_of(kref, struct vfio_mig_data, kref);
+	struct vfio_mig *mig = data->mig;
+
+	vfio_mig_chunk_free(data->chunk);
+	kfree(data);
+	kobject_put(&mig->kobj);
+}
+
 /* Takes the session mutex if the file's session still goes on. */
-static int data_lock(struct vfio_mig_data *data)
+static int session_lock(struct vfio_mig_data *data)
 {
 	int ret;
 
@@ -51,8 +81,15 @@ static int data_lock(struct vfio_mig_data *data)
 		return ret;
 	if (data->mig->data == data)
 		return 0;
-	mutex_unlock(&data->mig->lock);
+	vfio_mig_unlock(data->mig);
 	return -ENODEV;
+}
+
+static void drop_chunk(struct vfio_mig_data *data)
+{
+	vfio_mig_chunk_put(data->chunk);
+	data->off = 0;
+	WRITE_ONCE(data->left, 0);
 }
 
 /* Copies what follows @off of the chunk. Returns the bytes copied. */
@@ -83,82 +120,137 @@ static size_t copy_chunk(const struct vfio_mig_chunk *chunk, size_t off,
 	return done;
 }
 
-/* Reads one chunk's worth. Returns the bytes, 0 for none now, or an error. */
-static ssize_t read_some(struct vfio_mig_data *data, struct iov_iter *to)
+/* Has the next chunk made. Called with the session mutex held. */
+static int next_chunk(struct vfio_mig_data *data)
 {
 	struct vfio_mig *mig = data->mig;
+	int ret;
+
+	if (!mig->save)
+		return -EINVAL;
+	ret = vfio_mig_save_next(mig, SIZE_MAX, data->chunk);
+	if (!ret)
+		WRITE_ONCE(data->left, vfio_mig_chunk_size(data->chunk));
+	/* Nothing for now is not the end, as long as the device runs. */
+	if (ret == -EAGAIN)
+		return vfio_mig_stopped(mig) ? 1 : -ENOMSG;
+	return ret;
+}
+
+/* Gets a chunk in hand. Returns 0, an error, or 1 where there is nothing to read. */
+static int get_chunk(struct vfio_mig_data *data)
+{
+	struct vfio_mig *mig = data->mig;
+	int ret;
+
+	/* A device that broke ends the session when the mutex is taken. */
+	if (data->left && !READ_ONCE(mig->broken))
+		return READ_ONCE(data->dead) ? -ENODEV : 0;
+
+	ret = session_lock(data);
+	if (ret)
+		return ret;
+	if (!data->left)
+		ret = next_chunk(data);
+	vfio_mig_unlock(mig);
+	return ret;
+}
+
+/* Reads what is left of one chunk. Returns the bytes, 0 for the end, or an error. */
+static ssize_t read_some(struct vfio_mig_data *data, struct iov_iter *to)
+{
 	size_t n;
 	int ret;
 
-	if (!data->chunk) {
-		ret = vfio_mig_save_next(mig, SIZE_MAX, &data->chunk);
-		if (ret)
-			return ret == -EAGAIN ? 0 : ret;
-		data->off = 0;
-	}
+	ret = get_chunk(data);
+	if (ret)
+		return min(ret, 0);
 	n = copy_chunk(data->chunk, data->off, to);
 	if (!n)
 		return -EFAULT;
 	data->off += n;
-	if (data->off == vfio_mig_chunk_size(data->chunk)) {
-		data->chunk = NULL;
-		vfio_mig_save_put(mig);
-	}
+	WRITE_ONCE(data->left, data->left - n);
+	if (!data->left)
+		drop_chunk(data);
 	return n;
 }
 
 static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct vfio_mig_data *data = iocb->ki_filp->private_data;
-	ssize_t done = 0, ret;
+	ssize_t done = 0, ret = 0;
 
-	ret = data_lock(data);
-	if (ret)
-		return ret;
-	if (!data->mig->save) {
-		ret = -EINVAL;
-		goto out;
-	}
+	if (mutex_lock_killable(&data->lock))
+		return -EINTR;
+	/* A read of nothing says whether the session still goes on. */
+	if (!iov_iter_count(to))
+		ret = READ_ONCE(data->dead) ? -ENODEV : 0;
 	while (iov_iter_count(to)) {
 		ret = read_some(data, to);
 		if (ret <= 0)
 			break;
 		done += ret;
+		if (fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
-	/* Nothing for now is not the end, as long as the device runs. */
-	if (!done && !ret && iov_iter_count(to) && !vfio_mig_stopped(data->mig))
-		ret = -ENOMSG;
-out:
-	mutex_unlock(&data->mig->lock);
+	/* The session ended under the copy: the pages are nobody's business any more. */
+	if (READ_ONCE(data->dead) && data->left)
+		drop_chunk(data);
+	mutex_unlock(&data->lock);
 	return done ? done : ret;
+}
+
+/* Takes @n bytes of @from, or none. The session mutex is held between copies only. */
+static int write_slice(struct vfio_mig_data *data, struct iov_iter *from, size_t n)
+{
+	struct vfio_mig *mig = data->mig;
+	struct vfio_mig_portion portion;
+	int ret;
+
+	ret = session_lock(data);
+	if (ret)
+		return ret;
+	ret = mig->load ? vfio_mig_portion_begin(mig, &portion, n) : -EINVAL;
+	while (!ret && portion.left) {
+		size_t room = portion.room, got;
+
+		vfio_mig_unlock(mig);
+		got = copy_from_iter(portion.to, room, from);
+		cond_resched();
+		ret = session_lock(data);
+		if (ret) {
+			vfio_mig_portion_abandon(&portion);
+			return ret;
+		}
+		ret = vfio_mig_portion_taken(mig, &portion, got);
+	}
+	vfio_mig_unlock(mig);
+	return ret;
 }
 
 static ssize_t data_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct vfio_mig_data *data = iocb->ki_filp->private_data;
 	size_t left = iov_iter_count(from), done = 0;
-	int ret;
+	int ret = 0;
 
-	ret = data_lock(data);
-	if (ret)
-		return ret;
-	if (!data->mig->load)
-		ret = -EINVAL;
-	while (!ret && left) {
+	if (mutex_lock_killable(&data->lock))
+		return -EINTR;
+	if (!left)
+		ret = READ_ONCE(data->dead) ? -ENODEV : 0;
+	while (left) {
 		size_t n = min_t(size_t, left, WRITE_SLICE);
 
-		iov_iter_truncate(from, n);
-		ret = vfio_mig_load_feed(data->mig, from);
+		ret = write_slice(data, from, n);
 		if (ret)
 			break;
 		done += n;
 		left -= n;
-		iov_iter_reexpand(from, left);
 		if (fatal_signal_pending(current))
 			break;
 	}
-	mutex_unlock(&data->mig->lock);
+	mutex_unlock(&data->lock);
 	return done ? done : ret;
 }
 
@@ -169,14 +261,15 @@ static __poll_t data_poll(struct file *file, struct poll_table_struct *wait)
 	__poll_t events = 0;
 
 	poll_wait(file, &mig->wait, wait);
-	if (data_lock(data))
-		return EPOLLERR | EPOLLHUP;
-	if (mig->load)
+	/* The session cannot end, nor its objects go, while the lock is held. */
+	spin_lock(&data->peek);
+	if (data->dead || READ_ONCE(mig->broken))
+		events = EPOLLERR | EPOLLHUP;
+	else if (!data->chunk)
 		events = EPOLLOUT | EPOLLWRNORM;
-	else if (data->chunk || vfio_mig_stopped(mig) ||
-		 vfio_mig_save_pending(mig))
+	else if (READ_ONCE(data->left) || vfio_mig_save_ready(mig))
 		events = EPOLLIN | EPOLLRDNORM;
-	mutex_unlock(&mig->lock);
+	spin_unlock(&data->peek);
 	return events;
 }
 
@@ -193,7 +286,7 @@ static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 		return -EFAULT;
 	if (info.argsz < minsz)
 		return -EINVAL;
-	ret = data_lock(data);
+	ret = session_lock(data);
 	if (ret)
 		return ret;
 	if (mig->state == VFIO_MIG_PRE_COPY ||
@@ -214,7 +307,7 @@ static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 	} else {
 		ret = -EINVAL;
 	}
-	mutex_unlock(&mig->lock);
+	vfio_mig_unlock(mig);
 	if (ret)
 		return ret;
 	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
@@ -231,14 +324,11 @@ static long data_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 static int data_release(struct inode *inode, struct file *file)
 {
 	struct vfio_mig_data *data = file->private_data;
-	struct vfio_mig *mig = data->mig;
 
-	mutex_lock(&mig->lock);
-	if (mig->data == data)
-		mig->data = NULL;
-	mutex_unlock(&mig->lock);
-	kobject_put(&mig->kobj);
-	kfree(data);
+	/* Nobody reads any more, so the lock is not needed. */
+	if (data->chunk)
+		drop_chunk(data);
+	kref_put(&data->kref, data_free);
 	return 0;
 }
 
@@ -264,21 +354,32 @@ static const struct file_operations data_fops = {
 int vfio_mig_data_begin(struct vfio_mig *mig)
 {
 	struct vfio_mig_data *data;
+	int ret = 0;
 
 	data = kzalloc(sizeof(*data), GFP_KERNEL_ACCOUNT);
 	if (!data)
 		return -ENOMEM;
+	kref_init(&data->kref);
+	mutex_init(&data->lock);
+	spin_lock_init(&data->peek);
 	data->mig = mig;
-	data->file = anon_inode_getfile("[vfio-mig-data]", &data_fops, data,
-					mig->load ? O_WRONLY : O_RDONLY);
-	if (IS_ERR(data->file)) {
-		int ret = PTR_ERR(data->file);
-
-		kfree(data);
+	kobject_get(&mig->kobj);
+	if (mig->save) {
+		data->chunk = vfio_mig_chunk_alloc();
+		ret = data->chunk ? 0 : -ENOMEM;
+	}
+	if (!ret) {
+		data->file = anon_inode_getfile("[vfio-mig-data]", &data_fops,
+						data, mig->load ? O_WRONLY :
+								  O_RDONLY);
+		ret = PTR_ERR_OR_ZERO(data->file);
+	}
+	if (ret) {
+		kref_put(&data->kref, data_free);
 		return ret;
 	}
-	kobject_get(&mig->kobj);
 	stream_open(file_inode(data->file), data->file);
+	kref_get(&data->kref); /* The file has the other one. */
 	mig->data = data;
 	return 0;
 }
@@ -291,7 +392,23 @@ int vfio_mig_data_begin(struct vfio_mig *mig)
  */
 void vfio_mig_data_end(struct vfio_mig *mig)
 {
+	struct vfio_mig_data *data = mig->data;
+
+	if (!data)
+		return;
 	mig->data = NULL;
+	spin_lock(&data->peek);
+	WRITE_ONCE(data->dead, true);
+	spin_unlock(&data->peek);
+	/* A reader who is copying just now does it when the copy ends. */
+	if (data->chunk && mutex_trylock(&data->lock)) {
+		drop_chunk(data);
+		mutex_unlock(&data->lock);
+	}
+	/* The arc that made the file failed behind it, and nobody has it. */
+	if (data->file)
+		fput(data->file);
+	kref_put(&data->kref, data_free);
 	wake_up_interruptible(&mig->wait);
 }
 
@@ -320,8 +437,5 @@ struct file *vfio_mig_data_take_file(struct vfio_mig *mig, int err)
  */
 size_t vfio_mig_data_in_hand(struct vfio_mig *mig)
 {
-	struct vfio_mig_data *data = mig->data;
-
-	return data && data->chunk ?
-	       vfio_mig_chunk_size(data->chunk) - data->off : 0;
+	return mig->data ? READ_ONCE(mig->data->left) : 0;
 }

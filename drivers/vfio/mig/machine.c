@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "region.h"
 #include "save.h"
+#include "window.h"
 
 /**
  * enum session - kinds of session
@@ -123,23 +124,28 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
  *
  * Return: 0; or an error, and the state is what it was: what stopping, starting
  * a session or leaving a load said. If the device broke meanwhile it is in the
- * error state.
+ * error state, and the error is -EIO where nothing else failed.
  */
 int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 		   enum vfio_mig_owner owner)
 {
+	enum vfio_mig_state from = mig->state;
 	int ret = follow_arc(mig, to, owner);
 
-	trace_vfio_mig_state(mig->vdev->dev, mig->state, to, owner, ret);
-	if (ret) {
-		if (READ_ONCE(mig->broken))
-			vfio_mig_machine_fail(mig);
-		return ret;
+	if (!ret) {
+		WRITE_ONCE(mig->state, to);
+		WRITE_ONCE(mig->owner, to == VFIO_MIG_RUNNING ||
+			   to == VFIO_MIG_STOP ? VFIO_MIG_OWNER_NONE : owner);
+		/* What can be read changes with the state. */
+		wake_up_interruptible(&mig->wait);
 	}
-	mig->state = to;
-	mig->owner = to == VFIO_MIG_RUNNING || to == VFIO_MIG_STOP ?
-		     VFIO_MIG_OWNER_NONE : owner;
-	return 0;
+	/* The device may have broken in a callback that cannot fail, such as run(). */
+	if (READ_ONCE(mig->broken)) {
+		vfio_mig_machine_fail(mig);
+		ret = ret ?: -EIO;
+	}
+	trace_vfio_mig_state(mig->vdev->dev, from, to, owner, ret);
+	return ret;
 }
 
 /**
@@ -153,36 +159,58 @@ int vfio_mig_machine_rest(struct vfio_mig *mig)
 	bool at_rest = states[mig->state].at_rest;
 
 	end_session(mig);
-	mig->owner = VFIO_MIG_OWNER_NONE;
-	mig->state = at_rest ? VFIO_MIG_STOP : VFIO_MIG_RUNNING;
+	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
+	WRITE_ONCE(mig->state, at_rest ? VFIO_MIG_STOP : VFIO_MIG_RUNNING);
 	if (!at_rest) {
 		int ret = mig->desc.ops->stop(mig->vdev);
 
 		if (ret)
 			return ret;
 	}
-	mig->state = VFIO_MIG_STOP;
+	WRITE_ONCE(mig->state, VFIO_MIG_STOP);
 	return 0;
+}
+
+/* The device is as after power-on, and runs. */
+static void started(struct vfio_mig *mig)
+{
+	WRITE_ONCE(mig->broken, false);
+	mig->desc.ops->reset(mig->vdev);
+	mig->desc.ops->run(mig->vdev);
+	WRITE_ONCE(mig->state, VFIO_MIG_RUNNING);
+	if (mig->window)
+		vfio_mig_window_hide(mig->window, false);
 }
 
 /**
  * vfio_mig_machine_start - power-on: reset the device and let it run
  * @mig: the device; session mutex held
  *
- * Return: 0, or what stopping said.
+ * A reset is the way out of every failure, so it does not depend on a device that
+ * stops when it is asked to.
  */
-int vfio_mig_machine_start(struct vfio_mig *mig)
+void vfio_mig_machine_start(struct vfio_mig *mig)
 {
-	int ret;
+	int ret = vfio_mig_machine_rest(mig);
 
-	ret = vfio_mig_machine_rest(mig);
-	if (ret)
-		return ret;
-	WRITE_ONCE(mig->broken, false);
-	mig->desc.ops->reset(mig->vdev);
-	mig->desc.ops->run(mig->vdev);
-	mig->state = VFIO_MIG_RUNNING;
-	return 0;
+	if (ret && __ratelimit(&mig->log))
+		dev_warn(mig->vdev->dev,
+			 "device does not stop (%d), it is reset all the same\n",
+			 ret);
+	started(mig);
+}
+
+/**
+ * vfio_mig_machine_was_reset - somebody else has reset the device
+ * @mig: the device; session mutex held
+ *
+ * As vfio_mig_machine_start(), but the device is not asked to stop: it has.
+ */
+void vfio_mig_machine_was_reset(struct vfio_mig *mig)
+{
+	end_session(mig);
+	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
+	started(mig);
 }
 
 /**
@@ -191,10 +219,13 @@ int vfio_mig_machine_start(struct vfio_mig *mig)
  */
 void vfio_mig_machine_fail(struct vfio_mig *mig)
 {
-	if (vfio_mig_machine_rest(mig))
-		dev_err_ratelimited(mig->vdev->dev,
-				    "device is in error and does not stop\n");
-	mig->state = VFIO_MIG_ERROR;
+	if (vfio_mig_machine_rest(mig) && __ratelimit(&mig->log))
+		dev_err(mig->vdev->dev,
+			"device is in error and does not stop\n");
+	WRITE_ONCE(mig->state, VFIO_MIG_ERROR);
+	if (mig->window)
+		vfio_mig_window_hide(mig->window, true);
+	wake_up_interruptible(&mig->wait);
 }
 
 #if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)

@@ -125,10 +125,61 @@ static void only_a_start_leaves_the_error_state(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
 	KUNIT_EXPECT_NULL(test, m->mig.save);
 
-	KUNIT_ASSERT_EQ(test, 0, vfio_mig_machine_start(&m->mig));
+	vfio_mig_machine_start(&m->mig);
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
 	KUNIT_EXPECT_EQ(test, resets + 1, m->resets);
 	KUNIT_EXPECT_EQ(test, runs + 1, m->runs);
+}
+
+/* Reset is the way out, also for a device that does not do what it is told. */
+static void a_reset_does_not_depend_on_stop(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int resets = m->resets;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_PRE_COPY));
+	m->stop_ret = -ETIMEDOUT;
+	vfio_mig_machine_start(&m->mig);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
+	KUNIT_EXPECT_EQ(test, resets + 1, m->resets);
+	KUNIT_EXPECT_NULL(test, m->mig.save);
+	m->stop_ret = 0;
+}
+
+/* run() cannot fail, but the device can break in it. */
+static void a_device_that_breaks_in_run_is_an_error(struct kunit *test)
+{
+	struct mock *m = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
+	m->run_breaks = true;
+	KUNIT_EXPECT_EQ(test, -EIO, mock_enter(m, VFIO_MIG_RUNNING));
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_ERROR, m->mig.state);
+	m->run_breaks = false;
+	vfio_mig_machine_start(&m->mig);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
+}
+
+/* Whoever holds the session mutex acts on a reset that was reported meanwhile. */
+static void a_reported_reset_waits_for_nobody(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int resets = m->resets, stops;
+
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP_COPY));
+	stops = m->stops;
+	mutex_lock(&m->mig.lock);
+	vfio_mig_reset_done(&m->mig);
+	KUNIT_EXPECT_EQ(test, resets, m->resets);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_STOP_COPY, m->mig.state);
+	vfio_mig_unlock(&m->mig);
+	KUNIT_EXPECT_EQ(test, resets + 1, m->resets);
+	KUNIT_EXPECT_EQ(test, stops, m->stops);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
+	KUNIT_EXPECT_NULL(test, m->mig.save);
+
+	vfio_mig_reset_done(&m->mig);
+	KUNIT_EXPECT_EQ(test, resets + 2, m->resets);
 }
 
 static struct kunit_case machine_cases[] = {
@@ -139,6 +190,9 @@ static struct kunit_case machine_cases[] = {
 	KUNIT_CASE(arc_fails_with_stop),
 	KUNIT_CASE(resuming_is_not_left_without_a_state),
 	KUNIT_CASE(only_a_start_leaves_the_error_state),
+	KUNIT_CASE(a_reset_does_not_depend_on_stop),
+	KUNIT_CASE(a_device_that_breaks_in_run_is_an_error),
+	KUNIT_CASE(a_reported_reset_waits_for_nobody),
 	{}
 };
 

@@ -3,7 +3,7 @@
  * vfio-mig-core: what a vendor driver calls
  */
 #include <linux/module.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #define CREATE_TRACE_POINTS
@@ -35,11 +35,34 @@ MODULE_PARM_DESC(window_kib,
  */
 int vfio_mig_lock(struct vfio_mig *mig)
 {
-	if (mutex_lock_killable(&mig->lock))
+	if (fatal_signal_pending(current) || mutex_lock_killable(&mig->lock))
 		return -EINTR;
 	if (READ_ONCE(mig->broken) && mig->state != VFIO_MIG_ERROR)
 		vfio_mig_machine_fail(mig);
 	return 0;
+}
+
+/**
+ * vfio_mig_unlock - let go of the session mutex
+ * @mig: the device
+ *
+ * Acts on a reset that came meanwhile, see vfio_mig_reset_done(). Either the one who
+ * reports a reset gets the mutex, or the holder sees the report here: both look with
+ * @reset_lock held.
+ */
+void vfio_mig_unlock(struct vfio_mig *mig)
+{
+	for (;;) {
+		spin_lock(&mig->reset_lock);
+		if (!mig->reset_pending)
+			break;
+		mig->reset_pending = false;
+		spin_unlock(&mig->reset_lock);
+		if (mig->opened)
+			vfio_mig_machine_was_reset(mig);
+	}
+	mutex_unlock(&mig->lock);
+	spin_unlock(&mig->reset_lock);
 }
 
 static bool desc_valid(const struct vfio_mig_desc *desc)
@@ -85,6 +108,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	if (!mig)
 		return ERR_PTR(-ENOMEM);
 	mutex_init(&mig->lock);
+	spin_lock_init(&mig->reset_lock);
 	ratelimit_state_init(&mig->log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	init_waitqueue_head(&mig->wait);
@@ -142,12 +166,11 @@ static void drop_mappings(struct vfio_mig *mig)
  *
  * Context: the vendor driver's &vfio_device_ops.open_device, in the user's
  * process: the user's memory control group pays for the paged state from now on.
- * Return: 0, -ENOMEM, -ENFILE, or what &vfio_mig_ops.stop returned.
+ * Return: 0, -ENOMEM or -ENFILE.
  */
 int vfio_mig_open(struct vfio_mig *mig)
 {
 	struct vfio_mig_window *window;
-	int ret;
 
 	window = vfio_mig_window_create(mig->window_size);
 	if (IS_ERR(window))
@@ -157,12 +180,10 @@ int vfio_mig_open(struct vfio_mig *mig)
 	mig->window = window;
 	if (mig->desc.pages)
 		vfio_mig_pages_set_payer(mig->desc.pages, current->mm);
-	ret = vfio_mig_machine_start(mig);
-	mig->opened = !ret;
-	if (ret)
-		drop_mappings(mig);
-	mutex_unlock(&mig->lock);
-	return ret;
+	vfio_mig_machine_start(mig);
+	WRITE_ONCE(mig->opened, true);
+	vfio_mig_unlock(mig);
+	return 0;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_open);
 
@@ -170,7 +191,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_open);
  * vfio_mig_close - the last user closed the device
  * @mig: the library's object
  *
- * Ends any session and brings the device to rest.
+ * Ends any session and stops the device. If it does not stop, the vendor driver's
+ * next &vfio_mig_ops.reset has to see to that.
  *
  * Context: the vendor driver's &vfio_device_ops.close_device.
  */
@@ -181,9 +203,9 @@ void vfio_mig_close(struct vfio_mig *mig)
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
 	vfio_mig_log_end(mig);
 	vfio_mig_pci_close(mig);
-	mig->opened = false;
+	WRITE_ONCE(mig->opened, false);
 	drop_mappings(mig);
-	mutex_unlock(&mig->lock);
+	vfio_mig_unlock(mig);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_close);
 
@@ -191,22 +213,48 @@ EXPORT_SYMBOL_GPL(vfio_mig_close);
  * vfio_mig_reset - reset the device, whatever it is doing
  * @mig: the library's object
  *
- * Ends any session; the device runs afterwards. The paged state is left alone.
+ * Ends any session; the device runs afterwards. The paged state is left alone. A
+ * device that does not stop is reset all the same.
  *
- * Context: the vendor driver's VFIO_DEVICE_RESET, and resets of its own kind,
- * such as a function level reset. Takes the session mutex.
- * Return: 0, or what &vfio_mig_ops.stop returned.
+ * Context: the vendor driver's VFIO_DEVICE_RESET, and resets of its own kind. Takes
+ * the session mutex; vfio_mig_reset_done() is for callers that must not.
+ * Return: 0, or -EINTR where the caller is being killed.
  */
 int vfio_mig_reset(struct vfio_mig *mig)
 {
-	int ret;
-
-	mutex_lock(&mig->lock);
-	ret = vfio_mig_machine_start(mig);
-	mutex_unlock(&mig->lock);
-	return ret;
+	if (mutex_lock_killable(&mig->lock))
+		return -EINTR;
+	vfio_mig_machine_start(mig);
+	vfio_mig_unlock(mig);
+	return 0;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_reset);
+
+/**
+ * vfio_mig_reset_done - the function was reset, by somebody else
+ * @mig: the library's object
+ *
+ * Ends any session and calls &vfio_mig_ops.reset and &vfio_mig_ops.run, but not
+ * &vfio_mig_ops.stop, because the reset has stopped the device. Where the session
+ * mutex is taken its holder does that, before it lets go of the mutex. So this does
+ * not wait for the mutex.
+ *
+ * Context: &pci_error_handlers.reset_done of a driver that embeds a struct
+ * vfio_pci_core_device. VFIO calls it with its memory_lock held, which callbacks that
+ * run with the session mutex held may want. May sleep.
+ */
+void vfio_mig_reset_done(struct vfio_mig *mig)
+{
+	spin_lock(&mig->reset_lock);
+	mig->reset_pending = true;
+	if (!mutex_trylock(&mig->lock)) {
+		spin_unlock(&mig->reset_lock);
+		return;
+	}
+	spin_unlock(&mig->reset_lock);
+	vfio_mig_unlock(mig);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_reset_done);
 
 /**
  * vfio_mig_control_changed - say that state which is not paged has changed
@@ -235,6 +283,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_control_changed);
 void vfio_mig_device_error(struct vfio_mig *mig)
 {
 	WRITE_ONCE(mig->broken, true);
+	/* poll() tells of it at once. */
+	wake_up_interruptible(&mig->wait);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_device_error);
 

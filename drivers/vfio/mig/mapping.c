@@ -4,7 +4,7 @@
  *
  * A store to a mapping makes no noise, so what changed is found out by faults. A
  * page is entered in a mapping with the right to write only by a fault that
- * marks it as changed, and is taken out again when it is frozen to be sent: in
+ * marks it as changed, and is taken out again when it is taken to be sent: in
  * between it counts as changed anyway. So tracking costs a fault for each page
  * and round, nothing outside a save, and all that need be known is in the page
  * tables. A page that was never written is entered as the zero page, so that
@@ -125,7 +125,7 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 
 /*
  * A store where the entry does not allow it. The kernel could add the right to
- * the entry, but after this returns, when the page may have been frozen and
+ * the entry, but after this returns, when the page may have been taken to be sent and
  * entered again for reading. So the entry is made anew, with the lock held.
  */
 static vm_fault_t mapping_mkwrite(struct vm_fault *vmf)

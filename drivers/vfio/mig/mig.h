@@ -14,6 +14,7 @@
 
 #include "log.h"
 
+struct vfio_mig_chunk;
 struct vfio_mig_data;
 struct vfio_mig_fault;
 struct vfio_mig_load;
@@ -66,6 +67,8 @@ enum vfio_mig_owner {
  * @size: bytes prepared
  * @seen: which bytes were read by read(2), a bit each; allocated when needed
  * @unmapped: nobody had the data section mapped at any time in the iteration
+ * @nr: tells iterations and sessions from each other: an access that copies without
+ *	the session mutex finds out by it that the data section shows something else
  */
 struct vfio_mig_iteration {
 	bool open;
@@ -73,6 +76,7 @@ struct vfio_mig_iteration {
 	bool unmapped;
 	size_t size;
 	unsigned long *seen;
+	u64 nr;
 };
 
 /**
@@ -108,9 +112,11 @@ enum vfio_mig_counter {
  * @kobj: the "migration" folder in the device's sysfs folder; holds the memory
  * @vdev: the device
  * @desc: what the vendor driver said of it
- * @lock: the session mutex: serialises all that follows. Taken before mmap_lock
- *	and before the locks of the paged state; fault and mmap handlers do not
- *	take it.
+ * @lock: the session mutex: serialises all that follows. Taken before the locks of
+ *	the paged state. User memory is never accessed with it held. Fault and mmap
+ *	handlers, poll() and release() do not take it. Taken by vfio_mig_lock().
+ * @reset_lock: orders @reset_pending against the release of @lock
+ * @reset_pending: the function was reset while somebody held @lock, who acts on it
  * @state: state of the machine
  * @owner: front end that moved the device out of RUNNING and STOP
  * @opened: a user has the device open
@@ -121,7 +127,7 @@ enum vfio_mig_counter {
  *	set without @lock
  * @save: exists while saving
  * @load: exists while resuming
- * @data: the v2 session's data file, NULL where the user closed it
+ * @data: the v2 session's data file
  * @wait: woken when there is something to read again, and when a session ends
  * @v2_ops: what the VFIO core calls; also how this is found from the device
  * @log_dma: what DMA logging noted; has a lock of its own
@@ -129,6 +135,7 @@ enum vfio_mig_counter {
  * @window: the v1 region's data section, while the device is open
  * @window_size: its size in bytes
  * @iteration: the v1 region's iteration
+ * @region_chunk: chunk that is copied to the data section, while the region saves
  * @counters: what sysfs shows
  * @fault: knobs that make it fail, NULL without debugfs
  * @log: limits what a user can make the library write to the log
@@ -138,6 +145,8 @@ struct vfio_mig {
 	struct vfio_device *vdev;
 	struct vfio_mig_desc desc;
 	struct mutex lock; /* the session mutex, see above */
+	spinlock_t reset_lock; /* of reset_pending */
+	bool reset_pending;
 	enum vfio_mig_state state;
 	enum vfio_mig_owner owner;
 	bool opened;
@@ -154,6 +163,7 @@ struct vfio_mig {
 	struct vfio_mig_window *window;
 	size_t window_size;
 	struct vfio_mig_iteration iteration;
+	struct vfio_mig_chunk *region_chunk;
 	atomic64_t counters[VFIO_MIG_NR_COUNTERS];
 	struct vfio_mig_fault *fault;
 	struct ratelimit_state log;
@@ -173,6 +183,7 @@ static inline void vfio_mig_count(struct vfio_mig *mig,
 
 /* main.c */
 int vfio_mig_lock(struct vfio_mig *mig);
+void vfio_mig_unlock(struct vfio_mig *mig);
 
 /* pci.c */
 void vfio_mig_pci_close(struct vfio_mig *mig);

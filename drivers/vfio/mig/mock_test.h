@@ -36,6 +36,8 @@ struct mock {
 	int runs;
 	int resets;
 	int stop_ret;
+	bool run_breaks;
+	struct vfio_mig_chunk *chunk;
 	u8 control[MOCK_CONTROL];
 };
 
@@ -55,7 +57,11 @@ static inline int mock_stop(struct vfio_device *vdev)
 
 static inline void mock_run(struct vfio_device *vdev)
 {
-	mock_of(vdev)->runs++;
+	struct mock *m = mock_of(vdev);
+
+	m->runs++;
+	if (m->run_breaks)
+		WRITE_ONCE(m->mig.broken, true);
 }
 
 static inline void mock_reset(struct vfio_device *vdev)
@@ -129,6 +135,7 @@ static inline void mock_destroy(struct mock *m)
 		vfio_mig_machine_rest(&m->mig);
 		vfio_mig_window_destroy(m->mig.window);
 	}
+	vfio_mig_chunk_free(m->chunk);
 	if (m->has_pages)
 		vfio_mig_pages_destroy(&m->pages);
 }
@@ -148,6 +155,7 @@ static inline int mock_init(struct mock *m)
 	m->has_pages = true;
 
 	mutex_init(&m->mig.lock);
+	spin_lock_init(&m->mig.reset_lock);
 	ratelimit_state_init(&m->mig.log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	init_waitqueue_head(&m->mig.wait);
@@ -165,7 +173,12 @@ static inline int mock_init(struct mock *m)
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 	m->mig.window = window;
-	return vfio_mig_machine_start(&m->mig);
+	m->chunk = vfio_mig_chunk_alloc();
+	if (!m->chunk)
+		return -ENOMEM;
+	vfio_mig_machine_start(&m->mig);
+	m->mig.opened = true;
+	return 0;
 }
 
 /* Init and exit of a suite whose tests have a device as their priv. */

@@ -2,11 +2,20 @@
 /*
  * Paged state: a sparse array of pages that knows which of them changed
  *
- * A vendor driver brackets each access to a page with _begin() and _end(). The
- * save side freezes a page, sends it as it then is and thaws it; a writer that
- * comes meanwhile gets a copy to write to. So what a checksum was made of is
- * what is sent, the device never waits for a slow reader, and data goes from
- * the device's page to the reader's buffer without a stop in between.
+ * A vendor driver brackets each access to a page with _begin() and _end().
+ *
+ * The array holds one reference to each of its pages. The save side takes
+ * another one while a chunk has the page. A page with more than one reference
+ * never changes: a writer replaces it in the array by a copy. This has three
+ * consequences.
+ *
+ * - A checksum matches the data that is sent after it.
+ * - The device never waits for a reader, however slow the reader is.
+ * - A reader that outlives its session, or the device, needs nothing but its
+ *   references. It sees the page as it was taken, and no later user's data.
+ *
+ * A page's reference count grows with the page's lock held for writing only, and
+ * falls at any time.
  */
 #include <linux/bitmap.h>
 #include <linux/memcontrol.h>
@@ -27,13 +36,6 @@ struct vfio_mig_dirty {
 	struct rcu_head rcu;
 	atomic_long_t count;
 	unsigned long bits[];
-};
-
-/* What page_private() says of a page of the array. */
-enum {
-	PAGE_LIVE,	/* may be written in place */
-	PAGE_FROZEN,	/* being sent: copy before writing */
-	PAGE_DETACHED,	/* being sent, and no longer in the array */
 };
 
 /*
@@ -89,19 +91,21 @@ struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 		budget_uncharge(p->budget);
 		return ERR_PTR(-ENOMEM);
 	}
-	set_page_private(page, PAGE_LIVE);
 	return page;
 }
 
 /**
  * vfio_mig_pages_free - give back a page from vfio_mig_pages_alloc()
  * @p: the paged state
- * @page: the page, which nothing refers to any more
+ * @page: the page, in no array any more
+ *
+ * A chunk that has the page keeps its memory, which stays charged to the memory
+ * control group. The budget is not charged for it any more.
  */
 void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page)
 {
 	set_page_private(page, 0);
-	__free_page(page);
+	put_page(page);
 	budget_uncharge(p->budget);
 }
 
@@ -244,15 +248,16 @@ unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_resident);
 
+/* Anybody may take a reference for a moment: that costs a copy, and is harmless. */
 static bool page_writable(struct page *page)
 {
-	return page && page_private(page) == PAGE_LIVE;
+	return page && page_count(page) == 1;
 }
 
 /*
- * A page where there is none, or a copy in place of one that is being sent.
- * Called with the page's lock held for writing: nobody sees the old one any more
- * when it is dropped, neither in a bracket nor in a mapping.
+ * Allocates a page where there is none, and a copy where a chunk has the page. The
+ * caller holds the page's lock for writing, so that no bracket and no mapping shows
+ * the old page when the array lets go of it.
  */
 static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -275,7 +280,7 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 	smp_mb();
 	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
-		set_page_private(old, PAGE_DETACHED);
+		vfio_mig_pages_free(p, old);
 	else
 		atomic_long_inc(&p->resident);
 	return new;
@@ -394,10 +399,7 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
 			vfio_mig_mapping_unmap(p, i, 1);
 			atomic_long_dec(&p->resident);
 			page_mark(p, i);
-			if (page_private(page) == PAGE_LIVE)
-				vfio_mig_pages_free(p, page);
-			else
-				set_page_private(page, PAGE_DETACHED);
+			vfio_mig_pages_free(p, page);
 		}
 		up_write(page_lock(p, i));
 		cond_resched();
@@ -487,35 +489,35 @@ void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
 }
 
 /**
- * vfio_mig_pages_freeze - take changed pages to be sent
+ * vfio_mig_pages_take - take changed pages to be sent
  * @p: the paged state, tracked
  * @first: the first of them, a changed page
  * @max: the most to take, not 0
  * @pages: where to put the pages; NULL for one that reads as zeros
  * @index: where to put their page numbers
  *
- * Takes neighbours that changed as well, as many as share a lock. Waits for those
- * who write to them, takes them from mappings so that the next store to one
- * faults, and counts them as sent. They keep their contents until
- * vfio_mig_pages_thaw().
+ * Takes neighbours that changed as well, as many as share a lock, and counts all of
+ * them as sent. Removes them from mappings, so that the next store to one faults.
+ * The caller has a reference to each page, and gives it back with put_page(). Until
+ * then the page keeps its contents.
  *
- * Return: how many were taken, or -EINTR where the caller is being killed.
+ * Context: may sleep. Waits for brackets around these pages, which are short.
+ * Return: how many were taken.
  */
-int vfio_mig_pages_freeze(struct vfio_mig_pages *p, pgoff_t first, u32 max,
-			  struct page **pages, pgoff_t *index)
+u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
+			struct page **pages, pgoff_t *index)
 {
 	pgoff_t i = first, end = min(p->nr, round_down(first, BLOCK) + BLOCK);
 	struct vfio_mig_dirty *dirty = dirty_set(p);
 	u32 n = 0;
 
-	if (down_write_killable(page_lock(p, first)))
-		return -EINTR;
+	down_write(page_lock(p, first));
 	for (; i < end && n < max; i = find_next_bit(dirty->bits, end, i + 1)) {
 		struct page *page = xa_load(p->xa, i);
 
 		clear_bit(i, dirty->bits);
 		if (page)
-			set_page_private(page, PAGE_FROZEN);
+			get_page(page);
 		pages[n] = page;
 		index[n++] = i;
 	}
@@ -525,40 +527,9 @@ int vfio_mig_pages_freeze(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 	return n;
 }
 
-static void page_thaw(struct vfio_mig_pages *p, struct page *page)
-{
-	if (page_private(page) == PAGE_DETACHED)
-		vfio_mig_pages_free(p, page);
-	else
-		set_page_private(page, PAGE_LIVE);
-}
-
-/**
- * vfio_mig_pages_thaw - give back pages that vfio_mig_pages_freeze() took
- * @p: the paged state
- * @pages: the pages, none of them NULL
- * @index: their page numbers
- * @nr: how many there are
- */
-void vfio_mig_pages_thaw(struct vfio_mig_pages *p, struct page **pages,
-			 const pgoff_t *index, u32 nr)
-{
-	u32 i = 0;
-
-	while (i < nr) {
-		pgoff_t block = index[i] / BLOCK;
-		struct rw_semaphore *lock = page_lock(p, index[i]);
-
-		down_write(lock);
-		for (; i < nr && index[i] / BLOCK == block; i++)
-			page_thaw(p, pages[i]);
-		up_write(lock);
-	}
-}
-
 /**
  * vfio_mig_pages_replace - put other pages in place of all there are
- * @p: the paged state; not tracked, nothing of it frozen
+ * @p: the paged state; not tracked
  * @xa: the new pages, charged to @p; taken over
  * @nr: how many there are
  * @nest: the lock that lets one caller in at a time

@@ -55,21 +55,16 @@ static int look(struct vfio_mig_pages *p, pgoff_t index)
 }
 
 /* A page that changed, taken; NULL where it reads as zeros. */
-static struct page *freeze(struct kunit *test, struct vfio_mig_pages *p,
-			   pgoff_t index)
+static struct page *take(struct kunit *test, struct vfio_mig_pages *p,
+			 pgoff_t index)
 {
 	struct page *page;
 	pgoff_t taken;
 
 	KUNIT_ASSERT_EQ(test, 1,
-			vfio_mig_pages_freeze(p, index, 1, &page, &taken));
+			vfio_mig_pages_take(p, index, 1, &page, &taken));
 	KUNIT_EXPECT_EQ(test, index, taken);
 	return page;
-}
-
-static void thaw(struct vfio_mig_pages *p, pgoff_t index, struct page *page)
-{
-	vfio_mig_pages_thaw(p, &page, &index, 1);
 }
 
 static void pages_exist_once_written(struct kunit *test)
@@ -137,29 +132,29 @@ static void a_page_is_dirty_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
 }
 
-static void freezing_sends_and_redirty_takes_it_back(struct kunit *test)
+static void taking_sends_and_redirty_takes_it_back(struct kunit *test)
 {
 	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
 	struct page *page;
 
 	fill(test, p, 3, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = freeze(test, p, 3);
+	page = take(test, p, 3);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, TEST_PAGES, vfio_mig_pages_next_dirty(p, 0));
-	thaw(p, 3, page);
+	put_page(page);
 	vfio_mig_pages_redirty(p, 3);
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_next_dirty(p, 0));
-	/* Thawed, it is written in place again. */
+	/* Given back, it is written in place again. */
 	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 3, 2));
-	/* Where there is no page there is nothing to thaw. */
+	/* Where there is no page there is nothing to give back. */
 	vfio_mig_pages_redirty(p, 4);
-	KUNIT_EXPECT_NULL(test, freeze(test, p, 4));
+	KUNIT_EXPECT_NULL(test, take(test, p, 4));
 }
 
 /* Neighbours are taken in one go: as many as asked for, and not over a block. */
-static void freezing_takes_neighbours(struct kunit *test)
+static void taking_takes_neighbours(struct kunit *test)
 {
 	static const pgoff_t filled[] = { 3, 60, 61, 63, 64 };
 	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
@@ -170,22 +165,23 @@ static void freezing_takes_neighbours(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(filled); i++)
 		fill(test, p, filled[i], 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	KUNIT_ASSERT_EQ(test, 2, vfio_mig_pages_freeze(p, 3, 2, pages, index));
+	KUNIT_ASSERT_EQ(test, 2, vfio_mig_pages_take(p, 3, 2, pages, index));
 	KUNIT_EXPECT_EQ(test, 3, index[0]);
 	KUNIT_EXPECT_EQ(test, 60, index[1]);
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
 
-	KUNIT_ASSERT_EQ(test, 2, vfio_mig_pages_freeze(p, 61, BLOCK - 2,
-						       pages + 2, index + 2));
+	KUNIT_ASSERT_EQ(test, 2, vfio_mig_pages_take(p, 61, BLOCK - 2,
+						     pages + 2, index + 2));
 	KUNIT_EXPECT_EQ(test, 61, index[2]);
 	KUNIT_EXPECT_EQ(test, 63, index[3]);
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, 64, vfio_mig_pages_next_dirty(p, 0));
-	vfio_mig_pages_thaw(p, pages, index, 4);
+	for (i = 0; i < 4; i++)
+		put_page(pages[i]);
 	KUNIT_EXPECT_PTR_EQ(test, pages[3], fill(test, p, 63, 2));
 }
 
-static void a_writer_gets_a_copy_of_a_frozen_page(struct kunit *test)
+static void a_writer_gets_a_copy_of_a_taken_page(struct kunit *test)
 {
 	struct pages_test *t = test->priv;
 	struct vfio_mig_pages *p = &t->pages;
@@ -193,7 +189,7 @@ static void a_writer_gets_a_copy_of_a_frozen_page(struct kunit *test)
 
 	fill(test, p, 3, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = freeze(test, p, 3);
+	page = take(test, p, 3);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	KUNIT_EXPECT_EQ(test, 1, look(p, 3));
 
@@ -208,9 +204,9 @@ static void a_writer_gets_a_copy_of_a_frozen_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 2, look(p, 3));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_resident(p));
-	KUNIT_EXPECT_EQ(test, 2, atomic_long_read(&t->budget.used));
-	thaw(p, 3, page);
+	/* The budget is for what the device has, not for what a reader keeps. */
 	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
+	put_page(page);
 }
 
 /* The device never waits for the save: not for memory of the budget either. */
@@ -224,10 +220,10 @@ static void a_copy_goes_over_the_budget(struct kunit *test)
 	for (i = 0; i < t->budget.limit; i++)
 		fill(test, p, i, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = freeze(test, p, 0);
+	page = take(test, p, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	fill(test, p, 0, 2);
-	thaw(p, 0, page);
+	put_page(page);
 	KUNIT_EXPECT_EQ(test, t->budget.limit,
 			atomic_long_read(&t->budget.used));
 }
@@ -241,8 +237,8 @@ static void discarded_pages_are_dirty_and_gone(struct kunit *test)
 	fill(test, p, 2, 1);
 	fill(test, p, 4, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, freeze(test, p, 4));
-	thaw(p, 4, xa_load(p->xa, 4));
+	KUNIT_EXPECT_NOT_ERR_OR_NULL(test, take(test, p, 4));
+	put_page(xa_load(p->xa, 4));
 	vfio_mig_pages_discard(p, 0, 0);
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_resident(p));
 	vfio_mig_pages_discard(p, 2, 10);
@@ -255,7 +251,7 @@ static void discarded_pages_are_dirty_and_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
 }
 
-static void a_frozen_page_outlives_its_discard(struct kunit *test)
+static void a_taken_page_outlives_its_discard(struct kunit *test)
 {
 	struct pages_test *t = test->priv;
 	struct vfio_mig_pages *p = &t->pages;
@@ -263,15 +259,14 @@ static void a_frozen_page_outlives_its_discard(struct kunit *test)
 
 	fill(test, p, 6, 1);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
-	page = freeze(test, p, 6);
+	page = take(test, p, 6);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, page);
 	vfio_mig_pages_discard(p, 6, 1);
 	KUNIT_EXPECT_EQ(test, -1, look(p, 6));
 	KUNIT_EXPECT_EQ(test, 1, *(u8 *)page_address(page));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
-	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
-	thaw(p, 6, page);
 	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(&t->budget.used));
+	put_page(page);
 }
 
 static void untracked_nothing_is_noted(struct kunit *test)
@@ -293,12 +288,12 @@ static struct kunit_case pages_cases[] = {
 	KUNIT_CASE(budget_is_a_limit),
 	KUNIT_CASE(tracking_starts_with_what_is_there),
 	KUNIT_CASE(a_page_is_dirty_once),
-	KUNIT_CASE(freezing_sends_and_redirty_takes_it_back),
-	KUNIT_CASE(freezing_takes_neighbours),
-	KUNIT_CASE(a_writer_gets_a_copy_of_a_frozen_page),
+	KUNIT_CASE(taking_sends_and_redirty_takes_it_back),
+	KUNIT_CASE(taking_takes_neighbours),
+	KUNIT_CASE(a_writer_gets_a_copy_of_a_taken_page),
 	KUNIT_CASE(a_copy_goes_over_the_budget),
 	KUNIT_CASE(discarded_pages_are_dirty_and_gone),
-	KUNIT_CASE(a_frozen_page_outlives_its_discard),
+	KUNIT_CASE(a_taken_page_outlives_its_discard),
 	KUNIT_CASE(untracked_nothing_is_noted),
 	{}
 };

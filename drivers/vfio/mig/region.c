@@ -9,9 +9,11 @@
  * section.
  */
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <linux/vfio.h>
 
 #include <trace/events/vfio_mig.h>
@@ -33,6 +35,16 @@
  * memory, and leaves the rest for the blackout.
  */
 #define ITERATION_MAX	((size_t)SZ_4M)
+
+/* Pages that are looked at for one iteration, because zeros take no room in it. */
+#define ITERATION_LOOK_MAX	SZ_16K
+
+/*
+ * A buffer between the data section and the user. User memory may not answer, so
+ * nothing is copied from or to it while the session mutex is held.
+ */
+#define BOUNCE_SMALL	64
+#define BOUNCE_MAX	((size_t)SZ_64K)
 
 #define REG(name)	offsetof(struct vfio_device_migration_info, name)
 
@@ -106,6 +118,16 @@ static int set_device_state(struct vfio_mig *mig, u32 value)
 	return vfio_mig_enter(mig, v1_arcs[value].state, VFIO_MIG_OWNER_V1);
 }
 
+/* What was read is forgotten; the number of the next iteration is a new one. */
+static void reset_iteration(struct vfio_mig *mig)
+{
+	u64 nr = mig->iteration.nr;
+
+	kvfree(mig->iteration.seen);
+	memset(&mig->iteration, 0, sizeof(mig->iteration));
+	mig->iteration.nr = nr + 1;
+}
+
 /**
  * vfio_mig_region_begin - a session begins that belongs to the region
  * @mig: the device; session mutex held, save or load begun
@@ -114,8 +136,22 @@ static int set_device_state(struct vfio_mig *mig, u32 value)
  */
 int vfio_mig_region_begin(struct vfio_mig *mig)
 {
-	memset(&mig->iteration, 0, sizeof(mig->iteration));
-	return vfio_mig_window_open(mig->window, mig->load);
+	int ret;
+
+	mig->region_chunk = NULL;
+	if (mig->save) {
+		mig->region_chunk = vfio_mig_chunk_alloc();
+		if (!mig->region_chunk)
+			return -ENOMEM;
+	}
+	ret = vfio_mig_window_begin(mig->window, mig->load);
+	if (ret) {
+		vfio_mig_chunk_free(mig->region_chunk);
+		mig->region_chunk = NULL;
+		return ret;
+	}
+	reset_iteration(mig);
+	return 0;
 }
 
 /**
@@ -126,11 +162,12 @@ int vfio_mig_region_begin(struct vfio_mig *mig)
  */
 void vfio_mig_region_end(struct vfio_mig *mig)
 {
-	if (!mig->window || !vfio_mig_window_mem(mig->window))
+	if (!region_saving(mig) && !region_resuming(mig))
 		return;
-	vfio_mig_window_close(mig->window);
-	kvfree(mig->iteration.seen);
-	memset(&mig->iteration, 0, sizeof(mig->iteration));
+	vfio_mig_window_end(mig->window);
+	vfio_mig_chunk_free(mig->region_chunk);
+	mig->region_chunk = NULL;
+	reset_iteration(mig);
 }
 
 static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
@@ -143,23 +180,28 @@ static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
 		memcpy(to, page_address(chunk->pages[i]), PAGE_SIZE);
 }
 
-/* Reading data_offset: chunks are prepared until there is no room for another. */
+/*
+ * Reading data_offset: chunks are prepared until there is no room for another, or
+ * enough pages were looked at. The window shows the last save's data until then.
+ */
 static int open_iteration(struct vfio_mig *mig)
 {
 	size_t room = min(vfio_mig_window_size(mig->window), ITERATION_MAX);
 	void *mem = vfio_mig_window_mem(mig->window);
 	struct vfio_mig_iteration *it = &mig->iteration;
-	const struct vfio_mig_chunk *chunk;
+	struct vfio_mig_chunk *chunk = mig->region_chunk;
 	size_t size = 0;
-	int ret;
+	u32 looked = 0;
+	int ret = 0;
 
-	for (;;) {
-		ret = vfio_mig_save_next(mig, room - size, &chunk);
+	while (looked < ITERATION_LOOK_MAX && !fatal_signal_pending(current)) {
+		ret = vfio_mig_save_next(mig, room - size, chunk);
 		if (ret)
 			break;
 		copy_chunk(mem + size, chunk);
 		size += vfio_mig_chunk_size(chunk);
-		vfio_mig_save_put(mig);
+		looked += chunk->looked;
+		vfio_mig_chunk_put(chunk);
 		cond_resched();
 	}
 	if (!size)
@@ -195,6 +237,7 @@ static void conclude_iteration(struct vfio_mig *mig)
 		bitmap_zero(it->seen, it->size);
 	it->open = false;
 	it->size = 0;
+	it->nr++;
 }
 
 static u64 read_pending_bytes(struct vfio_mig *mig)
@@ -300,29 +343,175 @@ static int note_seen(struct vfio_mig *mig, size_t off, size_t count)
 	return 0;
 }
 
+/* What of the data section can be read now: its size, 0 for nothing. */
+static size_t readable(struct vfio_mig *mig)
+{
+	return region_resuming(mig) ? vfio_mig_window_size(mig->window) :
+				      mig->iteration.size;
+}
+
+/* What of the data section can be written now. */
+static size_t writable(struct vfio_mig *mig)
+{
+	return region_resuming(mig) ? vfio_mig_window_size(mig->window) : 0;
+}
+
+static bool inside(size_t off, size_t count, size_t size)
+{
+	return off <= size && count <= size - off;
+}
+
+/**
+ * struct bounce - an access to the data section that goes through a buffer
+ * @buf: the buffer
+ * @size: its size
+ * @nr: number of the iteration that the access belongs to
+ * @small: what @buf is for few bytes: QEMU 7.2 reads 8 at a time without a mapping
+ */
+struct bounce {
+	void *buf;
+	size_t size;
+	u64 nr;
+	u8 small[BOUNCE_SMALL];
+};
+
+static int bounce_init(struct bounce *b, size_t count)
+{
+	b->buf = b->small;
+	b->size = sizeof(b->small);
+	if (count <= b->size)
+		return 0;
+	b->size = min(count, BOUNCE_MAX);
+	b->buf = kvmalloc(b->size, GFP_KERNEL_ACCOUNT);
+	return b->buf ? 0 : -ENOMEM;
+}
+
+static void bounce_free(struct bounce *b)
+{
+	if (b->buf != b->small)
+		kvfree(b->buf);
+}
+
+/* The whole access is checked first, so that a refused one has no effect. */
+static int check_data(struct vfio_mig *mig, struct bounce *b, size_t count,
+		      size_t off, bool write)
+{
+	int ret = vfio_mig_lock(mig);
+
+	if (ret)
+		return ret;
+	if (!inside(off, count, write ? writable(mig) : readable(mig)))
+		ret = -EINVAL;
+	b->nr = mig->iteration.nr;
+	vfio_mig_unlock(mig);
+	return ret;
+}
+
+/* Fills the buffer. The session may have ended, or gone on, since the last piece. */
+static int read_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
+		      size_t off)
+{
+	int ret = vfio_mig_lock(mig);
+
+	if (ret)
+		return ret;
+	if (mig->iteration.nr == b->nr && inside(off, n, readable(mig)))
+		memcpy(b->buf, vfio_mig_window_mem(mig->window) + off, n);
+	else
+		ret = -EINVAL;
+	vfio_mig_unlock(mig);
+	return ret;
+}
+
+/* The piece reached the user: only now it counts as read. */
+static int note_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
+		      size_t off)
+{
+	int ret = vfio_mig_lock(mig);
+
+	if (ret)
+		return ret;
+	if (mig->iteration.nr == b->nr && region_saving(mig))
+		ret = note_seen(mig, off, n);
+	vfio_mig_unlock(mig);
+	return ret;
+}
+
+static int write_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
+		       size_t off)
+{
+	int ret = vfio_mig_lock(mig);
+
+	if (ret)
+		return ret;
+	if (mig->iteration.nr == b->nr && inside(off, n, writable(mig)))
+		memcpy(vfio_mig_window_mem(mig->window) + off, b->buf, n);
+	else
+		ret = -EINVAL;
+	vfio_mig_unlock(mig);
+	return ret;
+}
+
 static int read_data(struct vfio_mig *mig, char __user *buf, size_t count,
 		     size_t off)
 {
-	size_t size = region_resuming(mig) ? vfio_mig_window_size(mig->window) :
-					     mig->iteration.size;
+	struct bounce b;
+	size_t done, n;
+	int ret;
 
-	if (off > size || count > size - off)
-		return -EINVAL;
-	if (copy_to_user(buf, vfio_mig_window_mem(mig->window) + off, count))
-		return -EFAULT;
-	return region_saving(mig) ? note_seen(mig, off, count) : 0;
+	ret = check_data(mig, &b, count, off, false);
+	if (!ret)
+		ret = bounce_init(&b, count);
+	if (ret)
+		return ret;
+	for (done = 0; !ret && done < count; done += n) {
+		n = min(count - done, b.size);
+		ret = read_piece(mig, &b, n, off + done);
+		if (!ret && copy_to_user(buf + done, b.buf, n))
+			ret = -EFAULT;
+		if (!ret)
+			ret = note_piece(mig, &b, n, off + done);
+		cond_resched();
+	}
+	bounce_free(&b);
+	return ret;
 }
 
 static int write_data(struct vfio_mig *mig, const char __user *buf,
 		      size_t count, size_t off)
 {
-	size_t size = vfio_mig_window_size(mig->window);
+	struct bounce b;
+	size_t done, n;
+	int ret;
 
-	if (!region_resuming(mig) || off > size || count > size - off)
-		return -EINVAL;
-	if (copy_from_user(vfio_mig_window_mem(mig->window) + off, buf, count))
-		return -EFAULT;
-	return 0;
+	ret = check_data(mig, &b, count, off, true);
+	if (!ret)
+		ret = bounce_init(&b, count);
+	if (ret)
+		return ret;
+	for (done = 0; !ret && done < count; done += n) {
+		n = min(count - done, b.size);
+		if (copy_from_user(b.buf, buf + done, n))
+			ret = -EFAULT;
+		if (!ret)
+			ret = write_piece(mig, &b, n, off + done);
+		cond_resched();
+	}
+	bounce_free(&b);
+	return ret;
+}
+
+static int access_register(struct vfio_mig *mig, loff_t pos, u64 *value,
+			   bool write)
+{
+	int ret = vfio_mig_lock(mig);
+
+	if (ret)
+		return ret;
+	ret = write ? write_register(mig, pos, *value) :
+		      read_register(mig, pos, value);
+	vfio_mig_unlock(mig);
+	return ret;
 }
 
 /**
@@ -332,7 +521,8 @@ static int write_data(struct vfio_mig *mig, const char __user *buf,
  * @count: bytes to read
  * @pos: offset in the region
  *
- * Context: the vendor driver's &vfio_device_ops.read. Takes the session mutex.
+ * Context: the vendor driver's &vfio_device_ops.read. Takes the session mutex, but
+ * not while user memory is accessed.
  * Return: @count, never less; -EINVAL for an access that the protocol does not
  * know, -EFAULT, -ENOMEM, or -EINTR where the caller is being killed.
  */
@@ -344,25 +534,19 @@ ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 
 	if (!count)
 		return 0;
-	if (pos < DATA_OFFSET && !is_register(pos, count))
-		return -EINVAL;
-
-	ret = vfio_mig_lock(mig);
-	if (ret)
-		return ret;
-	if (pos >= DATA_OFFSET)
+	if (pos >= DATA_OFFSET) {
 		ret = read_data(mig, buf, count, pos - DATA_OFFSET);
-	else
-		ret = read_register(mig, pos, &value);
-	mutex_unlock(&mig->lock);
+		return ret ? ret : count;
+	}
+	if (!is_register(pos, count))
+		return -EINVAL;
+	ret = access_register(mig, pos, &value, false);
 	if (ret)
 		return ret;
 
 	/* Little-endian, as all of PCI: a register's low half comes first. */
 	value = le64_to_cpu((__force __le64)value);
-	if (pos < DATA_OFFSET && copy_to_user(buf, &value, count))
-		return -EFAULT;
-	return count;
+	return copy_to_user(buf, &value, count) ? -EFAULT : count;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_region_read);
 
@@ -373,11 +557,13 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_read);
  * @count: bytes to write
  * @pos: offset in the region
  *
- * Context: the vendor driver's &vfio_device_ops.write. Takes the session mutex.
+ * Context: the vendor driver's &vfio_device_ops.write. Takes the session mutex, but
+ * not while user memory is accessed.
  * Return: @count, never less; -EINVAL for an access or a state that the protocol
- * does not allow, -EIO from the error state, -EBUSY in a session of the v2
- * protocol, what vfio_mig_load_feed() returns for a commit, -EFAULT, or -EINTR
- * where the caller is being killed.
+ * does not allow, -EIO from the error state and where the device broke meanwhile,
+ * -EBUSY in a session of the v2 protocol, what vfio_mig_load_feed() returns for a
+ * commit, -EFAULT, or -EINTR where the caller is being killed. After an error the
+ * data section may have taken a part of the data.
  */
 ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 			      size_t count, loff_t pos)
@@ -387,22 +573,16 @@ ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 
 	if (!count)
 		return 0;
-	if (pos < DATA_OFFSET) {
-		if (!is_register(pos, count))
-			return -EINVAL;
-		if (copy_from_user(&value, buf, count))
-			return -EFAULT;
-		value = le64_to_cpu((__force __le64)value);
-	}
-
-	ret = vfio_mig_lock(mig);
-	if (ret)
-		return ret;
-	if (pos >= DATA_OFFSET)
+	if (pos >= DATA_OFFSET) {
 		ret = write_data(mig, buf, count, pos - DATA_OFFSET);
-	else
-		ret = write_register(mig, pos, value);
-	mutex_unlock(&mig->lock);
+		return ret ? ret : count;
+	}
+	if (!is_register(pos, count))
+		return -EINVAL;
+	if (copy_from_user(&value, buf, count))
+		return -EFAULT;
+	value = le64_to_cpu((__force __le64)value);
+	ret = access_register(mig, pos, &value, true);
 	return ret ? ret : count;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_region_write);

@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/random.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/xxhash.h>
@@ -34,6 +35,12 @@ MODULE_PARM_DESC(page_sums,
 			 sizeof(struct vfio_mig_pages_hdr) +	\
 			 VFIO_MIG_STREAM_RUNS_BYTES_MAX)
 
+/*
+ * Pages that are looked at for one chunk, at most. Pages of zeros take no room in a
+ * chunk, so without this bound a device full of them is one long system call.
+ */
+#define LOOK_MAX	4096
+
 #define HEADER_BYTES	(sizeof(struct vfio_mig_chunk_hdr) +	\
 			 sizeof(struct vfio_mig_header))
 #define END_BYTES	(sizeof(struct vfio_mig_chunk_hdr) +	\
@@ -55,23 +62,70 @@ static_assert(PAGES_META_MAX <= META_MAX);
  * @control: the control state being sent
  * @control_len: its length, 0 where none is being sent
  * @control_off: how much of it was sent
- * @chunk: the chunk that the front end has
- * @chunk_out: it does have it
  */
 struct vfio_mig_save {
 	u64 id;
 	u32 seq;
 	bool header_sent;
 	bool end_sent;
-	bool chunk_out;
 	u64 pages_sent;
 	unsigned long first_pass;
 	pgoff_t cursor;
 	void *control;
 	u32 control_len;
 	u32 control_off;
-	struct vfio_mig_chunk chunk;
 };
+
+/**
+ * vfio_mig_chunk_alloc - allocate a chunk, for a front end to have it filled
+ *
+ * The chunk belongs to the front end. It has no part of the device in it but
+ * references to pages, so it can outlive the session and the device.
+ *
+ * Return: an empty chunk, or NULL. Freed by vfio_mig_chunk_free().
+ */
+struct vfio_mig_chunk *vfio_mig_chunk_alloc(void)
+{
+	struct vfio_mig_chunk *chunk;
+
+	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	if (!chunk)
+		return NULL;
+	chunk->meta = kvzalloc(META_MAX, GFP_KERNEL_ACCOUNT);
+	if (chunk->meta)
+		return chunk;
+	kvfree(chunk);
+	return NULL;
+}
+
+/**
+ * vfio_mig_chunk_put - empty a chunk, which was copied out or is dropped
+ * @chunk: the chunk; may be empty already
+ *
+ * Context: may sleep. Needs no lock and no device.
+ */
+void vfio_mig_chunk_put(struct vfio_mig_chunk *chunk)
+{
+	u32 i;
+
+	for (i = 0; i < chunk->nr_pages; i++)
+		put_page(chunk->pages[i]);
+	chunk->nr_pages = 0;
+	chunk->meta_len = 0;
+}
+
+/**
+ * vfio_mig_chunk_free - opposite of vfio_mig_chunk_alloc()
+ * @chunk: the chunk or NULL
+ */
+void vfio_mig_chunk_free(struct vfio_mig_chunk *chunk)
+{
+	if (!chunk)
+		return;
+	vfio_mig_chunk_put(chunk);
+	kvfree(chunk->meta);
+	kvfree(chunk);
+}
 
 /* Pages can only be told to have changed where there is a paged state. */
 static unsigned long dirty_pages(struct vfio_mig *mig)
@@ -92,9 +146,8 @@ int vfio_mig_save_begin(struct vfio_mig *mig)
 	save = kvzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
 	if (!save)
 		return -ENOMEM;
-	save->chunk.meta = kvzalloc(META_MAX, GFP_KERNEL_ACCOUNT);
 	save->control = kvzalloc(mig->desc.control_max, GFP_KERNEL_ACCOUNT);
-	if (!save->chunk.meta || !save->control)
+	if (!save->control)
 		goto err;
 	if (mig->desc.pages && vfio_mig_pages_track(mig->desc.pages))
 		goto err;
@@ -108,7 +161,6 @@ int vfio_mig_save_begin(struct vfio_mig *mig)
 
 err:
 	kvfree(save->control);
-	kvfree(save->chunk.meta);
 	kvfree(save);
 	return -ENOMEM;
 }
@@ -121,12 +173,10 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 {
 	struct vfio_mig_save *save = mig->save;
 
-	vfio_mig_save_put(mig);
 	if (mig->desc.pages)
 		vfio_mig_pages_untrack(mig->desc.pages);
 	mig->save = NULL;
 	kvfree(save->control);
-	kvfree(save->chunk.meta);
 	kvfree(save);
 }
 
@@ -194,36 +244,49 @@ u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
 	return bytes + HEADER_BYTES;
 }
 
-static void *chunk_payload(struct vfio_mig_save *save)
+/**
+ * vfio_mig_save_ready - whether there is something to read, as far as is known
+ * @mig: the device, saving; the session cannot end meanwhile
+ *
+ * Context: any. The session mutex need not be held, because poll() must not wait
+ * for a change of state.
+ */
+bool vfio_mig_save_ready(struct vfio_mig *mig)
 {
-	return save->chunk.meta + sizeof(struct vfio_mig_chunk_hdr);
+	return READ_ONCE(mig->state) == VFIO_MIG_STOP_COPY ||
+	       !READ_ONCE(mig->save->header_sent) || dirty_pages(mig);
 }
 
-/* The sum of the payload: what follows the chunk's header, and its pages. */
-static u64 chunk_sum(struct vfio_mig_save *save, size_t len)
+static void *chunk_payload(struct vfio_mig_chunk *chunk)
 {
-	struct vfio_mig_chunk *chunk = &save->chunk;
+	return chunk->meta + sizeof(struct vfio_mig_chunk_hdr);
+}
+
+/* The checksum of the payload: what follows the chunk's header, and its pages. */
+static u64 chunk_sum(struct vfio_mig_chunk *chunk, size_t len)
+{
 	struct xxh64_state state;
 	u32 i;
 
 	if (!chunk->nr_pages)
-		return xxh64(chunk_payload(save), len, 0);
+		return xxh64(chunk_payload(chunk), len, 0);
 
 	xxh64_reset(&state, 0);
-	xxh64_update(&state, chunk_payload(save), len);
+	xxh64_update(&state, chunk_payload(chunk), len);
 	for (i = 0; i < chunk->nr_pages; i++)
 		xxh64_update(&state, page_address(chunk->pages[i]), PAGE_SIZE);
 	return xxh64_digest(&state);
 }
 
 /* Pads the payload of @len bytes and puts a chunk header before it. */
-static void chunk_close(struct vfio_mig_save *save, u16 type, size_t len)
+static void chunk_close(struct vfio_mig_save *save,
+			struct vfio_mig_chunk *chunk, u16 type, size_t len)
 {
-	struct vfio_mig_chunk_hdr *hdr = save->chunk.meta;
+	struct vfio_mig_chunk_hdr *hdr = chunk->meta;
 	bool sum = type != VFIO_MIG_CHUNK_PAGES || READ_ONCE(page_sums);
 	size_t padded = ALIGN(len, VFIO_MIG_STREAM_ALIGN);
 
-	memset(chunk_payload(save) + len, 0, padded - len);
+	memset(chunk_payload(chunk) + len, 0, padded - len);
 	*hdr = (struct vfio_mig_chunk_hdr) {
 		.magic = cpu_to_le32(VFIO_MIG_STREAM_MAGIC),
 		.type = cpu_to_le16(type),
@@ -231,21 +294,20 @@ static void chunk_close(struct vfio_mig_save *save, u16 type, size_t len)
 				     (sum ? VFIO_MIG_CHUNK_F_SUM : 0)),
 		.save_id = cpu_to_le64(save->id),
 		.seq = cpu_to_le32(save->seq++),
-		.length = cpu_to_le32(padded +
-				      save->chunk.nr_pages * PAGE_SIZE),
-		.sum = cpu_to_le64(sum ? chunk_sum(save, padded) : 0),
+		.length = cpu_to_le32(padded + chunk->nr_pages * PAGE_SIZE),
+		.sum = cpu_to_le64(sum ? chunk_sum(chunk, padded) : 0),
 	};
 	hdr->hdr_sum = cpu_to_le32(xxh64(hdr, offsetof(typeof(*hdr), hdr_sum),
 					 0));
-	save->chunk.meta_len = sizeof(*hdr) + padded;
+	chunk->meta_len = sizeof(*hdr) + padded;
 	save->end_sent = type == VFIO_MIG_CHUNK_END;
 }
 
-static void make_header(struct vfio_mig *mig)
+static void make_header(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 {
 	struct vfio_mig_pages *pages = mig->desc.pages;
 	struct vfio_mig_save *save = mig->save;
-	struct vfio_mig_header *h = chunk_payload(save);
+	struct vfio_mig_header *h = chunk_payload(chunk);
 
 	*h = (struct vfio_mig_header) {
 		.version = cpu_to_le32(VFIO_MIG_STREAM_VERSION),
@@ -255,8 +317,8 @@ static void make_header(struct vfio_mig *mig)
 		.control_max = cpu_to_le32(mig->desc.control_max),
 	};
 	strscpy(h->type, mig->desc.type, sizeof(h->type));
-	chunk_close(save, VFIO_MIG_CHUNK_HEADER, sizeof(*h));
-	save->header_sent = true;
+	chunk_close(save, chunk, VFIO_MIG_CHUNK_HEADER, sizeof(*h));
+	WRITE_ONCE(save->header_sent, true);
 }
 
 /**
@@ -328,26 +390,13 @@ static void runs_add(struct runs *runs, pgoff_t index, bool hole)
 	*run = (struct run) { .start = index, .len = 1, .hole = hole };
 }
 
-/* Gives the frozen pages back; the chunk was not sent if @again. */
-static void chunk_thaw(struct vfio_mig *mig, bool again)
-{
-	struct vfio_mig_chunk *chunk = &mig->save->chunk;
-	u32 i;
-
-	vfio_mig_pages_thaw(mig->desc.pages, chunk->pages, chunk->index,
-			    chunk->nr_pages);
-	for (i = 0; again && i < chunk->nr_pages; i++)
-		vfio_mig_pages_redirty(mig->desc.pages, chunk->index[i]);
-	chunk->nr_pages = 0;
-}
-
 /*
- * Keeps those with data of the @nr pages that were frozen behind the chunk's. A
- * page of zeros is sent as a hole: the target needs no memory for it.
+ * Sorts the @nr pages that were taken, and that follow those of the chunk. The chunk
+ * keeps the pages with data. A page of zeros is sent as a hole, because the target
+ * needs no memory for it.
  */
-static void chunk_add(struct vfio_mig *mig, u32 nr, struct runs *runs)
+static void chunk_add(struct vfio_mig_chunk *chunk, u32 nr, struct runs *runs)
 {
-	struct vfio_mig_chunk *chunk = &mig->save->chunk;
 	u32 i = chunk->nr_pages, end = i + nr;
 
 	for (; i < end; i++) {
@@ -355,64 +404,65 @@ static void chunk_add(struct vfio_mig *mig, u32 nr, struct runs *runs)
 		pgoff_t index = chunk->index[i];
 
 		if (page && !memchr_inv(page_address(page), 0, PAGE_SIZE)) {
-			vfio_mig_pages_thaw(mig->desc.pages, &page, &index, 1);
+			put_page(page);
 			page = NULL;
 		}
 		runs_add(runs, index, !page);
 		if (!page)
 			continue;
-		chunk->pages[chunk->nr_pages] = page;
-		chunk->index[chunk->nr_pages++] = index;
+		chunk->pages[chunk->nr_pages++] = page;
 	}
 }
 
 /*
- * Takes changed pages from @first on, until @max have data or the runs fill
- * their room. Returns the size of the encoded runs, or an error.
+ * Takes changed pages from @first on, until @max have data, the runs fill their
+ * room, enough pages were looked at, or the caller is being killed. Nothing is lost
+ * by stopping early, because what was taken so far is a chunk. Returns the size of
+ * the encoded runs.
  */
-static ssize_t collect_pages(struct vfio_mig *mig, pgoff_t first, u32 max)
+static size_t collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
+			    pgoff_t first, u32 max)
 {
-	struct vfio_mig_save *save = mig->save;
-	struct vfio_mig_chunk *chunk = &save->chunk;
-	u8 *start = chunk_payload(save) + sizeof(struct vfio_mig_pages_hdr);
+	u8 *start = chunk_payload(chunk) + sizeof(struct vfio_mig_pages_hdr);
 	struct runs runs = {
 		.to = start,
 		.end = start + VFIO_MIG_STREAM_RUNS_BYTES_MAX,
 		.prev_end = first,
 	};
+	struct vfio_mig_save *save = mig->save;
 	struct vfio_mig_pages *p = mig->desc.pages;
 	pgoff_t i = first;
 
-	while (i < p->nr) {
+	while (i < p->nr && chunk->looked < LOOK_MAX) {
 		u32 had = chunk->nr_pages, room = min(max - had, runs_room(&runs));
-		int n;
+		u32 n;
 
 		if (!room)
 			break;
-		n = vfio_mig_pages_freeze(p, i, room, &chunk->pages[had],
-					  &chunk->index[had]);
-		if (n < 0) {
-			chunk_thaw(mig, true);
-			return n;
-		}
+		n = vfio_mig_pages_take(p, i, room, &chunk->pages[had],
+					&chunk->index[had]);
 		i = vfio_mig_pages_next_dirty(p, chunk->index[had + n - 1] + 1);
-		chunk_add(mig, n, &runs);
+		chunk_add(chunk, n, &runs);
+		chunk->looked += n;
 		save->first_pass -= min_t(unsigned long, save->first_pass, n);
+		if (fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
 	save->cursor = i;
 	return put_run(runs.to, &runs.run, runs.prev_end) - start;
 }
 
-static int make_pages(struct vfio_mig *mig, size_t room)
+static int make_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
+		      size_t room)
 {
 	struct vfio_mig_pages *p = mig->desc.pages;
 	struct vfio_mig_save *save = mig->save;
-	struct vfio_mig_pages_hdr *h = chunk_payload(save);
+	struct vfio_mig_pages_hdr *h = chunk_payload(chunk);
 	pgoff_t first = vfio_mig_pages_next_dirty(p, save->cursor);
 	u32 max = min_t(size_t, (room - PAGES_META_MAX) / PAGE_SIZE,
 			VFIO_MIG_STREAM_PAGES_MAX);
-	ssize_t len;
+	size_t len;
 
 	if (first >= p->nr) {
 		save->first_pass = 0;
@@ -422,25 +472,23 @@ static int make_pages(struct vfio_mig *mig, size_t room)
 	if (first >= p->nr)
 		return -EAGAIN;
 
-	len = collect_pages(mig, first, max);
-	if (len < 0)
-		return len;
+	len = collect_pages(mig, chunk, first, max);
 	*h = (struct vfio_mig_pages_hdr) {
 		.base = cpu_to_le64(first),
-		.nr_pages = cpu_to_le32(save->chunk.nr_pages),
+		.nr_pages = cpu_to_le32(chunk->nr_pages),
 		.runs_bytes = cpu_to_le32(len),
 	};
-	save->pages_sent += save->chunk.nr_pages;
-	vfio_mig_count(mig, VFIO_MIG_PAGES_SENT, save->chunk.nr_pages);
-	chunk_close(save, VFIO_MIG_CHUNK_PAGES, sizeof(*h) + len);
+	save->pages_sent += chunk->nr_pages;
+	vfio_mig_count(mig, VFIO_MIG_PAGES_SENT, chunk->nr_pages);
+	chunk_close(save, chunk, VFIO_MIG_CHUNK_PAGES, sizeof(*h) + len);
 	return 0;
 }
 
 /* The next piece of the control state; takes the state if none is on its way. */
-static void make_control(struct vfio_mig *mig)
+static void make_control(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 {
 	struct vfio_mig_save *save = mig->save;
-	struct vfio_mig_control_hdr *h = chunk_payload(save);
+	struct vfio_mig_control_hdr *h = chunk_payload(chunk);
 	u32 len;
 
 	if (!save->control_len) {
@@ -463,48 +511,48 @@ static void make_control(struct vfio_mig *mig)
 		save->control_len = 0;
 		save->control_off = 0;
 	}
-	chunk_close(save, VFIO_MIG_CHUNK_CONTROL, sizeof(*h) + len);
+	chunk_close(save, chunk, VFIO_MIG_CHUNK_CONTROL, sizeof(*h) + len);
 }
 
-static void make_end(struct vfio_mig_save *save)
+static void make_end(struct vfio_mig_save *save, struct vfio_mig_chunk *chunk)
 {
-	struct vfio_mig_end *e = chunk_payload(save);
+	struct vfio_mig_end *e = chunk_payload(chunk);
 
 	e->pages_sent = cpu_to_le64(save->pages_sent);
-	chunk_close(save, VFIO_MIG_CHUNK_END, sizeof(*e));
+	chunk_close(save, chunk, VFIO_MIG_CHUNK_END, sizeof(*e));
 }
 
-static int make_chunk(struct vfio_mig *mig, size_t room)
+static int make_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
+		      size_t room)
 {
 	struct vfio_mig_save *save = mig->save;
 
 	if (!save->header_sent) {
-		make_header(mig);
+		make_header(mig, chunk);
 		return 0;
 	}
 	if (dirty_pages(mig) && !save->control_len)
-		return make_pages(mig, room);
+		return make_pages(mig, chunk, room);
 	if (!vfio_mig_stopped(mig))
 		return -EAGAIN;
 	if (save->control_len || READ_ONCE(mig->control_dirty)) {
-		make_control(mig);
+		make_control(mig, chunk);
 		return 0;
 	}
 	if (save->end_sent)
 		return -EAGAIN;
-	make_end(save);
+	make_end(save, chunk);
 	return 0;
 }
 
 /* A knob may have it: the chunk is damaged, or (returns true) lost. */
-static bool spoil_chunk(struct vfio_mig *mig)
+static bool spoil_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 {
-	struct vfio_mig_chunk *chunk = &mig->save->chunk;
 	u8 *meta = chunk->meta;
 
 	switch (vfio_mig_fault_chunk(mig, mig->save->seq - 1)) {
 	case VFIO_MIG_SPOIL_DROP:
-		chunk_thaw(mig, false);
+		vfio_mig_chunk_put(chunk);
 		return true;
 	case VFIO_MIG_SPOIL_DAMAGE:
 		meta[chunk->meta_len - 1] ^= 1;
@@ -516,51 +564,34 @@ static bool spoil_chunk(struct vfio_mig *mig)
 
 /**
  * vfio_mig_save_next - make the next chunk
- * @mig: the device; session mutex held, saving, the last chunk put
+ * @mig: the device; session mutex held, saving
  * @room: the most that the chunk may take, in bytes
- * @chunk: where to say where the chunk is
+ * @chunk: an empty chunk, which is filled
  *
- * Nothing is lost by an error: what could not be sent is sent the next time.
- *
- * Return: 0; -EAGAIN where there is nothing to send now, or not enough room
- * (never with VFIO_MIG_CHUNK_ROOM_MIN); -EINTR where the caller is being killed.
+ * Context: may sleep. Touches no user memory. Looks at a bounded number of pages.
+ * Return: 0; -EAGAIN where there is nothing to send now, or not enough room (never
+ * with VFIO_MIG_CHUNK_ROOM_MIN).
  */
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
-		       const struct vfio_mig_chunk **chunk)
+		       struct vfio_mig_chunk *chunk)
 {
-	struct vfio_mig_save *save = mig->save;
 	int ret;
 
 	if (room < VFIO_MIG_CHUNK_ROOM_MIN)
 		return -EAGAIN;
 	vfio_mig_fault_dirty(mig);
 	do {
-		ret = make_chunk(mig, room);
+		chunk->looked = 0;
+		ret = make_chunk(mig, chunk, room);
 		if (ret)
 			return ret;
-	} while (spoil_chunk(mig));
-	vfio_mig_fault_transfer(mig, vfio_mig_chunk_size(&save->chunk));
+	} while (spoil_chunk(mig, chunk));
+	vfio_mig_fault_transfer(mig, vfio_mig_chunk_size(chunk));
 
 	vfio_mig_count(mig, vfio_mig_stopped(mig) ? VFIO_MIG_STOPCOPY_BYTES :
 						    VFIO_MIG_PRECOPY_BYTES,
-		       vfio_mig_chunk_size(&save->chunk));
-	save->chunk_out = true;
-	*chunk = &save->chunk;
+		       vfio_mig_chunk_size(chunk));
 	return 0;
-}
-
-/**
- * vfio_mig_save_put - let go of the chunk, which was copied out or is dropped
- * @mig: the device; session mutex held, saving
- */
-void vfio_mig_save_put(struct vfio_mig *mig)
-{
-	struct vfio_mig_save *save = mig->save;
-
-	if (!save->chunk_out)
-		return;
-	chunk_thaw(mig, false);
-	save->chunk_out = false;
 }
 
 #if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)

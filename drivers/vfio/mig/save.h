@@ -16,15 +16,17 @@ struct vfio_mig_save;
 /**
  * struct vfio_mig_chunk - a chunk that is ready to be copied out
  * @meta: header and all of the payload that is not pages
- * @meta_len: its length in bytes
+ * @meta_len: its length in bytes, 0 in an empty chunk
  * @nr_pages: pages that follow
- * @pages: the pages, frozen
- * @index: their page numbers
+ * @looked: pages that were looked at to make it, pages of zeros included
+ * @pages: the pages, with a reference to each. They do not change, see pages.c.
+ * @index: their page numbers, of use only while the chunk is made
  */
 struct vfio_mig_chunk {
 	void *meta;
 	u32 meta_len;
 	u32 nr_pages;
+	u32 looked;
 	struct page *pages[VFIO_MIG_STREAM_PAGES_MAX];
 	pgoff_t index[VFIO_MIG_STREAM_PAGES_MAX];
 };
@@ -34,13 +36,17 @@ static inline size_t vfio_mig_chunk_size(const struct vfio_mig_chunk *chunk)
 	return chunk->meta_len + (size_t)chunk->nr_pages * PAGE_SIZE;
 }
 
+struct vfio_mig_chunk *vfio_mig_chunk_alloc(void);
+void vfio_mig_chunk_put(struct vfio_mig_chunk *chunk);
+void vfio_mig_chunk_free(struct vfio_mig_chunk *chunk);
+
 int vfio_mig_save_begin(struct vfio_mig *mig);
 void vfio_mig_save_end(struct vfio_mig *mig);
 u64 vfio_mig_save_pending(struct vfio_mig *mig);
 u64 vfio_mig_save_initial(struct vfio_mig *mig);
 u64 vfio_mig_save_stop_size(struct vfio_mig *mig);
+bool vfio_mig_save_ready(struct vfio_mig *mig);
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
-		       const struct vfio_mig_chunk **chunk);
-void vfio_mig_save_put(struct vfio_mig *mig);
+		       struct vfio_mig_chunk *chunk);
 
 #endif /* VFIO_MIG_SAVE_H */

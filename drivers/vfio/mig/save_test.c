@@ -57,11 +57,11 @@ static const void *next_chunk(struct kunit *test, struct mock *m, u16 type,
 			      u32 seq)
 {
 	const struct vfio_mig_chunk_hdr *hdr;
-	const struct vfio_mig_chunk *chunk;
+	struct vfio_mig_chunk *chunk = m->chunk;
 
-	vfio_mig_save_put(&m->mig);
+	vfio_mig_chunk_put(chunk);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_save_next(&m->mig, MOCK_WINDOW,
-						    &chunk));
+						    chunk));
 	hdr = chunk->meta;
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_STREAM_MAGIC, le32_to_cpu(hdr->magic));
 	KUNIT_EXPECT_EQ(test, type, le16_to_cpu(hdr->type));
@@ -75,11 +75,9 @@ static const void *next_chunk(struct kunit *test, struct mock *m, u16 type,
 
 static void nothing_next(struct kunit *test, struct mock *m)
 {
-	const struct vfio_mig_chunk *chunk;
-
-	vfio_mig_save_put(&m->mig);
+	vfio_mig_chunk_put(m->chunk);
 	KUNIT_EXPECT_EQ(test, -EAGAIN, vfio_mig_save_next(&m->mig, MOCK_WINDOW,
-							  &chunk));
+							  m->chunk));
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_save_pending(&m->mig));
 }
 

@@ -64,7 +64,7 @@ static struct file *v2_set_state(struct vfio_device *vdev,
 	else
 		ret = v2_walk(mig, to);
 	file = vfio_mig_data_take_file(mig, ret);
-	mutex_unlock(&mig->lock);
+	vfio_mig_unlock(mig);
 	return ret ? ERR_PTR(ret) : file;
 }
 
@@ -81,7 +81,7 @@ static int v2_get_state(struct vfio_device *vdev,
 	/* v1 can bring about what this kernel's v2 has no name for. */
 	if (mig->state == VFIO_MIG_PRE_COPY && !VFIO_MIG_V2_PRE_COPY)
 		*state = VFIO_DEVICE_STATE_RUNNING;
-	mutex_unlock(&mig->lock);
+	vfio_mig_unlock(mig);
 	return 0;
 }
 
@@ -96,7 +96,7 @@ static int v2_get_data_size(struct vfio_device *vdev, unsigned long *size)
 		return ret;
 	*size = vfio_mig_fault_data_size(mig, vfio_mig_save_stop_size(mig) +
 					      vfio_mig_data_in_hand(mig));
-	mutex_unlock(&mig->lock);
+	vfio_mig_unlock(mig);
 	return 0;
 }
 #endif

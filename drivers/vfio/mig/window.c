@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The v1 region's data section: memory that exists only during a session
+ * The v1 region's data section: memory that the user reads, writes and maps
  *
- * A mapping can be made at any time and outlives sessions, the device's being
- * open, even the device; its pages come by faults, and only while a session goes
- * on. Each time that the device is opened it gets another window: who kept a
- * mapping of the last one sees nothing of the next user's.
+ * A mapping can be made at any time, and outlives sessions, the open device and even
+ * the device itself. Its pages come by faults.
+ *
+ * The first session of an opening gives the window its memory. The memory stays until
+ * the device is closed, because QEMU 7.2 copies from its mapping in a thread that
+ * takes no lock: a session may end under that copy, and SIGBUS would kill QEMU. After
+ * a session the window shows what it showed last, for loads only.
+ *
+ * Each opening of the device has a window of its own. A mapping that one user kept
+ * shows nothing of the next user's sessions.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rwsem.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -28,8 +35,10 @@
  * @size: size in bytes, a multiple of the page size
  * @lock: held for reading by faults, for writing to change what follows; taken
  *	after mmap_lock
- * @mem: the memory, NULL outside a session
- * @writable: mappings may be stored to
+ * @mem: the memory, NULL before the first session and after the device was closed
+ * @used: @mem may hold something else than zeros
+ * @hidden: the device is in the error state: mappings show nothing
+ * @writable: mappings may be stored to, because a load goes on
  * @maps: mappings there are
  */
 struct vfio_mig_window {
@@ -37,6 +46,8 @@ struct vfio_mig_window {
 	size_t size;
 	struct rw_semaphore lock;
 	void *mem;
+	bool used;
+	bool hidden;
 	bool writable;
 	atomic_t maps;
 };
@@ -81,55 +92,103 @@ struct vfio_mig_window *vfio_mig_window_create(size_t size)
 }
 
 /**
- * vfio_mig_window_destroy - let go of a data section, which may still be mapped
- * @win: the window, closed
- */
-void vfio_mig_window_destroy(struct vfio_mig_window *win)
-{
-	fput(win->space.file);
-}
-
-/**
- * vfio_mig_window_open - give the window memory, all zeros, for a session
- * @win: the window, closed; callers serialise
- * @writable: whether mappings may be stored to
- *
- * Return: 0 or -ENOMEM.
- */
-int vfio_mig_window_open(struct vfio_mig_window *win, bool writable)
-{
-	void *mem = __vmalloc(win->size, VFIO_MIG_GFP | __GFP_ZERO);
-
-	if (!mem)
-		return -ENOMEM;
-	down_write(&win->lock);
-	win->mem = mem;
-	win->writable = writable;
-	up_write(&win->lock);
-	return 0;
-}
-
-/**
- * vfio_mig_window_close - take the memory away, from every mapping too
- * @win: the window, open; callers serialise
+ * vfio_mig_window_destroy - the device is closed: free the memory
+ * @win: the window, which may still be mapped; no session goes on
  *
  * Any access to a mapping raises SIGBUS from now on.
  */
-void vfio_mig_window_close(struct vfio_mig_window *win)
+void vfio_mig_window_destroy(struct vfio_mig_window *win)
 {
 	void *mem = win->mem;
 
 	down_write(&win->lock);
 	win->mem = NULL;
 	up_write(&win->lock);
-	/* No fault adds an entry any more. */
+	/* No fault enters a page any more. */
 	vfio_mig_space_unmap(&win->space, 0, 0);
 	vfree(mem);
+	fput(win->space.file);
+}
+
+static void set_writable(struct vfio_mig_window *win, bool writable)
+{
+	down_write(&win->lock);
+	win->writable = writable;
+	up_write(&win->lock);
+	/* The next access faults, and gets the rights of the new state. */
+	vfio_mig_space_unmap(&win->space, 0, 0);
+}
+
+/* In pieces, because a window can have a GiB. */
+static void clear_memory(struct vfio_mig_window *win)
+{
+	size_t off, n;
+
+	for (off = 0; off < win->size; off += n) {
+		n = min_t(size_t, win->size - off, SZ_1M);
+		memset(win->mem + off, 0, n);
+		cond_resched();
+	}
+}
+
+/**
+ * vfio_mig_window_begin - a session begins
+ * @win: the window; callers serialise, and no session goes on
+ * @load: it is a load: the window is zeroed, and mappings may be stored to. A save
+ *	leaves the window as it is until data are prepared.
+ *
+ * Context: may sleep; the user's process, whose memory control group pays.
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_window_begin(struct vfio_mig_window *win, bool load)
+{
+	void *mem;
+
+	if (!win->mem) {
+		mem = __vmalloc(win->size, VFIO_MIG_GFP | __GFP_ZERO);
+		if (!mem)
+			return -ENOMEM;
+		down_write(&win->lock);
+		win->mem = mem;
+		up_write(&win->lock);
+	} else if (load && win->used) {
+		clear_memory(win);
+	}
+	win->used = true;
+	if (load)
+		set_writable(win, true);
+	return 0;
+}
+
+/**
+ * vfio_mig_window_end - the session ends
+ * @win: the window; callers serialise
+ *
+ * The memory stays and can be loaded from. A store to a mapping raises SIGBUS.
+ */
+void vfio_mig_window_end(struct vfio_mig_window *win)
+{
+	if (win->writable)
+		set_writable(win, false);
+}
+
+/**
+ * vfio_mig_window_hide - hide the memory from mappings, or show it again
+ * @win: the window; callers serialise, and no session goes on
+ * @hidden: whether any access to a mapping raises SIGBUS
+ */
+void vfio_mig_window_hide(struct vfio_mig_window *win, bool hidden)
+{
+	down_write(&win->lock);
+	win->hidden = hidden;
+	up_write(&win->lock);
+	if (hidden)
+		vfio_mig_space_unmap(&win->space, 0, 0);
 }
 
 /**
  * vfio_mig_window_mem - the window's memory, as the kernel sees it
- * @win: the window, open; callers serialise with open and close
+ * @win: the window, in a session; callers serialise with begin and destroy
  */
 void *vfio_mig_window_mem(struct vfio_mig_window *win)
 {
@@ -203,7 +262,8 @@ static vm_fault_t window_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
 	down_read(&win->lock);
-	if (win->mem && (win->writable || !(vmf->flags & FAULT_FLAG_WRITE)))
+	if (win->mem && !win->hidden &&
+	    (win->writable || !(vmf->flags & FAULT_FLAG_WRITE)))
 		ret = window_insert(win, vmf);
 	up_read(&win->lock);
 	return ret;
@@ -220,7 +280,7 @@ static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 	bool writable;
 
 	down_read(&win->lock);
-	writable = win->mem && win->writable;
+	writable = win->mem && !win->hidden && win->writable;
 	up_read(&win->lock);
 	if (!writable)
 		return VM_FAULT_SIGBUS;

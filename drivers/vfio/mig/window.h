@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The v1 region's data section: memory that exists only during a session */
+/* The v1 region's data section: memory that the user reads, writes and maps */
 #ifndef VFIO_MIG_WINDOW_H
 #define VFIO_MIG_WINDOW_H
 
@@ -10,8 +10,9 @@ struct vm_area_struct;
 
 struct vfio_mig_window *vfio_mig_window_create(size_t size);
 void vfio_mig_window_destroy(struct vfio_mig_window *win);
-int vfio_mig_window_open(struct vfio_mig_window *win, bool writable);
-void vfio_mig_window_close(struct vfio_mig_window *win);
+int vfio_mig_window_begin(struct vfio_mig_window *win, bool load);
+void vfio_mig_window_end(struct vfio_mig_window *win);
+void vfio_mig_window_hide(struct vfio_mig_window *win, bool hidden);
 void *vfio_mig_window_mem(struct vfio_mig_window *win);
 size_t vfio_mig_window_size(struct vfio_mig_window *win);
 bool vfio_mig_window_mapped(struct vfio_mig_window *win);

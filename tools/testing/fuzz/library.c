@@ -27,18 +27,20 @@ static void append(struct stream *s, const void *data, size_t len)
 
 void save_all(struct vfio_mig *mig, size_t room, struct stream *s)
 {
-	const struct vfio_mig_chunk *chunk;
+	struct vfio_mig_chunk *chunk = vfio_mig_chunk_alloc();
 	u32 i;
 
+	must(chunk);
 	memset(s, 0, sizeof(*s));
 	mig->state = VFIO_MIG_STOP_COPY;
 	must(!vfio_mig_save_begin(mig));
-	while (!vfio_mig_save_next(mig, room, &chunk)) {
+	while (!vfio_mig_save_next(mig, room, chunk)) {
 		append(s, chunk->meta, chunk->meta_len);
 		for (i = 0; i < chunk->nr_pages; i++)
 			append(s, page_address(chunk->pages[i]), PAGE_SIZE);
-		vfio_mig_save_put(mig);
+		vfio_mig_chunk_put(chunk);
 	}
+	vfio_mig_chunk_free(chunk);
 	must(!vfio_mig_save_pending(mig));
 	/* So that the sanitizer sees what is read behind the end. */
 	s->room = s->len;

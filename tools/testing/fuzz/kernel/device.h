@@ -89,6 +89,7 @@ struct task_struct {
 };
 
 extern struct task_struct *current;
+#define fatal_signal_pending(task)	((void)(task), false)
 
 #define mmget_not_zero(mm)	((void)(mm), true)
 #define mmput(mm)		((void)(mm))

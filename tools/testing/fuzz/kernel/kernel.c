@@ -102,13 +102,17 @@ struct page *alloc_page(gfp_t gfp)
 		return NULL;
 	page = calloc(1, sizeof(*page));
 	page->data = malloc(PAGE_SIZE);
+	page->count = 1;
 	/* What was there before shows where it must not. */
 	memset(page->data, gfp & __GFP_ZERO ? 0 : 0xa5, PAGE_SIZE);
 	return page;
 }
 
-void __free_page(struct page *page)
+void put_page(struct page *page)
 {
+	assert(page->count > 0);
+	if (--page->count)
+		return;
 	free(page->data);
 	free(page);
 }

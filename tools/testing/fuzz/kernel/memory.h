@@ -27,6 +27,7 @@ void *kernel_alloc(size_t size, bool zero);
 #define kvmalloc(size, gfp)		kernel_alloc(size, false)
 #define kvzalloc(size, gfp)		kernel_alloc(size, true)
 #define kmalloc_array(n, size, gfp)	kernel_alloc((n) * (size), false)
+#define kvmalloc_array(n, size, gfp)	kernel_alloc((n) * (size), false)
 #define kfree(p)			free(p)
 #define kvfree(p)			free((void *)(p))
 
@@ -41,14 +42,17 @@ struct mm_struct {
 
 struct page {
 	unsigned long private;
+	int count;
 	void *data;
 };
 
 struct page *alloc_page(gfp_t gfp);
-void __free_page(struct page *page);
+void put_page(struct page *page);
 struct page *kernel_zero_page(void);
 
 #define page_address(p)		((p)->data)
+#define page_count(p)		((p)->count)
+#define get_page(p)		((void)(p)->count++)
 #define page_private(p)		((p)->private)
 #define set_page_private(p, v)	((void)((p)->private = (v)))
 #define copy_page(to, from)	memcpy(to, from, PAGE_SIZE)

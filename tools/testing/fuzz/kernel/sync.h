@@ -138,6 +138,28 @@ static inline int down_write_killable(struct rw_semaphore *s)
 
 #define down_write_nest_lock(s, nest)	down_write(s)
 
+struct kref {
+	int count;
+};
+
+static inline void kref_init(struct kref *k)
+{
+	k->count = 1;
+}
+
+static inline void kref_get(struct kref *k)
+{
+	assert(k->count > 0);
+	k->count++;
+}
+
+static inline void kref_put(struct kref *k, void (*release)(struct kref *k))
+{
+	assert(k->count > 0);
+	if (!--k->count)
+		release(k);
+}
+
 typedef struct { int unused; } wait_queue_head_t;
 
 #define wake_up_interruptible(w)	((void)(w))

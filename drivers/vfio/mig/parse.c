@@ -1,0 +1,648 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The parser of streams: chunks, and what follows from each of them
+ *
+ * A stream is a sequence of parts, such as a chunk's header or a page. The parser
+ * says where the bytes of the part at hand go. When all of them are there it checks
+ * the part, acts on it, and goes to the next part. So a stream can be cut anywhere.
+ * load.c feeds the parser, and takes back what it did if need be.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "load.h"
+#include "mig.h"
+#include "pages.h"
+#include "parse.h"
+
+/**
+ * vfio_mig_refuse - refuse the stream for good, and tell a person why
+ * @mig: the device; session mutex held, resuming
+ * @err: the errno
+ * @fmt: what is wrong, for the log
+ *
+ * Return: @err.
+ */
+int vfio_mig_refuse(struct vfio_mig *mig, int err, const char *fmt, ...)
+{
+	struct vfio_mig_load *load = mig->load;
+	struct va_format vaf;
+	va_list args;
+
+	load->error = err;
+	vfio_mig_count(mig, VFIO_MIG_REFUSED, 1);
+	if (!__ratelimit(&mig->log))
+		return err;
+
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	dev_err(mig->vdev->dev, "migration stream refused (%d), chunk %u: %pV\n",
+		err, load->at.pos.seq, &vaf);
+	va_end(args);
+	return err;
+}
+
+static void next_part(struct load_pos *pos, enum load_part part, u32 want)
+{
+	pos->part = part;
+	pos->have = 0;
+	pos->want = want;
+}
+
+/* The next part of the payload; its size was checked against the chunk's. */
+static void payload_part(struct load_pos *pos, enum load_part part, u32 want)
+{
+	next_part(pos, part, want);
+	pos->left -= want;
+}
+
+/**
+ * vfio_mig_discard_prepared - free what the vendor driver prepared
+ * @mig: the device; session mutex held
+ * @prepared: what &vfio_mig_ops.prepare returned, or NULL
+ */
+void vfio_mig_discard_prepared(struct vfio_mig *mig, void *prepared)
+{
+	if (prepared && mig->desc.ops->discard)
+		mig->desc.ops->discard(mig->vdev, prepared);
+	else
+		kfree(prepared);
+}
+
+/* What was prepared before the portion is kept until the portion is taken. */
+static void set_prepared(struct vfio_mig *mig, void *prepared)
+{
+	struct vfio_mig_load *load = mig->load;
+
+	if (load->prepared_changed)
+		vfio_mig_discard_prepared(mig, load->prepared);
+	else
+		load->prepared_before = load->prepared;
+	load->prepared_changed = true;
+	load->prepared = prepared;
+}
+
+/* Forgets all that was staged: another save begins. */
+static int start_over(struct vfio_mig *mig)
+{
+	struct vfio_mig_load *load = mig->load;
+	struct load_pos *pos = &load->at.pos;
+	int ret;
+
+	ret = vfio_mig_stage_restart(&load->stage);
+	if (ret)
+		return ret;
+	set_prepared(mig, NULL);
+	pos->started = false;
+	pos->pages = 0;
+	pos->control_done = false;
+	pos->control_checked = false;
+	pos->control_have = 0;
+	return 0;
+}
+
+/* A header chunk starts a save; any other continues the one at hand. */
+static int check_sequence(struct vfio_mig *mig, u16 type, u64 save_id, u32 seq)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+
+	if (type == VFIO_MIG_CHUNK_HEADER) {
+		if (seq)
+			return vfio_mig_refuse(mig, -EILSEQ,
+				      "a header out of order, numbered %u",
+				      seq);
+		if (!pos->started)
+			return 0;
+		if (save_id == pos->save_id)
+			return vfio_mig_refuse(mig, -EILSEQ,
+				      "the same save's header once more");
+		return start_over(mig);
+	}
+	if (!pos->started)
+		return vfio_mig_refuse(mig, -EILSEQ,
+			      "the stream starts with chunk %u, not a header",
+			      seq);
+	if (save_id != pos->save_id)
+		return vfio_mig_refuse(mig, -EILSEQ, "chunk %u of another save", seq);
+	if (seq != pos->seq)
+		return vfio_mig_refuse(mig, -EILSEQ, "chunk %u where %u was due", seq,
+			      pos->seq);
+	return 0;
+}
+
+/* Where a chunk's payload starts, and whether it can be as long as it says. */
+static int start_payload(struct vfio_mig *mig, u16 type, u16 flags, u32 len)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+
+	pos->left = len;
+	switch (type) {
+	case VFIO_MIG_CHUNK_HEADER:
+		if (len < sizeof(__le32) || len > HEADER_MAX)
+			break;
+		payload_part(pos, PART_HEADER, len);
+		return 0;
+	case VFIO_MIG_CHUNK_PAGES:
+		if (len < sizeof(struct vfio_mig_pages_hdr))
+			break;
+		payload_part(pos, PART_PAGES_HDR,
+			     sizeof(struct vfio_mig_pages_hdr));
+		return 0;
+	case VFIO_MIG_CHUNK_CONTROL:
+		if (len < sizeof(struct vfio_mig_control_hdr))
+			break;
+		payload_part(pos, PART_CONTROL_HDR,
+			     sizeof(struct vfio_mig_control_hdr));
+		return 0;
+	case VFIO_MIG_CHUNK_END:
+		if (len != sizeof(struct vfio_mig_end))
+			break;
+		payload_part(pos, PART_END, len);
+		return 0;
+	default:
+		if (flags & VFIO_MIG_CHUNK_F_MANDATORY)
+			return vfio_mig_refuse(mig, -EPROTONOSUPPORT,
+				      "unknown mandatory chunk type %u", type);
+		payload_part(pos, PART_SKIP, len);
+		return 0;
+	}
+	return vfio_mig_refuse(mig, -EBADMSG, "a chunk of type %u with %u bytes", type,
+		      len);
+}
+
+static int take_chunk_hdr(struct vfio_mig *mig)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+	struct vfio_mig_chunk_hdr *hdr = &pos->hdr;
+	u16 flags, type;
+	u32 len, sum;
+	int ret;
+
+	memcpy(hdr, mig->load->at.buf, sizeof(*hdr));
+	sum = xxh64(hdr, offsetof(typeof(*hdr), hdr_sum), 0);
+	if (hdr->magic != cpu_to_le32(VFIO_MIG_STREAM_MAGIC))
+		return vfio_mig_refuse(mig, -EBADMSG, "no chunk starts here (%#x)",
+			      le32_to_cpu(hdr->magic));
+	if (hdr->hdr_sum != cpu_to_le32(sum))
+		return vfio_mig_refuse(mig, -EBADMSG, "damaged chunk header");
+
+	type = le16_to_cpu(hdr->type);
+	flags = le16_to_cpu(hdr->flags);
+	len = le32_to_cpu(hdr->length);
+	if (flags & ~VFIO_MIG_CHUNK_F_KNOWN)
+		return vfio_mig_refuse(mig, -EPROTONOSUPPORT, "unknown chunk flags %#x",
+			      flags);
+	if (hdr->reserved || len % VFIO_MIG_STREAM_ALIGN)
+		return vfio_mig_refuse(mig, -EBADMSG, "malformed chunk header");
+
+	ret = check_sequence(mig, type, le64_to_cpu(hdr->save_id),
+			     le32_to_cpu(hdr->seq));
+	if (ret)
+		return ret;
+	pos->complete = false;
+	xxh64_reset(&pos->sum, 0);
+	return start_payload(mig, type, flags, len);
+}
+
+/* A name, then nothing but NULs, at least one. */
+static bool type_valid(const struct vfio_mig_header *h)
+{
+	size_t len = strnlen(h->type, sizeof(h->type));
+
+	return len < sizeof(h->type) &&
+	       !memchr_inv(h->type + len, 0, sizeof(h->type) - len);
+}
+
+static int check_header(struct vfio_mig *mig, const struct vfio_mig_header *h)
+{
+	struct vfio_mig_pages *pages = mig->desc.pages;
+	u64 nr_pages = pages ? pages->nr : 0;
+
+	if (le32_to_cpu(h->page_size) != VFIO_MIG_STREAM_PAGE_SIZE)
+		return vfio_mig_refuse(mig, -EPROTONOSUPPORT, "pages of %u bytes",
+			      le32_to_cpu(h->page_size));
+	if (h->features)
+		return vfio_mig_refuse(mig, -EPROTONOSUPPORT, "unknown features %#llx",
+			      le64_to_cpu(h->features));
+	if (!type_valid(h))
+		return vfio_mig_refuse(mig, -EBADMSG, "malformed device type");
+	if (strcmp(h->type, mig->desc.type))
+		return vfio_mig_refuse(mig, -ENODEV, "a state of '%*pE', this is '%s'",
+			      (int)strlen(h->type), h->type, mig->desc.type);
+	if (le64_to_cpu(h->nr_pages) != nr_pages)
+		return vfio_mig_refuse(mig, -ENODEV,
+			      "a state of %llu pages, this device has %llu",
+			      le64_to_cpu(h->nr_pages), nr_pages);
+	if (le32_to_cpu(h->control_version) != mig->desc.control_version)
+		return vfio_mig_refuse(mig, -EPROTONOSUPPORT,
+			      "control state version %u, this driver has %u",
+			      le32_to_cpu(h->control_version),
+			      mig->desc.control_version);
+	if (le32_to_cpu(h->control_max) != mig->desc.control_max)
+		return vfio_mig_refuse(mig, -ENODEV,
+			      "control state of up to %u bytes, here it is %u",
+			      le32_to_cpu(h->control_max),
+			      mig->desc.control_max);
+	return 0;
+}
+
+static int take_header(struct vfio_mig *mig)
+{
+	const struct vfio_mig_header *h = (void *)mig->load->at.buf;
+	struct load_pos *pos = &mig->load->at.pos;
+	u32 version = le32_to_cpu(h->version);
+	int ret;
+
+	if (version != VFIO_MIG_STREAM_VERSION)
+		return vfio_mig_refuse(mig, -EPROTONOSUPPORT,
+			      "stream version %u, this driver reads %u",
+			      version, VFIO_MIG_STREAM_VERSION);
+	if (pos->want != sizeof(*h))
+		return vfio_mig_refuse(mig, -EBADMSG, "a header of %u bytes", pos->want);
+	ret = check_header(mig, h);
+	if (ret)
+		return ret;
+	pos->started = true;
+	pos->save_id = le64_to_cpu(pos->hdr.save_id);
+	return 0;
+}
+
+static int take_pages_hdr(struct vfio_mig *mig)
+{
+	const struct vfio_mig_pages_hdr *h = (void *)mig->load->at.buf;
+	struct load_pos *pos = &mig->load->at.pos;
+	u32 nr = le32_to_cpu(h->nr_pages), runs = le32_to_cpu(h->runs_bytes);
+	u32 padded = ALIGN(runs, VFIO_MIG_STREAM_ALIGN);
+
+	if (!mig->desc.pages)
+		return vfio_mig_refuse(mig, -EINVAL, "pages for a device without any");
+	if (nr > VFIO_MIG_STREAM_PAGES_MAX || !runs ||
+	    runs > VFIO_MIG_STREAM_RUNS_BYTES_MAX ||
+	    pos->left != padded + nr * PAGE_SIZE)
+		return vfio_mig_refuse(mig, -EBADMSG,
+			      "%u pages and %u bytes of runs in %u bytes", nr,
+			      runs, pos->left);
+
+	/* The runs go behind their header, which is still needed. */
+	payload_part(pos, PART_RUNS, sizeof(*h) + padded);
+	pos->left += sizeof(*h);
+	pos->have = sizeof(*h);
+	return 0;
+}
+
+/* Reads one LEB128 number. Returns false where it is not one. */
+static bool get_leb128(const u8 **from, const u8 *end, u64 *value)
+{
+	unsigned int shift = 0;
+	u8 byte;
+
+	*value = 0;
+	do {
+		if (*from == end || shift > 63)
+			return false;
+		byte = *(*from)++;
+		if (shift == 63 && (byte & 0x7e))
+			return false;
+		*value |= (u64)(byte & 0x7f) << shift;
+		shift += 7;
+	} while (byte & 0x80);
+	/* Each number has one form only: no zeros on top. */
+	return byte || shift == 7;
+}
+
+static int decode_runs(struct vfio_mig *mig, const struct vfio_mig_pages_hdr *h)
+{
+	const u8 *from = (const u8 *)(h + 1);
+	const u8 *end = from + le32_to_cpu(h->runs_bytes);
+	u64 next = le64_to_cpu(h->base), nr = mig->desc.pages->nr;
+	struct vfio_mig_load *load = mig->load;
+	u64 data = 0, gap, len;
+	u32 n = 0;
+
+	if (memchr_inv(end, 0, PTR_ALIGN(end, VFIO_MIG_STREAM_ALIGN) - end))
+		return vfio_mig_refuse(mig, -EBADMSG, "padding that is not zero");
+
+	while (from < end) {
+		if (n == VFIO_MIG_STREAM_RUNS_MAX)
+			return vfio_mig_refuse(mig, -EBADMSG, "too many runs");
+		if (!get_leb128(&from, end, &gap))
+			return vfio_mig_refuse(mig, -EBADMSG, "malformed runs");
+		len = 1;
+		if ((gap & 1) && (!get_leb128(&from, end, &len) || len < 2))
+			return vfio_mig_refuse(mig, -EBADMSG, "malformed runs");
+		if (next > nr || gap >> 2 > nr - next ||
+		    len > nr - next - (gap >> 2))
+			return vfio_mig_refuse(mig, -EINVAL,
+				      "page %llu and beyond, of %llu",
+				      next + (gap >> 2), nr);
+		next += gap >> 2;
+		load->at.runs[n++] = (struct load_run) {
+			.start = next, .len = len, .hole = gap & 2,
+		};
+		if (!(gap & 2))
+			data += len;
+		next += len;
+	}
+	if (data != le32_to_cpu(h->nr_pages))
+		return vfio_mig_refuse(mig, -EBADMSG, "runs of %llu pages for %u", data,
+			      le32_to_cpu(h->nr_pages));
+	load->at.pos.nr_runs = n;
+	return 0;
+}
+
+/* Goes to the next page with data, through the holes before it. */
+static int next_page(struct vfio_mig *mig)
+{
+	struct vfio_mig_load *load = mig->load;
+	struct load_pos *pos = &load->at.pos;
+
+	while (pos->run < pos->nr_runs) {
+		struct load_run *run = &load->at.runs[pos->run];
+		int ret;
+
+		if (!run->hole && pos->run_page < run->len) {
+			payload_part(pos, PART_PAGE, PAGE_SIZE);
+			return 0;
+		}
+		if (run->hole) {
+			ret = vfio_mig_stage_hole(&load->stage, run->start,
+						  run->len);
+			if (ret)
+				return ret;
+		}
+		pos->run++;
+		pos->run_page = 0;
+	}
+	payload_part(pos, PART_PADDING, pos->left);
+	return 0;
+}
+
+static int take_runs(struct vfio_mig *mig)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+	int ret;
+
+	ret = decode_runs(mig, (void *)mig->load->at.buf);
+	if (ret)
+		return ret;
+	pos->run = 0;
+	pos->run_page = 0;
+	return next_page(mig);
+}
+
+/* A page is staged when all of it is there. */
+static int take_page(struct vfio_mig *mig)
+{
+	struct vfio_mig_load *load = mig->load;
+	struct load_pos *pos = &load->at.pos;
+	int ret;
+
+	ret = vfio_mig_stage_page(&load->stage, load->at.runs[pos->run].start +
+						pos->run_page);
+	if (ret)
+		return ret;
+	pos->pages++;
+	pos->run_page++;
+	return next_page(mig);
+}
+
+/*
+ * A new control state takes the place of one that is there. What was taken before
+ * the open portion stays in the other buffer, for the portion may be taken back.
+ */
+static int new_control(struct vfio_mig *mig, u32 total)
+{
+	struct vfio_mig_load *load = mig->load;
+	const struct load_pos *before = &load->before.pos;
+	struct load_pos *pos = &load->at.pos;
+	bool keep = before->control_have || before->part == PART_CONTROL;
+
+	if (keep && pos->control_slot == before->control_slot) {
+		u8 slot = !pos->control_slot;
+
+		if (!load->control[slot])
+			load->control[slot] = kvzalloc(mig->desc.control_max,
+						       GFP_KERNEL_ACCOUNT);
+		if (!load->control[slot])
+			return -ENOMEM;
+		pos->control_slot = slot;
+	}
+	pos->control_total = total;
+	pos->control_have = 0;
+	pos->control_done = false;
+	pos->control_checked = false;
+	return 0;
+}
+
+static int take_control_hdr(struct vfio_mig *mig)
+{
+	const struct vfio_mig_control_hdr *h = (void *)mig->load->at.buf;
+	u32 total = le32_to_cpu(h->total), offset = le32_to_cpu(h->offset);
+	u32 len = le32_to_cpu(h->length);
+	struct load_pos *pos = &mig->load->at.pos;
+	int ret;
+
+	if (h->reserved || len > VFIO_MIG_STREAM_CONTROL_PIECE ||
+	    pos->left != ALIGN(len, VFIO_MIG_STREAM_ALIGN))
+		return vfio_mig_refuse(mig, -EBADMSG, "%u bytes of control state in %u",
+			      len, pos->left);
+	if (total > mig->desc.control_max)
+		return vfio_mig_refuse(mig, -EBADMSG, "%u bytes of control state",
+			      total);
+	if (!offset) {
+		ret = new_control(mig, total);
+		if (ret)
+			return ret;
+	}
+	if (total != pos->control_total || offset != pos->control_have ||
+	    len > total - offset || (!len && total))
+		return vfio_mig_refuse(mig, -EBADMSG,
+			      "control state %u+%u of %u where %u of %u was due",
+			      offset, len, total, pos->control_have,
+			      pos->control_total);
+	payload_part(pos, PART_CONTROL, len);
+	return 0;
+}
+
+static int take_control(struct vfio_mig *mig)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+
+	pos->control_have += pos->want;
+	pos->control_done = pos->control_have == pos->control_total;
+	payload_part(pos, PART_PADDING, pos->left);
+	return 0;
+}
+
+/* The last chunk: all is checked and allocated here, for apply cannot fail. */
+static int take_end(struct vfio_mig *mig)
+{
+	const struct vfio_mig_end *e = (void *)mig->load->at.buf;
+	struct vfio_mig_load *load = mig->load;
+	struct load_pos *pos = &load->at.pos;
+	void *prepared;
+
+	if (le64_to_cpu(e->pages_sent) != pos->pages)
+		return vfio_mig_refuse(mig, -EBADMSG, "%llu pages came, %llu were sent",
+			      pos->pages, le64_to_cpu(e->pages_sent));
+	if (!pos->control_done)
+		return vfio_mig_refuse(mig, -EBADMSG, "the end without control state");
+
+	/* Any number of END chunks may follow each other. */
+	if (pos->control_checked) {
+		pos->complete = true;
+		return 0;
+	}
+	prepared = mig->desc.ops->prepare(mig->vdev,
+					  load->control[pos->control_slot],
+					  pos->control_total);
+	if (prepared == ERR_PTR(-ENOMEM))
+		return -ENOMEM;
+	if (IS_ERR(prepared))
+		return vfio_mig_refuse(mig, PTR_ERR(prepared),
+			      "the device cannot be in such a state");
+	set_prepared(mig, prepared);
+	pos->control_checked = true;
+	pos->complete = true;
+	return 0;
+}
+
+/* A whole part is there. */
+static int take_part(struct vfio_mig *mig)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+
+	switch (pos->part) {
+	case PART_CHUNK_HDR:
+		return take_chunk_hdr(mig);
+	case PART_PAGES_HDR:
+		return take_pages_hdr(mig);
+	case PART_RUNS:
+		return take_runs(mig);
+	case PART_PAGE:
+		return take_page(mig);
+	case PART_CONTROL_HDR:
+		return take_control_hdr(mig);
+	case PART_CONTROL:
+		return take_control(mig);
+	case PART_PADDING:
+		if (memchr_inv(mig->load->at.buf, 0, pos->want))
+			return vfio_mig_refuse(mig, -EBADMSG,
+				      "padding that is not zero");
+		fallthrough;
+	default:
+		next_part(pos, PART_CHUNK_HDR, 0);
+		return 0;
+	}
+}
+
+/* The payload is over. Its sum decides before anything acts on it. */
+static int end_chunk(struct vfio_mig *mig, enum load_part last)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+	int ret = 0;
+
+	if ((le16_to_cpu(pos->hdr.flags) & VFIO_MIG_CHUNK_F_SUM) &&
+	    xxh64_digest(&pos->sum) != le64_to_cpu(pos->hdr.sum))
+		return vfio_mig_refuse(mig, -EBADMSG, "damaged chunk, type %u",
+			      le16_to_cpu(pos->hdr.type));
+	if (last == PART_HEADER)
+		ret = take_header(mig);
+	else if (last == PART_END)
+		ret = take_end(mig);
+	if (ret)
+		return ret;
+	pos->seq = le32_to_cpu(pos->hdr.seq) + 1;
+	next_part(pos, PART_CHUNK_HDR, sizeof(pos->hdr));
+	return 0;
+}
+
+/**
+ * vfio_mig_parse_target - say where the next bytes of a stream go
+ * @mig: the device; session mutex held, resuming
+ * @p: the portion at hand; gets the memory, a part of the load or of a page
+ *
+ * Parts that are not kept go through a buffer.
+ *
+ * Return: 0, -ENOMEM or -ENOSPC.
+ */
+int vfio_mig_parse_target(struct vfio_mig *mig, struct vfio_mig_portion *p)
+{
+	struct vfio_mig_load *load = mig->load;
+	struct load_pos *pos = &load->at.pos;
+	size_t room = pos->want - pos->have;
+	struct page *page;
+
+	switch (pos->part) {
+	case PART_PAGE:
+		page = vfio_mig_stage_fill(&load->stage);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		get_page(page);
+		p->page = page;
+		p->to = page_address(page) + pos->have;
+		break;
+	case PART_CONTROL:
+		p->to = load->control[pos->control_slot] + pos->control_have +
+			pos->have;
+		break;
+	case PART_SKIP:
+		room = min_t(size_t, room, BUF_MAX);
+		p->to = load->at.buf;
+		break;
+	default:
+		p->to = load->at.buf + pos->have;
+		break;
+	}
+	p->room = min(room, p->left);
+	return 0;
+}
+
+/**
+ * vfio_mig_parse_bytes - bytes of the part at hand came
+ * @mig: the device; session mutex held, resuming
+ * @from: where vfio_mig_parse_target() said that they go
+ * @n: how many
+ *
+ * Return: 0, an errno that the stream is refused with, or -ENOMEM or -EINTR.
+ */
+int vfio_mig_parse_bytes(struct vfio_mig *mig, const void *from, size_t n)
+{
+	struct load_pos *pos = &mig->load->at.pos;
+	enum load_part part = pos->part;
+
+	if (part != PART_CHUNK_HDR)
+		xxh64_update(&pos->sum, from, n);
+	pos->have += n;
+	if (pos->have < pos->want)
+		return 0;
+
+	/* Parts of no bytes need no more input to be whole. */
+	do {
+		int ret;
+
+		part = pos->part;
+		if (part == PART_HEADER || part == PART_END)
+			return end_chunk(mig, part);
+		ret = take_part(mig);
+		if (ret)
+			return ret;
+		if (part == PART_PADDING || part == PART_SKIP)
+			return end_chunk(mig, part);
+	} while (pos->have == pos->want);
+	return 0;
+}
+
+/**
+ * vfio_mig_parse_start - be ready for the first chunk of a stream
+ * @pos: zeroed
+ */
+void vfio_mig_parse_start(struct load_pos *pos)
+{
+	next_part(pos, PART_CHUNK_HDR, sizeof(pos->hdr));
+}
+
+#if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)
+#include "load_test.c"
+#endif
