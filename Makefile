@@ -2,8 +2,20 @@
 # Builds vfio-mig-core and mnvme out of tree. `make help` lists the targets.
 # kbuild does not read this file: it starts at Kbuild.
 
+# Before anything is downloaded or built.
+VALUES := KERNEL OTHER_KERNEL GUEST_KERNEL QEMU OTHER_QEMU
+ifneq ($(strip $(foreach v,$(VALUES),$($(v)))),)
+DUMMY := $(shell $(foreach v,$(VALUES),$(v)='$($(v))') tools/testing/vm/values)
+ifneq ($(.SHELLSTATUS),0)
+$(error $(strip $(foreach v,$(VALUES),$(if $($(v)),$(v)=$($(v))))): see above)
+endif
+endif
+
 ifneq ($(KERNEL),)
-KDIR := $(shell tools/testing/vm/kernel $(KERNEL))/build
+KDIR := $(shell tools/testing/vm/kernel '$(KERNEL)')/build
+ifneq ($(.SHELLSTATUS),0)
+$(error KERNEL=$(KERNEL) cannot be used)
+endif
 endif
 KDIR ?= $(shell tools/build/kdir)
 RELEASE := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)".*/\1/p' \
@@ -67,6 +79,17 @@ test-deb:
 test-quickstart:
 	$(Q)tools/testing/test-quickstart
 
+test-all:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/test-all
+
+test-ci:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/ci/test
+
+test-fresh:
+	$(Q)tools/testing/test-fresh
+
 demo:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/demo
@@ -117,10 +140,14 @@ help:
 	@echo '  clean            - remove build/ with all that was built and logged'
 	@echo 'Run, as root (each first installs what it needs, and says what):'
 	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
-	@echo '  test             - run the kselftests and a QEMU migration in a VM'
+	@echo '  test             - run the kselftests and one migration by QEMU, each in a VM'
+	@echo '  test-all         - run everything that this machine can (hours), with a table'
 	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
 	@echo '  test-kernel-tree - put all into KTREE, and build it there, =y and =m'
 	@echo '  test-deb         - install the packages on a fresh Debian 12, load, remove'
+	@echo '  test-fresh       - run the first commands of README.md in a new Debian (SUITE=trixie,'
+	@echo '                     bookworm)'
+	@echo '  test-ci          - what migration/run tells CI, with a QEMU that dies'
 	@echo '  test-quickstart  - run the commands of Documentation/quickstart.rst in a fresh Debian'
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
@@ -130,10 +157,15 @@ help:
 	@echo '  lint             - check style and documentation; silent when clean'
 	@echo 'Options:'
 	@echo '  KDIR=DIR         - kernel to build for (now: $(or $(KDIR),none found))'
-	@echo '  KERNEL=VERSION   - the same by version, and the VM'"'"'s: 6.1, 6.12, 7.3'
-	@echo '  QEMU=VERSION     - QEMU that migrates in demo and test: 7.2 (v1), 10.0 (v2)'
+	@echo '  KERNEL=K         - the same, and the VM'"'"'s kernel: 6.1, 6.12, 7.3 (Debian'"'"'s),'
+	@echo '                     debug, kcsan, modern (built here), host, or a build directory'
+	@echo '  QEMU=Q           - QEMU that migrates: 7.2 (v1), 10.0, 11.1 (v2), or a path'
+	@echo '  OTHER_QEMU=Q     - where migrations between two QEMUs go'
+	@echo '  GUEST_KERNEL=K   - kernel of the guests'
+	@echo '  IOMMUFD=1        - attach devices by iommufd'
+	@echo '  NO_INSTALL=1     - install nothing, say what is missing'
 	@echo '  V=1              - show the commands'
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug fuzz soak exerciser test-quickstart
+.PHONY: test-debug fuzz soak exerciser test-quickstart test-fresh test-all test-ci

@@ -6,6 +6,7 @@ import lzma
 import os
 import re
 import stat
+import subprocess
 
 # What it takes to reach the root by 9p and the ports; all else is loaded from
 # the root. Dependencies are added.
@@ -44,6 +45,9 @@ def _plain(path):
         return lzma.decompress(data)
     if path.endswith(".gz"):
         return gzip.decompress(data)
+    if path.endswith(".zst"):
+        return subprocess.run(["zstd", "-dcq"], input=data, check=True,
+                              stdout=subprocess.PIPE).stdout
     if not path.endswith(".ko"):
         raise ValueError(f"{path}: unknown compression")
     return data

@@ -14,14 +14,112 @@ die() {
 	exit 1
 }
 
+# The versions of Debian's kernels and QEMUs that can be had by number.
+KERNELS=(6.1 6.12 7.3)
+QEMUS=(7.2 10.0 11.1)
+# Kernels that ./kernel-build builds.
+BUILT_KERNELS=(debug kcsan modern)
+
+# shellcheck disable=SC2016 # for the person who reads it
+CONTAINER='podman build -t vfio-mig .
+  podman run --rm -it --privileged -v "$PWD":"$PWD" -w "$PWD" vfio-mig make demo'
+
+# What this machine runs: "bookworm", "trixie" or a later Debian's name, else nothing.
+host_suite() {
+	# shellcheck source=/dev/null
+	(. /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}") 2>/dev/null
+}
+
+# Stops on a machine that is not a Debian 12 or later, because packages of Debian are
+# what all of this is made of.
+need_debian() {
+	local name suite
+	suite=$(host_suite) || suite=
+	case $suite in
+	''|buster|bullseye)
+		# shellcheck source=/dev/null
+		name=$(. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-}") || name=
+		say "this machine runs ${name:-an unknown system}, and the harness needs Debian 12 or 13."
+		say "In a container (--device /dev/kvm makes it fast, where the machine has it):"
+		printf '  %s\n' "$CONTAINER" >&2
+		exit 2 ;;
+	esac
+}
+
+# The distribution's own versions.
+default_kernel() {
+	[ "$(host_suite)" = bookworm ] && echo 6.1 || echo 6.12
+}
+
+default_qemu() {
+	[ "$(host_suite)" = bookworm ] && echo 7.2 || echo 10.0
+}
+
+# one_of WORD WORD...: whether the first is among the others.
+one_of() {
+	local word=$1
+	shift
+	[[ " $* " == *" $word "* ]]
+}
+
 # The suite that has Debian's kernel of a version.
 suite_of() {
 	case $1 in
 	6.1) echo bookworm ;;
-	6.12) echo bookworm-backports ;;
+	6.12) [ "$(host_suite)" = bookworm ] && echo bookworm-backports || echo trixie ;;
 	7.3) echo trixie-backports ;;
-	*) die "no kernel $1 here; there are 6.1, 6.12 and 7.3" ;;
+	*) no_kernel "$1" ;;
 	esac
+}
+
+# The suite that has Debian's QEMU of a version.
+suite_of_qemu() {
+	case $1 in
+	7.2) echo bookworm ;;
+	10.0) [ "$(host_suite)" = bookworm ] && echo bookworm-backports || echo trixie ;;
+	11.1) echo trixie-backports ;;
+	*) no_qemu "$1" ;;
+	esac
+}
+
+# A value that nothing can be made of is wrong usage.
+no_kernel() {
+	say "no kernel $1. There are: ${KERNELS[*]} (Debian's), ${BUILT_KERNELS[*]} (built by" \
+		"the harness), a build directory by its path (./DIR, /DIR), and host"
+	exit 2
+}
+
+no_qemu() {
+	say "no QEMU $1. There are: ${QEMUS[*]} (Debian's), and a program or a build" \
+		"directory by its path (./PATH, /PATH)"
+	exit 2
+}
+
+# hidden_part PATH: the directory or file that a VM has to be given for this path to be in it,
+# because the VM has a file system of its own above it. Nothing where it has none.
+hidden_part() {
+	if [[ $1 =~ ^(/(tmp|run|dev/shm)/[^/]+) ]]; then
+		echo "${BASH_REMATCH[1]}"
+	fi
+}
+
+# check_values: refuses wrong values of the variables that name kernels and QEMUs,
+# before anything else is done, and makes paths in them absolute.
+check_values() {
+	local name value tools
+	tools=$(dirname "${BASH_SOURCE[0]}")
+	for name in KERNEL OTHER_KERNEL GUEST_KERNEL QEMU OTHER_QEMU; do
+		value=${!name:-}
+		[ -n "$value" ] || continue
+		case $value in
+		*/*) value=$(realpath -sm "$value") ;;
+		esac
+		case $name in
+		*KERNEL) "$tools/kernel" --check "$value" > /dev/null || exit ;;
+		*QEMU) "$tools/qemu" --check "$value" > /dev/null || exit ;;
+		esac
+		export "$name=$value"
+	done
 }
 
 # One process at a time fills the cache.
@@ -34,12 +132,18 @@ lock_cache() {
 	fi
 }
 
-# The Debian mirror that this machine's own apt uses.
+# The Debian mirror that this machine's own apt uses. Before the first "apt-get update"
+# apt does not know who made a suite; then its name has to do.
 mirror() {
+	local uri
 	# shellcheck disable=SC2016 # apt expands it
-	apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(CODENAME)' \
-		'Created-By: Packages' |
-		awk '$2 == "Debian" && $3 !~ /security/ { print $1; exit }'
+	uri=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(SUITE)|$(CODENAME)' \
+		'Created-By: Packages' | awk -F '|' -v suite="$(host_suite)" '
+		$3 ~ /security/ || $4 ~ /security/ || $1 ~ /security/ { next }
+		$2 == "Debian" { print $1; found = 1; exit }
+		$2 == "" && ($3 == suite || $4 == suite) && !guess { guess = $1 }
+		END { if (!found) print guess }')
+	echo "${uri:-http://deb.debian.org/debian}"
 }
 
 # private_apt SUITE COMMAND...: runs apt with the packages of one Debian suite,
@@ -83,6 +187,17 @@ fetch_debs() {
 	}
 	unpack_debs "$debs" "$dir"
 	rm -rf "$debs"
+}
+
+# base_of SUITE: the release that a backport is for, or the suite itself.
+base_of() {
+	echo "${1%-backports}"
+}
+
+# all_libraries SUITE PACKAGE: the libraries that a package needs, with the C library.
+all_libraries() {
+	private_apt "$1" apt-get --simulate --no-install-recommends install "$2" |
+		sed -nE 's/^Inst ((lib|zlib)[^ ]*) .*/\1/p'
 }
 
 # all_depends SUITE PACKAGE PATTERN: the dependencies that match the pattern.

@@ -131,11 +131,15 @@ def make_run_directory():
     return run
 
 
-def write_initramfs(run, release, kernel, command):
-    """Puts the initramfs of this run, its command included, into run."""
+def write_initramfs(run, release, kernel, command, shares):
+    """Puts the initramfs of this run, its command included, into run.
+
+    shares are directories that the VM's own mounts would hide.
+    """
     modules = os.path.realpath(os.path.join(kernel, "modules"))
     quoted = {"CHECKOUT": TOP, "CACHE": CACHE, "RUN": run, "RELEASE": release,
-              "KERNEL_MODULES": os.path.join(modules, "kernel")}
+              "KERNEL_MODULES": os.path.join(modules, "kernel"),
+              "SHARES": "\n".join(shares)}
     files = {"job": "".join(f"{k}={shlex.quote(v)}\n" for k, v in quoted.items()),
              "command": "exec " + shlex.join(command) + "\n"}
     for name in ("init", "session"):
@@ -301,8 +305,21 @@ def parse():
     parser.add_argument("--idle", type=float, default=600)
     parser.add_argument("--append", default="")
     parser.add_argument("--link", default="")
+    parser.add_argument("--share", action="append", default=[])
+    parser.add_argument("--logs", default="")
     parser.add_argument("command", nargs="+")
     return parser.parse_args()
+
+
+def keep_logs(run, directory):
+    """Copies a run's logs to where the caller wants them, if it does."""
+    if not directory:
+        return
+    os.makedirs(directory, exist_ok=True)
+    for name in ("boot.log", "console.log", "qemu.log"):
+        path = os.path.join(run, name)
+        if os.path.exists(path):
+            shutil.copy(path, directory)
 
 
 def interrupted(signum, _frame):
@@ -322,7 +339,7 @@ def main():
     vm = Vm(args, run)
     try:
         install_modules(run, release, args.kernel_dir, args.modules)
-        write_initramfs(run, release, args.kernel_dir, args.command)
+        write_initramfs(run, release, args.kernel_dir, args.command, args.share)
         vm.start()
         vm.watch()
         return vm.verdict()
@@ -331,6 +348,7 @@ def main():
         return 128 + e.args[0]
     finally:
         vm.kill()
+        keep_logs(run, args.logs)
         shutil.rmtree(os.path.join(run, "modules"), ignore_errors=True)
         if os.path.exists(os.path.join(run, "initrd")):
             os.remove(os.path.join(run, "initrd"))
