@@ -6,8 +6,8 @@ import shutil
 import subprocess
 
 import mdev
+import qemus
 from live import Migration, migrate, say
-from machine import VERSION, pre_copy, speaks_v1
 from workload import Workload
 
 
@@ -37,21 +37,31 @@ def kernel_log():
                           stdout=subprocess.PIPE).stdout.splitlines()
 
 
-def needs(v2=False, precopy=False, **kind):
-    """Marks a scenario by what it needs: a QEMU that speaks v2; pre-copy; a Bench
-    that is made with these arguments."""
+def needs(v2=False, precopy=False, other=False, property=None, **kind):
+    """Marks a scenario by what it needs: a QEMU that speaks v2; pre-copy; another QEMU
+    besides; a property of vfio-pci; a Bench that is made with these arguments."""
+    # pylint: disable=redefined-builtin
     def mark(scenario):
         scenario.v2, scenario.precopy, scenario.bench = v2, precopy, kind
+        scenario.other, scenario.property = other, property
         return scenario
     return mark
 
 
 def lacks(scenario):
     """Why a scenario cannot be run here, or None."""
-    if getattr(scenario, "v2", False) and speaks_v1(VERSION):
-        return f"QEMU {VERSION} speaks v1"
-    if getattr(scenario, "precopy", False) and not pre_copy(VERSION):
+    home, other = qemus.HOME, qemus.OTHER
+    wanted = getattr(scenario, "property", None)
+    if getattr(scenario, "v2", False) and home.v1:
+        return f"{home} speaks v1"
+    if wanted and wanted not in home.properties:
+        return f"{home}'s vfio-pci has no {wanted}"
+    if getattr(scenario, "precopy", False) and not home.pre_copy():
         return "this kernel's v2 has no pre-copy"
+    if getattr(scenario, "other", False) and (other is None or other is home):
+        return "OTHER_QEMU names no other QEMU"
+    if not qemus.common_machine():
+        return f"{home} and {other} have no type of machine in common"
     return None
 
 

@@ -12,7 +12,7 @@ class Controls:
     """A QEMU by its sockets: monitor, guest's serial port, way in.
 
     endpoints is {"qmp", "agent", "migration": where}. A subclass knows the
-    process: device, version, check_alive(), errors(), traced().
+    process: device, qemu, check_alive(), errors(), traced().
     """
 
     def __init__(self, name, guest, endpoints):

@@ -12,7 +12,6 @@ import mdev
 from guest import MachineError
 from lab import Lab, Interrupted
 from live import MIB, MigrationError, migrate, say
-from machine import speaks_v1
 from qmp import QMPError
 from workload import Workload
 
@@ -45,7 +44,7 @@ class Demo:
         if queued is not None:
             say(f"   {queued} commands were submitted and not fetched when the "
                 "device stopped: they travelled")
-        if speaks_v1(source.version):
+        if source.qemu.v1:
             self.check_mapping(source, pre + stop)
         source.guest.wait_alive()
         lab.end(source)

@@ -23,7 +23,8 @@ MBR = "/usr/lib/syslinux/mbr/mbr.bin"
 SECTOR = 512
 ALIGNMENT = 2048        # sectors, as partitioning programs have it
 FAT, LINUX = 0x0e, 0x83
-BOOT_MIB = 24
+# Of the boot loader's partition, besides the kernel and its initramfs.
+BOOT_SPARE = 2 << 20
 
 CONFIG = """\
 DEFAULT linux
@@ -43,7 +44,8 @@ def build_boot(path, bzimage, modules, scratch):
     config = os.path.join(scratch, "syslinux.cfg")
     with open(config, "w", encoding="ascii") as f:
         f.write(CONFIG)
-    run("mkfs.fat", "-h", str(ALIGNMENT), "-C", path, str(BOOT_MIB << 10))
+    size = os.path.getsize(bzimage) + os.path.getsize(initrd) + BOOT_SPARE
+    run("mkfs.fat", "-h", str(ALIGNMENT), "-C", path, str(max(size, 24 << 20) >> 10))
     for source, name in ((bzimage, "vmlinuz"), (initrd, "initrd"),
                          (config, "syslinux.cfg")):
         run("mcopy", "-i", path, os.path.realpath(source), f"::{name}")

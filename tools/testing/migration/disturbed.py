@@ -7,7 +7,6 @@ import time
 import mdev
 from bench import DOWNTIME, expect, expect_failed, needs
 from live import UNLIMITED, Migration, MigrationError, migrate, say
-from machine import speaks_v1
 from proxy import Proxy
 
 # So slow a disk has commands waiting whenever the guest is stopped.
@@ -51,7 +50,7 @@ def stop_and_continue(bench):
     bench.machine.qmp.execute("cont")
     bench.guest.wait_alive()
     migration.bandwidth(UNLIMITED)
-    if speaks_v1(bench.machine.version):
+    if bench.machine.qemu.v1:
         migration.finish()
         bench.guest.wait_alive()
         bench.moved(target)
@@ -70,7 +69,7 @@ def system_reset(bench):
     bench.guest.ready = False
     bench.machine.qmp.execute("system_reset")
     migration.bandwidth(UNLIMITED)
-    if speaks_v1(bench.machine.version):
+    if bench.machine.qemu.v1:
         migration.finish()
         bench.moved(target)
         bench.guest.wait_ready()

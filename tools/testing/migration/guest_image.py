@@ -9,6 +9,7 @@ for the same reason.
 """
 
 import argparse
+import bz2
 import lzma
 import os
 import re
@@ -18,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -47,8 +49,26 @@ def run(*command):
                           stdout=subprocess.PIPE).stdout
 
 
-def extract_vmlinux(bzimage, vmlinux):
-    """Undo a bzImage's compression (offsets: Documentation/x86/boot.rst)."""
+def zstd(data):
+    """Undo zstd's compression, which Python has no module for."""
+    return subprocess.run(["zstd", "-dcq"], input=data, check=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+# How a compressed kernel begins, and what undoes it. Its last four bytes are the size,
+# not part of the compressed data.
+COMPRESSIONS = (
+    (b"\xfd7zXZ\0", lambda data: lzma.LZMADecompressor().decompress(data)),
+    (b"\x28\xb5\x2f\xfd", lambda data: zstd(data[:-4])),
+    (b"\x1f\x8b", lambda data: zlib.decompressobj(31).decompress(data)),
+    (b"BZh", lambda data: bz2.BZ2Decompressor().decompress(data)),
+    (b"\x5d\0\0", lambda data: lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data)),
+    (b"\x7fELF", lambda data: data),
+)
+
+
+def payload(bzimage):
+    """What is packed in a bzImage (offsets: Documentation/arch/x86/boot.rst)."""
     with open(bzimage, "rb") as f:
         image = f.read()
     if image[0x202:0x206] != b"HdrS":
@@ -56,17 +76,37 @@ def extract_vmlinux(bzimage, vmlinux):
     setup_sectors = image[0x1f1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
-    payload = image[start:start + length]
-    if payload.startswith(b"\xfd7zXZ\0"):
-        # The last four bytes are the size, not part of the xz file.
-        data = lzma.LZMADecompressor().decompress(payload)
-    elif payload.startswith(b"\x28\xb5\x2f\xfd"):
-        data = subprocess.run(["zstd", "-dc"], input=payload[:-4], check=True,
-                              stdout=subprocess.PIPE).stdout
+    return image[start:start + length]
+
+
+def boots_as_elf(vmlinux):
+    """Whether QEMU can start it: it needs the note of CONFIG_PVH, Xen's type 18."""
+    return bool(re.search(rb"\x04\0\0\0[\x04\x08]\0\0\0\x12\0\0\0Xen\0", vmlinux))
+
+
+def extract_kernel(bzimage, out):
+    """The kernel without its compression, where QEMU can start that, else as it is."""
+    packed = payload(bzimage)
+    for magic, undo in COMPRESSIONS:
+        if packed.startswith(magic):
+            vmlinux = undo(packed)
+            break
     else:
-        raise ImageError(f"{bzimage}: compressed neither by xz nor by zstd")
-    with open(vmlinux, "wb") as f:
-        f.write(data)
+        vmlinux = b""
+    if boots_as_elf(vmlinux):
+        with open(out, "wb") as f:
+            f.write(vmlinux)
+    else:
+        shutil.copy(bzimage, out)
+
+
+def has_module(modules, name):
+    """Whether there is a file of a module, or it is built in."""
+    text = ""
+    for index in ("modules.dep", "modules.builtin"):
+        with open(os.path.join(modules, index), encoding="utf-8") as f:
+            text += f.read()
+    return bool(re.search(rf"(^|/){name}\.ko\b", text, re.M))
 
 
 def module_files(modules):
@@ -75,6 +115,9 @@ def module_files(modules):
     modules = os.path.realpath(modules)
     root, release = modules.split("/lib/modules/")
     for module in MODULES:
+        # From 7.x on ext4 calls the library instead.
+        if module == "crc32c_generic" and not has_module(modules, module):
+            continue
         listing = run("modprobe", "-d", root or "/", "-S", release,
                       "--show-depends", module)
         for line in listing.splitlines():
@@ -211,7 +254,11 @@ class Initramfs:
         self.directory(os.path.dirname(path))
         self.made.add(path)
         with open(source, "rb") as f:
-            self._entry(path, stat.S_IFREG | 0o755, f.read())
+            data = f.read()
+        # The guest's busybox knows the other compressions.
+        if path.endswith(".ko.zst"):
+            path, data = path.removesuffix(".zst"), zstd(data)
+        self._entry(path, stat.S_IFREG | 0o755, data)
 
     def close(self):
         """End the archive."""
@@ -270,7 +317,7 @@ def build(out, bzimage, modules):
     """Make OUT/vmlinux and OUT/initramfs."""
     os.makedirs(out, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        extract_vmlinux(bzimage, os.path.join(out, "vmlinux"))
+        extract_kernel(bzimage, os.path.join(out, "vmlinux"))
         build_initramfs(os.path.join(out, "initramfs"),
                         {**guest_files(scratch), **module_paths(modules)})
 

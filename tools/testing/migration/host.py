@@ -12,6 +12,7 @@ import time
 from multiprocessing.connection import Client, Listener
 
 import mdev
+import qemus
 from controls import Controls
 from guest import MachineError
 from lab import Interrupted, Lab
@@ -58,11 +59,11 @@ class Host:
 class Remote(Controls):
     """A machine with one device on the other host, as the first one sees it."""
 
-    def __init__(self, address, name, guest, version, **options):
-        self.version = version
+    def __init__(self, address, name, guest, qemu, **options):
+        self.qemu = qemus.KNOWN[qemu]
         self.connection = self._find(address)
         super().__init__(name, guest, self.ask(
-            "host", "start", name, {"version": version, **options}))
+            "host", "start", name, {"qemu": qemu, **options}))
         self.device = RemoteDevice(self)
         self.devices = [self.device]
         self.attach()

@@ -2,6 +2,7 @@
 """What a run uses, and that nothing of it is left behind."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -9,9 +10,18 @@ import sys
 import tempfile
 
 import mdev
+import qemus
 from emulation import Watch
 from guest import Guest
 from machine import Machine
+
+
+# What is kept of a machine, and how much of it.
+LOGS = ("repeat", "qemu.log", "console.log", "bios.log", "trace.log")
+KEPT = 4 << 20
+
+# Where cores go, if they are wanted.
+CORES = "/tmp/cores" if os.environ.get("CORES") else None
 
 
 class Interrupted(Exception):
@@ -20,6 +30,13 @@ class Interrupted(Exception):
 
 def _interrupted(number, _frame):
     raise Interrupted(signal.Signals(number).name)
+
+
+def copy_end(source, target):
+    """Copy a log, or its end if it is long."""
+    with open(source, "rb") as f, open(target, "wb") as out:
+        f.seek(max(0, os.path.getsize(source) - KEPT))
+        shutil.copyfileobj(f, out)
 
 
 class Lab:
@@ -41,6 +58,14 @@ class Lab:
             signal.signal(number, _interrupted)
         subprocess.run(["modprobe", "-a", "mnvme", "mscratch", "vfio_iommu_type1"],
                        check=True)
+        if qemus.IOMMUFD and not os.path.exists("/dev/iommu"):
+            sys.exit("Bail out! IOMMUFD is asked for, and this kernel has no /dev/iommu: "
+                     "it needs CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV")
+        if CORES:
+            os.makedirs(CORES)
+            with open("/proc/sys/kernel/core_pattern", "w", encoding="ascii") as f:
+                f.write(f"{CORES}/core.%p")
+            resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
         return self
 
     def __exit__(self, kind, value, trace):
@@ -61,6 +86,24 @@ class Lab:
                     lines = f.read().strip().splitlines()[-15:]
                 for line in lines:
                     print(f"# {machine.name} {name}: {line}", file=sys.stderr)
+
+    def keep_logs(self, directory, name):
+        """Copy what the machines of a scenario said to a place outside of the VM; that
+        place, in the directory."""
+        if not directory:
+            return ""
+        for machine in os.listdir(self.directory):
+            target = os.path.join(directory, name, machine)
+            for log in LOGS:
+                source = os.path.join(self.directory, machine, log)
+                if os.path.exists(source) and os.path.getsize(source):
+                    os.makedirs(target, exist_ok=True)
+                    copy_end(source, os.path.join(target, log))
+            if not any(m.name == machine for m in self.machines):
+                shutil.rmtree(os.path.join(self.directory, machine))
+        if CORES and os.listdir(CORES):
+            shutil.copytree(CORES, os.path.join(directory, "cores"), dirs_exist_ok=True)
+        return name
 
     def clear(self):
         """End all machines at once, remove all devices."""

@@ -17,10 +17,11 @@ import sys
 import threading
 import time
 
+import qemus
 from guest import Guest, MachineError
 from lab import Interrupted, Lab
 from live import say
-from machine import APPEND, MACHINE_TYPE, MEMORY, accelerator
+from machine import APPEND, MEMORY, accelerator
 from workload import Workload
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -191,18 +192,18 @@ class Host:
                 "TYPE": "kvm" if kvm else "qemu",
                 "CPU": "<cpu mode='host-passthrough' check='none'><feature "
                        "policy='disable' name='xsave'/></cpu>" if kvm else "",
-                "MEMORY": str(MEMORY), "MACHINE": MACHINE_TYPE,
+                "MEMORY": str(MEMORY), "MACHINE": qemus.common_machine(),
                 "APPEND": APPEND, "UUID": self.device.uuid}.items():
             text = text.replace(f"@{word}@", value)
         if "hostdev" in form:
             text = text.replace("  </devices>", HOSTDEV.format(self.device.uuid))
             text = text.replace("'-device'", "'-global'")
-            text = re.sub("'vfio-pci,.*'/>", "'vfio-pci.x-enable-migration=on'/>",
+            text = re.sub("'vfio-pci,.*'/>", "'vfio-pci.@ENABLE@=on'/>",
                           text)
         if "hostdev" in form and "global" not in form:
             text = re.sub("  <qemu:commandline>.*</qemu:commandline>\n", "", text,
                           flags=re.S)
-        write(self.path("guest.xml"), text)
+        write(self.path("guest.xml"), text.replace("@ENABLE@", qemus.HOME.enable))
         return self.path("guest.xml")
 
     def listen(self, guest):

@@ -3,8 +3,6 @@
 
 import time
 
-from machine import pre_copy, speaks_v1
-
 MIB = 1 << 20
 
 UNLIMITED = 1 << 40     # bytes per second
@@ -66,8 +64,8 @@ class Migration:
         """Where nothing of the device can be sent in pre-copy, v2's QEMU waits for
         ever until the rest is little enough for its downtime limit: before 6.2
         it takes it to be 100 GiB, and a guest that is paused has none."""
-        if not speaks_v1(self.source.version) and (
-                not pre_copy(self.source.version) or
+        if not self.source.qemu.v1 and (
+                not self.source.qemu.pre_copy() or
                 self.source.status() == "paused"):
             self.source.qmp.execute("migrate-set-parameters",
                                     avail_switchover_bandwidth=UNLIMITED)
@@ -122,7 +120,7 @@ class Migration:
 
     def _copies(self):
         """(buffers of device state begun, and done) in QEMU's trace."""
-        begun = ("vfio_save_buffer" if speaks_v1(self.source.version) else
+        begun = ("vfio_save_buffer" if self.source.qemu.v1 else
                  "vfio_save_block")
         return tuple(len(self.source.traced(event)) for event in
                      (begun, "vfio_save_iterate"))

@@ -3,10 +3,12 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 
+import qemus
 from controls import Controls
 from emulation import emulated
 from guest import MachineError
@@ -17,27 +19,15 @@ MEMORY = 192            # MiB; every MiB costs migration time
 # iomem: nvme-cli maps the registers of a device that has a driver.
 APPEND = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr iomem=relaxed"
 
-# {version: program} of the QEMUs there are, and the version that is asked for.
-PROGRAMS = dict(item.split("=", 1)
-                for item in os.environ["QEMU_PROGRAMS"].split())
-VERSION = os.environ["QEMU"]
-
 # Where a machine listens that has an address.
 PORTS = {"qmp": 4000, "agent": 4001, "migration": 4002}
 
-# Every QEMU here has it, so that a guest can go from any to any.
-MACHINE_TYPE = "pc-q35-7.2"
 
-
-def speaks_v1(version):
-    """Whether a QEMU speaks v1 with the device; newer ones speak v2."""
-    return version == "7.2"
-
-
-def pre_copy(version):
-    """Whether a QEMU does pre-copy here: before 6.2 the kernel's v2 had none."""
-    release = tuple(int(n) for n in os.uname().release.split(".")[:2])
-    return speaks_v1(version) or release >= (6, 2)
+# What QEMU's emulation of SVM does not emulate well enough, Documentation/testing.rst.
+# AVX and what is used with it need the extended states that xsave=off takes away; the
+# kernel of a guest that sees the one without the other uses it, and panics.
+EMULATED = "xsave=off,avx=off,avx2=off,f16c=off,fma=off,vaes=off,vpclmulqdq=off," \
+    "pclmulqdq=off,kvm-pv-eoi=off"
 
 
 def accelerator():
@@ -48,20 +38,20 @@ def accelerator():
     under which sizes of extended states do not fit together, and the guest's
     kernel warns: it is better off without them. That emulation can deliver an
     interrupt a second time until the guest exits; without paravirtual EOI the
-    guest exits at once, to acknowledge it (Documentation/testing.rst).
+    guest exits at once, to acknowledge it (Documentation/testing.rst). A real
+    processor is given to the guest as it is.
     """
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         virtual = re.search(r"^flags.*\b(svm|vmx)\b", f.read(), re.M)
     if virtual and os.access("/dev/kvm", os.R_OK | os.W_OK):
-        eoi = ",kvm-pv-eoi=off" if emulated() else ""
-        return ["-accel", "kvm", "-cpu", f"host,xsave=off{eoi}"]
+        return ["-accel", "kvm", "-cpu", f"host,{EMULATED}" if emulated() else "host"]
     return ["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
 
 
 class Machine(Controls):
     """A QEMU on this host.
 
-    Options: version, of the QEMU; machine_type; device_options, properties of
+    Options: qemu, which one, by its name; machine_type; device_options, properties of
     each vfio-pci device besides those it always has; snapshots, whether there is
     an image that can hold some; address, to be reached by TCP there instead of
     unix sockets; cpus; boot, whether the guest boots from its disk; image, the
@@ -70,7 +60,7 @@ class Machine(Controls):
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
-                 version=VERSION, machine_type=MACHINE_TYPE, device_options="",
+                 qemu=None, machine_type=None, device_options="",
                  snapshots=False, address=None, cpus=1, boot=False, image=None,
                  processor=None):
         self.directory = os.path.join(directory, name)
@@ -78,7 +68,8 @@ class Machine(Controls):
             socket: f"tcp:{address}:{port}" if address else
             f"unix:{self.path(socket)}" for socket, port in PORTS.items()})
         self.devices = list(devices)
-        self.version, self.machine_type = version, machine_type
+        self.qemu = qemus.KNOWN[qemu] if qemu else qemus.HOME
+        self.machine_type = machine_type or qemus.common_machine()
         self.device_options = device_options
         self.snapshots = snapshots
         self.cpus, self.boot, self.image = cpus, boot, image
@@ -86,10 +77,11 @@ class Machine(Controls):
         os.makedirs(self.directory)
         self.error_log = os.path.join(self.directory, "qemu.log")
         self.trace_log = os.path.join(self.directory, "trace.log")
+        command = self._command(incoming)
+        self._write_repeat(command)
         with open(self.error_log, "wb") as log:
-            self.process = subprocess.Popen(
-                self._command(incoming), stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
         try:
             self._wait_listening()
             if guest:
@@ -109,9 +101,9 @@ class Machine(Controls):
 
     def _command(self, incoming):
         command = [
-            *self._stays(), PROGRAMS[self.version], "-name", self.name,
+            *self._stays(), self.qemu.program, "-name", self.name,
             "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", self.machine_type, *accelerator(), "-m", f"{MEMORY}M",
+            "-machine", f"{self.machine_type},dump-guest-core=off", *accelerator(), "-m", f"{MEMORY}M",
             "-smp", str(self.cpus), *self._boots(),
             "-qmp", f"{self.endpoints['qmp']},server=on,wait=off",
             "-serial", f"file:{self.path('console.log')}",
@@ -120,13 +112,15 @@ class Machine(Controls):
             "-trace", "vfio_save_*", "-trace", "vfio_load_state*",
             "-trace", "vfio_migration_*", "-trace", "*switchover_ack*",
         ]
-        # QEMU to 7.2 counts the migration of VFIO devices as an experiment.
-        enable = ("x-enable-migration" if speaks_v1(self.version) else
-                  "enable-migration")
+        attach = ""
+        if qemus.IOMMUFD:
+            command += ["-object", "iommufd,id=iommufd0"]
+            attach = ",iommufd=iommufd0"
         for number, device in enumerate(self.devices):
             order = f",bootindex={number}" if self.boot else ""
-            command += ["-device", f"vfio-pci,id=device{number},{enable}=on,"
-                        f"sysfsdev={device.sysfs}{order}{self.device_options}"]
+            command += ["-device",
+                        f"vfio-pci,id=device{number},{self.qemu.enable}=on,"
+                        f"sysfsdev={device.sysfs}{attach}{order}{self.device_options}"]
         if incoming:
             command += ["-incoming", "defer"]
         if self.snapshots:
@@ -135,6 +129,15 @@ class Machine(Controls):
             command += ["-drive", f"if=none,id=image,format=raw,file={self.image}",
                         "-device", "nvme,serial=image,drive=image"]
         return command
+
+    def _write_repeat(self, command):
+        """A script that starts the same QEMU in a VM of its own."""
+        lines = ["modprobe -a mnvme mscratch vfio_iommu_type1",
+                 f"mkdir -p {self.directory}"]
+        lines += [f"echo {device.uuid} > {device.type}/create"
+                  for device in self.devices]
+        with open(self.path("repeat"), "w", encoding="utf-8") as f:
+            f.write("\n".join([*lines, "exec " + shlex.join(command)]) + "\n")
 
     def _stays(self):
         """A prefix for where QEMU runs.

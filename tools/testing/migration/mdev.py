@@ -41,7 +41,8 @@ class Device:
         self.uuid = str(uuid.uuid4())
         self.sysfs = f"/sys/bus/mdev/devices/{self.uuid}"
         types = os.path.join(PARENTS, driver, "mdev_supported_types")
-        with open(f"{types}/{driver}-{size}/create", "w", encoding="ascii") as f:
+        self.type = f"{types}/{driver}-{size}"
+        with open(f"{self.type}/create", "w", encoding="ascii") as f:
             f.write(self.uuid)
 
     def state(self):

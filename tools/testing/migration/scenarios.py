@@ -6,9 +6,13 @@ Runs in the host VM; tools/testing/migration/run starts it there. One guest
 serves as many scenarios as it survives.
 """
 
+import argparse
 import re
+import signal
+import subprocess
 import sys
 import time
+import traceback
 
 import disturbed
 import guests
@@ -20,8 +24,11 @@ from guest import MachineError
 from lab import Lab, Interrupted
 from live import MigrationError, say
 from qmp import QMPError
+from results import Results
 
-ERRORS = (MachineError, MigrationError, QMPError, OSError)
+# What a QEMU, a guest or a device is to blame for. A QEMU that is gone shows as a
+# connection that ends.
+ERRORS = (MachineError, MigrationError, QMPError, ConnectionError, TimeoutError)
 
 # What must not be in the host's kernel log.
 KERNEL_TROUBLE = re.compile(r"WARNING|BUG|Oops|Call Trace|blocked for more|"
@@ -83,66 +90,156 @@ def bench_for(scenario, lab, bench):
     return bench
 
 
-def attempt(scenario, lab, bench):
-    """Whether it passed, and the guest that is left for others, if one is."""
-    try:
-        bench = bench_for(scenario, lab, bench)
-        run(scenario, bench)
-    except (*ERRORS, Failure) as error:
-        say(f"# {error}")
+class TimeLimit(Exception):
+    """A scenario takes too long."""
+
+
+def _out_of_time(_number, _frame):
+    raise TimeLimit("it took longer than it may")
+
+
+class limit:    # pylint: disable=invalid-name
+    """A context in which TimeLimit is raised after so many seconds, 0 for never."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __enter__(self):
+        signal.signal(signal.SIGALRM, _out_of_time)
+        signal.alarm(self.seconds)
+
+    def __exit__(self, *_):
+        signal.alarm(0)
+
+
+class Attempt:
+    """What came of a scenario: passed, failed, or error where the harness is at fault."""
+
+    def __init__(self, scenario, lab, bench, seconds):
+        self.status, self.reason, self.bench = "passed", "", None
+        try:
+            with limit(seconds):
+                bench = bench_for(scenario, lab, bench)
+                run(scenario, bench)
+            self.bench = bench
+        except (*ERRORS, Failure) as error:
+            self._failed(lab, "failed", str(error))
+        except TimeLimit:
+            self._failed(lab, "failed", f"it took longer than {seconds} s")
+        except (OSError, ValueError, LookupError, AttributeError, TypeError,
+                subprocess.SubprocessError) as error:
+            traceback.print_exc()
+            self._failed(lab, "error", f"{type(error).__name__}: {error}")
+
+    def _failed(self, lab, status, reason):
+        self.status, self.reason = status, reason
+        say(f"# {reason}")
         lab.show_logs()
         lab.clear()
-        return False, None
-    return True, bench
 
 
-def run_all(names):
-    """Number of scenarios that failed."""
-    failed = 0
-    say("TAP version 13")
-    say(f"1..{len(names)}")
-    with Lab() as lab:
-        memory = mdev.memory_used()
-        bench = None
-        for number, name in enumerate(names, 1):
-            begun = time.monotonic()
-            scenario = SCENARIOS[name]
-            title = scenario.__doc__.splitlines()[0]
-            if lacks(scenario):
-                say(f"ok {number} - {title} # SKIP {lacks(scenario)}")
-                continue
-            for _ in lab.watch.tries():
-                passed, bench = attempt(scenario, lab, bench)
-                if passed:
-                    break
-            failed += not passed
-            say(f"{'ok' if passed else 'not ok'} {number} - {title} "
-                f"# {time.monotonic() - begun:.0f} s")
-        lab.clear()
-        left = mdev.memory_used() - memory
-        if left:
-            say(f"# {left} bytes of namespace leaked")
-            failed += 1
-    return failed
+class Runner:
+    """Runs scenarios one after the other."""
+
+    def __init__(self, names, seconds=0, fail_fast=False, results=None):
+        self.names, self.seconds, self.fail_fast = names, seconds, fail_fast
+        self.results = results or Results(None)
+        self.failed = 0
+
+    def one(self, lab, number, name, bench):
+        """Runs one; the guest that is left for others, if one is."""
+        scenario = SCENARIOS[name]
+        title = describe(name)
+        begun = time.monotonic()
+        lack = lacks(scenario)
+        if self.fail_fast and self.failed:
+            lack = "not run, because one before it failed"
+        if lack:
+            say(f"ok {number} - {title} # SKIP {lack}")
+            self.results.ended(name, title, "skipped", lack, 0)
+            return bench
+        self.results.begun(name, title)
+        for _ in lab.watch.tries():
+            attempt = Attempt(scenario, lab, bench, self.seconds)
+            bench = attempt.bench
+            if attempt.status == "passed":
+                break
+        if attempt.status == "failed" and lab.watch.confused():
+            attempt.status = "error"
+            attempt.reason += "; " + lab.watch.confused()
+        self.failed += attempt.status != "passed"
+        seconds = time.monotonic() - begun
+        say(f"{'ok' if attempt.status == 'passed' else 'not ok'} {number} - {title} "
+            f"# {seconds:.0f} s")
+        self.results.ended(name, title, attempt.status, attempt.reason, seconds,
+                           lab.keep_logs(self.results.directory, f"{number:02}-{name}"))
+        return bench
+
+    def all(self):
+        """Number of scenarios that did not pass."""
+        say("TAP version 13")
+        say(f"1..{len(self.names)}")
+        with Lab() as lab:
+            memory = mdev.memory_used()
+            self.results.start(self.names)
+            bench = None
+            for number, name in enumerate(self.names, 1):
+                bench = self.one(lab, number, name, bench)
+            lab.clear()
+            left = mdev.memory_used() - memory
+            if left:
+                say(f"# {left} bytes of namespace leaked")
+                self.failed += 1
+                self.results.ended("memory", "no memory of a namespace is left",
+                                   "failed", f"{left} bytes leaked", 0)
+            self.results.finish()
+        return self.failed
 
 
-def run_named(names):
+def run_named(names, **options):
     """All there is to a program that runs scenarios: its exit status tells."""
     try:
-        failed = run_all(names)
-    except Interrupted as signal:
-        sys.exit(f"Bail out! {signal}")
+        failed = Runner(names, **options).all()
+    except Interrupted as number:
+        sys.exit(f"Bail out! {number}")
     sys.exit(1 if failed else 0)
+
+
+def describe(name):
+    """What a scenario is, in a line."""
+    return SCENARIOS[name].__doc__.splitlines()[0]
+
+
+def show_list():
+    """The scenarios, and what each needs."""
+    for name, scenario in SCENARIOS.items():
+        marks = [text for text, mark in (
+            ("v2", "v2"), ("pre-copy", "precopy"), ("OTHER_QEMU", "other"),
+        ) if getattr(scenario, mark, False)]
+        needed = f" [needs {', '.join(marks)}]" if marks else ""
+        print(f"{name:20} {describe(name)}{needed}")
 
 
 def main():
     """Command line: names of scenarios, all by default."""
-    names = sys.argv[1:] or list(SCENARIOS)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--fail-fast", action="store_true")
+    parser.add_argument("--time-limit", type=int, default=0)
+    parser.add_argument("--results")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    names = args.names or list(SCENARIOS)
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
-        sys.exit(f"no scenario {unknown[0]}; there are "
-                 f"{', '.join(SCENARIOS)}")
-    run_named(names)
+        print(f"no scenario {unknown[0]}; there are {', '.join(SCENARIOS)}",
+              file=sys.stderr)
+        sys.exit(2)
+    if args.list:
+        show_list()
+        return
+    run_named(names, seconds=args.time_limit, fail_fast=args.fail_fast,
+              results=Results(args.results))
 
 
 if __name__ == "__main__":

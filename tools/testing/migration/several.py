@@ -4,9 +4,9 @@
 import os
 import time
 
+import qemus
 from bench import DOWNTIME, expect, needs
 from live import ENDED, MIB, Migration, say
-from machine import PROGRAMS
 
 # The capabilities that one kind of transfer of device state takes.
 MULTIFD = ("multifd",)
@@ -78,18 +78,19 @@ def mapped_bar(bench):
     bench.work.start()
 
 
+@needs(other=True)
 def across(bench):
-    """from one protocol to the other, and back"""
-    home = bench.machine.version
-    other = next(version for version in PROGRAMS if version != home)
-    bench.hop(version=other)
-    say(f"# QEMU {home} -> QEMU {other}")
+    """to another QEMU, and back"""
+    home, other = bench.machine.qemu, qemus.OTHER
+    bench.hop(qemu=other.name)
+    say(f"# {home} -> {other}")
     bench.hop()
-    say(f"# QEMU {other} -> QEMU {home}")
+    say(f"# {other} -> {home}")
 
 
 # Older types of machine keep QEMU from it.
-@needs(v2=True, machine_type="pc-q35-10.0",
+@needs(v2=True, machine_type=qemus.HOME and qemus.HOME.machines[-1],
+       property="x-migration-multifd-transfer",
        device_options=",x-migration-multifd-transfer=on")
 def multifd(bench):
     """multifd transfers the device's state"""

@@ -6,16 +6,15 @@ Runs in the first host VM; tools/testing/migration/two-hosts starts it there, an
 host.py in the other.
 """
 
-import os
 import sys
 
 import mdev
+import qemus
 from bench import Bench, Failure, expect
 from guest import MachineError
 from host import Remote, join
 from lab import Interrupted, Lab
 from live import MigrationError, migrate, say
-from machine import VERSION
 from qmp import QMPError
 
 HERE, THERE = "10.0.0.1", "10.0.0.2"
@@ -33,7 +32,7 @@ def there_and_back(lab):
     bench = Bench(lab, address=HERE)
     bench.work.start()
     remote = Remote(THERE, "there", bench.guest,
-                    os.environ.get("OTHER_QEMU", VERSION))
+                    (qemus.OTHER or qemus.HOME).name)
     report(*migrate(bench.machine, remote, quiet=True))
     bench.guest.wait_alive()
     bench.moved(remote)

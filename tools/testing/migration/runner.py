@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs scenarios in a host VM, and reports for people and for CI.
+
+tools/testing/migration/run starts it. Documentation/ci.rst tells of the exit statuses
+and of what is in the directory of artifacts.
+"""
+
+import argparse
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import results
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+TOP = os.path.realpath(os.path.join(HERE, "../../.."))
+RUNS = os.path.join(TOP, "build/migration")
+KEPT = 10
+
+# Exit statuses: what was tested failed; wrong usage; the harness failed. Those of the
+# VM, 124 and 125, are passed on.
+FAILED, USAGE, HARNESS = 1, 2, 3
+HUNG, KERNEL = 124, 125
+
+# A guest that is emulated twice takes minutes for what KVM does in seconds.
+TIME_LIMIT = 1200
+
+
+class Interrupted(Exception):
+    """A signal asks for the end; its number."""
+
+
+def interrupted(number, _frame):
+    """Handler of those signals."""
+    raise Interrupted(number)
+
+
+def say(text):
+    """A line for a person, apart from the TAP."""
+    print(f"run: {text}", file=sys.stderr, flush=True)
+
+
+def parse():
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="tools/testing/migration/run",
+        description="Runs QEMU migrations, most of them disturbed, in a host VM. "
+        "Prints TAP.",
+        epilog="QEMU, OTHER_QEMU, KERNEL and GUEST_KERNEL in the environment say what is "
+        "tested: a version, or a path. IOMMUFD=1 attaches devices by iommufd.")
+    parser.add_argument("--list", action="store_true",
+                        help="list the scenarios, and what each needs")
+    parser.add_argument("--junit", metavar="FILE", help="write a JUnit report, too")
+    parser.add_argument("--artifacts", metavar="DIR",
+                        help="put logs of QEMU, kernel and guest there")
+    going = parser.add_mutually_exclusive_group()
+    going.add_argument("--keep-going", action="store_true",
+                       help="go on after a failure; this is the default")
+    going.add_argument("--fail-fast", action="store_true",
+                       help="skip what comes after a failure")
+    parser.add_argument("--time-limit", metavar="SECONDS", type=int, default=TIME_LIMIT,
+                        help="of each scenario (default: %(default)s, 0: none)")
+    parser.add_argument("--gdb", action="store_true",
+                        help="if a QEMU dies by a signal, show where in gdb")
+    parser.add_argument("scenario", nargs="*", help="all, if none is named")
+    args = parser.parse_args()
+    if args.time_limit < 0:
+        parser.error("--time-limit must not be negative")
+    return args
+
+
+def prepare(args):
+    """Refuses what cannot be written, before minutes are spent."""
+    for path, what in ((args.junit, "--junit"), (args.artifacts, "--artifacts")):
+        if path is None:
+            continue
+        parent = os.path.dirname(os.path.abspath(path))
+        wrong = os.path.isdir(path) if what == "--junit" else \
+            os.path.exists(path) and not os.path.isdir(path)
+        if wrong or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+            say(f"{what} {path}: cannot be written")
+            sys.exit(USAGE)
+    if args.gdb and not shutil.which("gdb"):
+        say("--gdb: gdb is not installed")
+        sys.exit(USAGE)
+
+
+def new_run():
+    """A directory in the checkout, which is what a VM can write to."""
+    os.makedirs(RUNS, exist_ok=True)
+    for old in sorted(os.listdir(RUNS))[:-KEPT]:
+        shutil.rmtree(os.path.join(RUNS, old), ignore_errors=True)
+    path = os.path.join(RUNS, time.strftime("%Y%m%d-%H%M%S-") + str(os.getpid()))
+    os.mkdir(path)
+    return path
+
+
+def run_vm(args, run):
+    """The exit status of the scenarios, or of the VM."""
+    command = [os.path.join(HERE, "in-vm"), "scenarios.py", "--results",
+               os.path.relpath(run, TOP), "--time-limit", str(args.time_limit)]
+    if args.fail_fast:
+        command.append("--fail-fast")
+    environment = {**os.environ, "LOGS": os.path.join(run, "vm"),
+                   "CORES": "y" if args.gdb else ""}
+    if not args.scenario or "root-disk" in args.scenario:
+        environment["DISK"] = "y"
+    if not args.scenario or "across" in args.scenario:
+        environment["ACROSS"] = "y"
+    with open(os.path.join(run, "tap"), "wb") as tap, subprocess.Popen(
+            [*command, "--", *args.scenario], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            for line in process.stdout:
+                tap.write(line)
+                sys.stdout.buffer.write(line)
+                sys.stdout.flush()
+        except Interrupted as number:
+            process.terminate()
+            process.communicate()
+            return 128 + number.args[0]
+    return process.returncode
+
+
+def verdict(status, events, found):
+    """The exit status, after saying what it stands for."""
+    if not events:
+        if status in (HUNG, KERNEL):
+            say("the VM's kernel did not get as far as the first scenario")
+        elif status != USAGE and status <= 128:
+            say(f"nothing was tested: the harness failed (status {status})")
+            return HARNESS
+        return status
+    failed = [case["name"] for case in found if case["status"] == "failed"]
+    errors = [case["name"] for case in found if case["status"] == "error"]
+    if failed:
+        say("failed, of what was tested: " + ", ".join(failed))
+    if errors:
+        say("not tested, because the harness failed: " + ", ".join(errors))
+    if status in (HUNG, KERNEL) or status > 128:
+        return status
+    if failed:
+        return FAILED
+    return HARNESS if errors or status else 0
+
+
+def show_cores(run):
+    """Where QEMUs died: gdb for a person, its backtrace for a log."""
+    for core in sorted(glob.glob(os.path.join(run, "cores", "*"))):
+        say(f"a QEMU died; its core is {os.path.relpath(core)}")
+        command = ["gdb", "-q", "-ex", f"core-file {core}"]
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            command[1:1] = ["--batch"]
+            command += ["-ex", "bt", "-ex", "info threads"]
+        subprocess.run(command, check=False, stdout=sys.stderr)
+
+
+def show_commands(run):
+    """How to repeat it by hand."""
+    for script in sorted(glob.glob(os.path.join(run, "*", "*", "repeat"))):
+        say("the QEMU again, by hand: tools/testing/vm/vm run -- sh "
+            + os.path.relpath(script, TOP))
+
+
+def main():
+    """Exit statuses: Documentation/ci.rst."""
+    args = parse()
+    scenarios = os.path.join(HERE, "scenarios.py")
+    checked = subprocess.run([sys.executable, scenarios, "--list", *args.scenario],
+                             check=False, stdout=None if args.list else subprocess.DEVNULL,
+                             env={**os.environ, "QEMUS": "{}",
+                                  "PYTHONDONTWRITEBYTECODE": "1"})
+    if checked.returncode or args.list:
+        sys.exit(checked.returncode)
+    prepare(args)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    run = new_run()
+    status = run_vm(args, run)
+    events = results.read(run)
+    found = results.cases(events, status) if events else []
+    status = verdict(status, events, found)
+    directory = os.path.abspath(args.artifacts) if args.artifacts else run
+    if args.junit:
+        if not found:
+            found = [{"name": "harness", "title": "the harness", "status": "error",
+                      "reason": f"nothing was tested: status {status}", "seconds": 0}]
+        results.junit(events, found, directory).write(
+            args.junit, encoding="utf-8", xml_declaration=True)
+    if args.gdb:
+        show_cores(run)
+        show_commands(run)
+    if args.artifacts:
+        shutil.copytree(run, directory, dirs_exist_ok=True)
+    if status:
+        say(f"logs: {os.path.relpath(directory)}; exit status {status}")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
