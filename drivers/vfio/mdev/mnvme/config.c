@@ -19,18 +19,32 @@
 
 #define MNVME_MSI_MMC		5	/* 32 vectors */
 
+/*
+ * Extended Tag, Phantom Functions and Aux Power are read-only, because Device
+ * Capabilities and the power management capability do not offer them.
+ */
+#define MNVME_DEVCTL_WRITABLE						\
+	(PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE |			\
+	 PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE |			\
+	 PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_PAYLOAD |		\
+	 PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ)
+#define MNVME_LNKCTL_WRITABLE						\
+	(PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES)
+
 /**
  * struct mnvme_config_field - a field of configuration space after a reset
  * @off: offset
  * @size: 1, 2 or 4 bytes
  * @value: its value
  * @mask: bits that can be written
+ * @flr_keeps: bits that a function level reset leaves alone (PCI Express 6.6.2)
  */
 struct mnvme_config_field {
 	u8 off;
 	u8 size;
 	u32 value;
 	u32 mask;
+	u32 flr_keeps;
 };
 
 static const struct mnvme_config_field mnvme_config_fields[] = {
@@ -72,12 +86,12 @@ static const struct mnvme_config_field mnvme_config_fields[] = {
 	/* Starting a function level reset is no state, so not in the mask. */
 	{ MNVME_CAP_EXP + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_RELAX_EN |
 					     PCI_EXP_DEVCTL_READRQ_512B,
-					     0x7fff & ~PCI_EXP_DEVCTL_AUX_PME },
+					     MNVME_DEVCTL_WRITABLE,
+					     PCI_EXP_DEVCTL_PAYLOAD },
 	{ MNVME_CAP_EXP + PCI_EXP_LNKCAP, 4, PCI_EXP_LNKCAP_SLS_2_5GB |
 					     1 << 4 },
-	{ MNVME_CAP_EXP + PCI_EXP_LNKCTL, 2, 0, PCI_EXP_LNKCTL_ASPMC |
-						PCI_EXP_LNKCTL_CCC |
-						PCI_EXP_LNKCTL_ES },
+	{ MNVME_CAP_EXP + PCI_EXP_LNKCTL, 2, 0, MNVME_LNKCTL_WRITABLE,
+						MNVME_LNKCTL_WRITABLE },
 	{ MNVME_CAP_EXP + PCI_EXP_LNKSTA, 2, PCI_EXP_LNKSTA_CLS_2_5GB |
 					     PCI_EXP_LNKSTA_NLW_X1 },
 
@@ -111,6 +125,17 @@ static u16 mnvme_config_word(const struct mnvme *dev, u32 off)
 	return get_unaligned_le16(dev->config + off);
 }
 
+/* Messages that MSI is enabled for; 0 without MSI. */
+static u8 mnvme_config_msi(const struct mnvme *dev)
+{
+	u16 flags = mnvme_config_word(dev, MNVME_CAP_MSI + PCI_MSI_FLAGS);
+	u8 order = (flags & PCI_MSI_FLAGS_QSIZE) >> 4;
+
+	if (!(flags & PCI_MSI_FLAGS_ENABLE))
+		return 0;
+	return 1 << min_t(u8, order, MNVME_MSI_MMC);
+}
+
 static bool mnvme_powered(const struct mnvme *dev)
 {
 	return !(dev->config[MNVME_CAP_PM + PCI_PM_CTRL] &
@@ -138,17 +163,36 @@ void mnvme_config_update(struct mnvme *dev)
 	WRITE_ONCE(dev->bus_master, powered && command & PCI_COMMAND_MASTER);
 	WRITE_ONCE(dev->intx_disabled, command & PCI_COMMAND_INTX_DISABLE);
 	WRITE_ONCE(dev->msix_masked, msix & PCI_MSIX_FLAGS_MASKALL);
+	WRITE_ONCE(dev->msix_enabled, msix & PCI_MSIX_FLAGS_ENABLE);
+	WRITE_ONCE(dev->msi_messages, mnvme_config_msi(dev));
 	if (dev->bus_master && !was)
 		mnvme_sq_kick_all(dev);
 	mnvme_irq_update(dev);
 }
 
-/* Context: &mnvme.lock is held. */
+/**
+ * mnvme_config_reset() - function level reset of configuration space
+ * @dev: the controller
+ *
+ * Context: &mnvme.lock is held.
+ */
 void mnvme_config_reset(struct mnvme *dev)
 {
-	u8 mask[MNVME_CONFIG_SIZE];
+	u8 value[MNVME_CONFIG_SIZE], mask[MNVME_CONFIG_SIZE];
+	const struct mnvme_config_field *f = mnvme_config_fields;
+	const struct mnvme_config_field *end =
+		f + ARRAY_SIZE(mnvme_config_fields);
+	u8 i, keeps;
 
-	mnvme_config_build(dev->config, mask);
+	mnvme_config_build(value, mask);
+	for (; f < end; f++) {
+		for (i = 0; i < f->size; i++) {
+			keeps = f->flr_keeps >> (8 * i);
+			value[f->off + i] = (value[f->off + i] & ~keeps) |
+					    (dev->config[f->off + i] & keeps);
+		}
+	}
+	memcpy(dev->config, value, sizeof(dev->config));
 	mnvme_config_update(dev);
 }
 

@@ -26,7 +26,8 @@ static bool mnvme_vector_blocked(struct mnvme *dev, u16 v)
 {
 	struct mnvme_irq *irq = &dev->irq;
 
-	if (irq->held || !irq->vector[v])
+	/* A message is a write to memory: none without Bus Master. */
+	if (irq->held || !irq->vector[v] || !READ_ONCE(dev->bus_master))
 		return true;
 	if (irq->index == VFIO_PCI_MSIX_IRQ_INDEX)
 		return test_bit(v, irq->masked) ||

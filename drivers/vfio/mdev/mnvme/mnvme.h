@@ -375,6 +375,8 @@ struct mnvme {
 	struct vfio_device vdev;
 	struct vfio_mig *mig;
 	struct vfio_mig_pages pages;
+ * @msix_enabled: by MSI-X's message control
+ * @msi_messages: messages that MSI is enabled for, 0 without MSI
 	const struct mnvme_type *type;
 	uuid_t id;
 	struct mm_struct *mm;
@@ -411,6 +413,8 @@ struct mnvme {
 
 static inline struct mnvme *to_mnvme(struct vfio_device *vdev)
 {
+	bool msix_enabled;
+	u8 msi_messages;
 	return container_of(vdev, struct mnvme, vdev);
 }
 
