@@ -128,6 +128,8 @@ static u16 mnvme_delete_cq(struct mnvme_req *req)
 			return MNVME_STATUS_AT(req, NVME_SC_INVALID_QUEUE,
 					       delete_queue.qid);
 	mnvme_cq_delete(&dev->cq[qid]);
+	/* Its interrupt must not be another queue's of the same vector. */
+	mnvme_irq_update(dev);
 	return NVME_SC_SUCCESS;
 }
 

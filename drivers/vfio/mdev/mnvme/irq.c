@@ -4,8 +4,9 @@
  *
  * The user says by VFIO_DEVICE_SET_IRQS which kind is in use and gives an
  * eventfd for each vector. What cannot be signalled, because the device is
- * stopped, the vector masked or without an eventfd, stays pending and is
- * signalled when it can be.
+ * stopped or may not write to memory, or because the vector is masked or without
+ * an eventfd, stays pending. It is signalled when it can be, if there is still a
+ * cause for it.
  */
 #include <linux/slab.h>
 
@@ -45,6 +46,7 @@ static void mnvme_vector_raise(struct mnvme *dev, u16 v)
 		return;
 	}
 	__clear_bit(v, irq->pending);
+	__clear_bit(v, irq->triggered);
 	mnvme_signal(irq->vector[v]);
 }
 
@@ -111,10 +113,46 @@ static void mnvme_intx_update(struct mnvme *dev)
 	mnvme_signal(irq->intx);
 }
 
+static bool mnvme_cq_causes(struct mnvme *dev, const struct mnvme_cq *cq, u16 v)
+{
+	if (!READ_ONCE(cq->live) || !READ_ONCE(cq->ien) ||
+	    mnvme_cq_vector(dev, cq) != v)
+		return false;
+	return dev->irq.index != VFIO_PCI_MSI_IRQ_INDEX || !mnvme_cq_empty(cq);
+}
+
+/*
+ * Whether a pending vector still has a cause. The queues may be gone; and what INTMS
+ * masked depends on the entries, which the host may have taken (NVMe 7.5.1.1). A
+ * message of MSI-X is due once it is pending (NVMe 7.5.1.2).
+ */
+static bool mnvme_vector_caused(struct mnvme *dev, u16 v)
+{
+	u16 i;
+
+	if (test_bit(v, dev->irq.triggered))
+		return true;
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
+		if (mnvme_cq_causes(dev, &dev->cq[i], v))
+			return true;
+	return false;
+}
+
+static void mnvme_pending_update(struct mnvme *dev)
+{
+	u16 v;
+
+	lockdep_assert_held(&dev->irq.lock);
+	for_each_set_bit(v, dev->irq.pending, MNVME_NR_VECTORS)
+		if (!mnvme_vector_caused(dev, v))
+			__clear_bit(v, dev->irq.pending);
+}
+
 static void __mnvme_irq_update(struct mnvme *dev)
 {
 	u16 v;
 
+	mnvme_pending_update(dev);
 	for_each_set_bit(v, dev->irq.pending, MNVME_NR_VECTORS)
 		mnvme_vector_raise(dev, v);
 	mnvme_intx_update(dev);
@@ -220,6 +258,7 @@ static void mnvme_vectors_disable(struct mnvme_irq *irq)
 {
 	u16 v;
 
+	bitmap_zero(irq->triggered, MNVME_NR_VECTORS);
 	for (v = 0; v < MNVME_NR_VECTORS; v++)
 		mnvme_set_trigger(irq, &irq->vector[v], NULL);
 	WRITE_ONCE(irq->index, -1);
@@ -284,6 +323,7 @@ void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val)
 		__mnvme_irq_update(dev);
 		break;
 	default:
+	mnvme_pending_update(dev);
 		irq->table[v][word % 4] = val;
 		break;
 	}
@@ -361,9 +401,12 @@ static int mnvme_vectors_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 	if (irq->index != hdr->index)
 		return -EINVAL;
 	spin_lock(&irq->lock);
-	for (i = 0; i < hdr->count; i++)
-		if (mnvme_irq_bool(hdr, data, i) && irq->vector[hdr->start + i])
-			mnvme_vector_raise(dev, hdr->start + i);
+	for (i = 0; i < hdr->count; i++) {
+		if (!mnvme_irq_bool(hdr, data, i) || !irq->vector[hdr->start + i])
+			continue;
+		__set_bit(hdr->start + i, irq->triggered);
+		mnvme_vector_raise(dev, hdr->start + i);
+	}
 	spin_unlock(&irq->lock);
 	return 0;
 }

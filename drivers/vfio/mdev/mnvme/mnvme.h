@@ -245,6 +245,7 @@ struct mnvme_irq {
 	struct eventfd_ctx *intx;
 	bool intx_masked;
 	struct virqfd *intx_unmask;
+ * @triggered: vectors that are pending because the user asked for them
 	bool intx_trigger;
 	struct eventfd_ctx *req;
 	DECLARE_BITMAP(masked, MNVME_NR_VECTORS);
@@ -261,6 +262,7 @@ struct mnvme_irq {
  * @error_recovery: Error Recovery of the namespace
  * @irq_coalescing: Interrupt Coalescing
  * @write_atomicity: Write Atomicity Normal
+	DECLARE_BITMAP(triggered, MNVME_NR_VECTORS);
  * @async_event: Asynchronous Event Configuration
  * @no_coalescing: Interrupt Vector Configuration: coalescing disabled
  */
