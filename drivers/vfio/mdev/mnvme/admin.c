@@ -59,7 +59,7 @@ static u16 mnvme_create_cq(struct mnvme_req *req)
 				   NVME_CC_IOCQES_SHIFT) & 0xf, NVME_NVM_IOCQES);
 	if (status)
 		return status;
-	if (vector >= MNVME_NR_VECTORS)
+	if (vector >= mnvme_irq_vectors(dev))
 		return MNVME_STATUS_AT(req, NVME_SC_INVALID_VECTOR,
 				       create_cq.irq_vector);
 

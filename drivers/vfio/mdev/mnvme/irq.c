@@ -188,6 +188,33 @@ void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq)
 	spin_unlock(&dev->irq.lock);
 }
 
+/**
+ * mnvme_irq_vectors() - interrupt vectors that a completion queue may have
+ * @dev: the controller
+ *
+ * A user that has no configuration space of its own to keep may enable MSI or MSI-X
+ * by VFIO_DEVICE_SET_IRQS alone, as with vfio-pci.
+ *
+ * Return: their number; 1 where only the pin is in use (NVMe 5.3).
+ */
+u16 mnvme_irq_vectors(struct mnvme *dev)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	u16 v, nr = max_t(u16, READ_ONCE(dev->msi_messages), 1);
+
+	if (READ_ONCE(dev->msix_enabled))
+		return MNVME_NR_VECTORS;
+
+	spin_lock(&irq->lock);
+	if (irq->index == VFIO_PCI_MSIX_IRQ_INDEX)
+		nr = MNVME_NR_VECTORS;
+	for (v = 0; irq->index == VFIO_PCI_MSI_IRQ_INDEX && v < MNVME_NR_MSI; v++)
+		if (irq->vector[v])
+			nr = max_t(u16, nr, roundup_pow_of_two(v + 1));
+	spin_unlock(&irq->lock);
+	return nr;
+}
+
 /* When it returns nothing is signalled until mnvme_irq_unhold(). */
 void mnvme_irq_hold(struct mnvme *dev)
 {
@@ -231,6 +258,7 @@ void mnvme_irq_reset(struct mnvme *dev)
 	spin_lock(&irq->lock);
 	bitmap_zero(irq->masked, MNVME_NR_VECTORS);
 	bitmap_zero(irq->pending, MNVME_NR_VECTORS);
+	bitmap_zero(irq->triggered, MNVME_NR_VECTORS);
 	memset(irq->table, 0, sizeof(irq->table));
 	for (v = 0; v < MNVME_NR_VECTORS; v++)
 		irq->table[v][3] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
@@ -258,7 +286,6 @@ static void mnvme_vectors_disable(struct mnvme_irq *irq)
 {
 	u16 v;
 
-	bitmap_zero(irq->triggered, MNVME_NR_VECTORS);
 	for (v = 0; v < MNVME_NR_VECTORS; v++)
 		mnvme_set_trigger(irq, &irq->vector[v], NULL);
 	WRITE_ONCE(irq->index, -1);
@@ -296,6 +323,7 @@ u32 mnvme_msix_read(struct mnvme *dev, u32 off)
 
 	first = (off - MNVME_BAR_MSIX_PBA) * 8;
 	spin_lock(&irq->lock);
+	mnvme_pending_update(dev);
 	for (word = 0; word < 32 && first + word < MNVME_NR_VECTORS; word++)
 		if (test_bit(first + word, irq->pending))
 			val |= BIT(word);
@@ -323,7 +351,6 @@ void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val)
 		__mnvme_irq_update(dev);
 		break;
 	default:
-	mnvme_pending_update(dev);
 		irq->table[v][word % 4] = val;
 		break;
 	}

@@ -489,6 +489,7 @@ int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write);
 /* exec.c */
 bool mnvme_may_execute(const struct mnvme *dev);
 void mnvme_sq_execute(struct mnvme_sq *sq);
+u16 mnvme_irq_vectors(struct mnvme *dev);
 bool mnvme_sq_execute_here(struct mnvme_sq *sq);
 
 /* doorbell.c */
