@@ -26,7 +26,8 @@ static u32 mnvme_csts(const struct mnvme *dev)
 
 	if (READ_ONCE(dev->ready))
 		csts |= NVME_CSTS_RDY;
-	if (READ_ONCE(dev->cfs))
+	/* A reset that is still to be done ends it: the host must not see it again. */
+	if (READ_ONCE(dev->cfs) && !dev->reset_pending)
 		csts |= NVME_CSTS_CFS;
 	return csts;
 }
