@@ -189,6 +189,9 @@ static void mnvme_code_sq(struct mnvme_codec *c, struct mnvme_sq *sq)
 		mnvme_code_u32(c, &sq->head);
 		mnvme_code_u32(c, &sq->tail);
 		mnvme_code_counters(c, &sq->count);
+	} else if (c->load) {
+		/* What a queue counted that this device had before is in no state. */
+		memset(&sq->count, 0, sizeof(sq->count));
 	}
 	spin_unlock(&sq->lock);
 }
@@ -304,6 +307,10 @@ static const char *mnvme_check_registers(const struct mnvme *dev)
 		return "memory page size";
 	if (!dev->ready && dev->page_shift > MNVME_PAGE_SHIFT_MAX)
 		return "memory page size of a disabled controller";
+	/* CC.EN was cleared: nothing but a reset that is due makes CSTS follow. */
+	if ((dev->ready || dev->cfs) && !(dev->cc & NVME_CC_ENABLE) &&
+	    !dev->reset_pending && !dev->flr_pending)
+		return "a controller that is ready or failed, is disabled and is not to be reset";
 	return NULL;
 }
 
