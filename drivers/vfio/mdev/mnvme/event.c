@@ -4,7 +4,8 @@
  *
  * An event can be raised anywhere. It is reported by the admin queue's work,
  * which alone knows the outstanding requests and posts to the admin completion
- * queue. A type that was reported is masked until its log page is read.
+ * queue. A type that was reported is masked until its log page is read. What was
+ * raised before the log page was read is told by the page, and is not reported.
  */
 #include "mnvme.h"
 
@@ -99,22 +100,46 @@ void mnvme_event_raise(struct mnvme *dev, enum mnvme_event_type type, u8 info)
 	spin_lock(&ev->lock);
 	ev->pending |= BIT(type);
 	ev->info[type] = info;
+	ev->raised[type]++;
 	spin_unlock(&ev->lock);
 
 	mnvme_sq_kick(&dev->sq[0]);
 }
 
 /**
- * mnvme_event_unmask() - the log page of an event type was read
+ * mnvme_event_raised() - what mnvme_event_clear() needs to know
  * @dev: the controller
  * @type: event type
+ *
+ * Return: a number that changes when an event of that type is raised.
  */
-void mnvme_event_unmask(struct mnvme *dev, enum mnvme_event_type type)
+u32 mnvme_event_raised(struct mnvme *dev, enum mnvme_event_type type)
+{
+	struct mnvme_events *ev = &dev->events;
+	u32 raised;
+
+	spin_lock(&ev->lock);
+	raised = ev->raised[type];
+	spin_unlock(&ev->lock);
+	return raised;
+}
+
+/**
+ * mnvme_event_clear() - the log page of an event type was read
+ * @dev: the controller
+ * @type: event type
+ * @raised: what mnvme_event_raised() said before the page was put together
+ *
+ * The page has all that was raised before, but nothing that was raised since.
+ */
+void mnvme_event_clear(struct mnvme *dev, enum mnvme_event_type type, u32 raised)
 {
 	struct mnvme_events *ev = &dev->events;
 
 	spin_lock(&ev->lock);
 	ev->masked &= ~BIT(type);
+	if (ev->raised[type] == raised)
+		ev->pending &= ~BIT(type);
 	spin_unlock(&ev->lock);
 }
 

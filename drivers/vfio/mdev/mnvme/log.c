@@ -187,15 +187,17 @@ static void mnvme_log_page_fill(struct mnvme *dev, u8 lid, void *buf)
 	}
 }
 
-/* Reading a log page lets events of its type be reported again. */
-static void mnvme_log_page_was_read(struct mnvme_req *req, u8 lid)
+/* The events that a log page goes with; MNVME_EVENT_TYPES if there are none. */
+static enum mnvme_event_type mnvme_log_page_events(u8 lid)
 {
-	if (req->cmd->get_log_page.lsp & MNVME_LSP_RAE)
-		return;
-	if (lid == NVME_LOG_ERROR)
-		mnvme_event_unmask(req->dev, MNVME_EVENT_ERROR);
-	if (lid == NVME_LOG_SMART)
-		mnvme_event_unmask(req->dev, MNVME_EVENT_SMART);
+	switch (lid) {
+	case NVME_LOG_ERROR:
+		return MNVME_EVENT_ERROR;
+	case NVME_LOG_SMART:
+		return MNVME_EVENT_SMART;
+	default:
+		return MNVME_EVENT_TYPES;
+	}
 }
 
 /**
@@ -213,6 +215,8 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 		      le16_to_cpu(c->numdl)) + 1;
 	u32 nsid = le32_to_cpu(c->nsid);
 	u32 size = mnvme_log_page_size(c->lid);
+	enum mnvme_event_type type = mnvme_log_page_events(c->lid);
+	u32 raised = 0;
 	u16 status;
 	void *buf;
 
@@ -231,11 +235,13 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 	buf = kzalloc(size, GFP_KERNEL);
 	if (!buf)
 		return NVME_SC_INTERNAL;
+	if (type < MNVME_EVENT_TYPES)
+		raised = mnvme_event_raised(req->dev, type);
 	mnvme_log_page_fill(req->dev, c->lid, buf);
 	size = min_t(u64, size - off, dwords * sizeof(u32));
 	status = size ? mnvme_copy_out(req, buf + off, size) : NVME_SC_SUCCESS;
 	kfree(buf);
-	if (!status)
-		mnvme_log_page_was_read(req, c->lid);
+	if (!status && type < MNVME_EVENT_TYPES && !(c->lsp & MNVME_LSP_RAE))
+		mnvme_event_clear(req->dev, type, raised);
 	return status;
 }

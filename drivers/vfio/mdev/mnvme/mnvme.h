@@ -286,7 +286,7 @@ enum mnvme_event_type {
 
 /**
  * struct mnvme_events - asynchronous events
- * @lock: protects @pending, @masked and @info
+ * @lock: protects @pending, @masked, @info and @raised
  * @pending: types with an event to report
  * @masked: types reported whose log page was not read since
  * @info: "Asynchronous Event Information" of the pending event
@@ -294,7 +294,7 @@ enum mnvme_event_type {
  * @cid: their command identifiers, oldest first
  */
 struct mnvme_events {
-	spinlock_t lock; /* of pending, masked and info */
+	spinlock_t lock; /* of pending, masked, info and raised */
 	u8 pending;
 	u8 masked;
 	u8 info[MNVME_EVENT_TYPES];
@@ -302,6 +302,7 @@ struct mnvme_events {
 	u16 cid[MNVME_AER_MAX];
 };
 
+ * @raised: how many events of a type were raised; belongs to no state
 /**
  * struct mnvme_dbbuf - shadow doorbells, as Doorbell Buffer Config set them up
  * @on: there are some
@@ -310,6 +311,7 @@ struct mnvme_events {
  *
  * Written by the admin queue's work; the queues that use it are told by their own
  * flags.
+	u32 raised[MNVME_EVENT_TYPES];
  */
 struct mnvme_dbbuf {
 	bool on;
@@ -634,7 +636,8 @@ void mnvme_fold_counters(struct mnvme_sq *sq);
 u16 mnvme_async_event(struct mnvme_req *req);
 bool mnvme_event_abort(struct mnvme_req *req, u16 cid);
 void mnvme_event_raise(struct mnvme *dev, enum mnvme_event_type type, u8 info);
-void mnvme_event_unmask(struct mnvme *dev, enum mnvme_event_type type);
+u32 mnvme_event_raised(struct mnvme *dev, enum mnvme_event_type type);
+void mnvme_event_clear(struct mnvme *dev, enum mnvme_event_type type, u32 raised);
 void mnvme_events_deliver(struct mnvme *dev);
 void mnvme_events_reset(struct mnvme *dev);
 
