@@ -105,13 +105,17 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 	return nr;
 }
 
-/* Nothing is fused, one data pointer is reserved, and admin commands have PRPs only. */
+/*
+ * Nothing is fused. Admin commands have PRPs only, and no metadata pointer is an SGL
+ * segment, because SGLS does not offer that.
+ */
 static bool mnvme_flags_valid(const struct mnvme_req *req)
 {
 	u8 psdt = req->cmd->common.flags & NVME_CMD_SGL_ALL;
 
-	return !(req->cmd->common.flags & MNVME_FUSE) &&
-	       psdt != NVME_CMD_SGL_ALL && (req->sq->id || !psdt);
+	if (req->cmd->common.flags & MNVME_FUSE)
+		return false;
+	return !psdt || (req->sq->id && psdt == NVME_CMD_SGL_METABUF);
 }
 
 static u16 mnvme_execute(struct mnvme_req *req)

@@ -43,6 +43,9 @@ static u16 mnvme_sgl_segment(struct mnvme_dptr *d,
 
 	if (!len || len % sizeof(*desc) || d->last_segment)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_LAST);
+	/* A segment begins at a qword. */
+	if (le64_to_cpu(desc->addr) & 7)
+		return MNVME_DNR(NVME_SC_SGL_INVALID_LAST);
 	/* Only the last descriptor of a segment may lead to another. */
 	if (d->idx < d->nr || d->list_left)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_COUNT);
