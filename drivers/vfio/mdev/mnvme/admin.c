@@ -150,6 +150,41 @@ static u16 mnvme_abort(struct mnvme_req *req)
 	return NVME_SC_SUCCESS;
 }
 
+/* Whether a command uses the namespace identifier (NVMe figure 140). */
+static bool mnvme_admin_uses_nsid(u8 opcode)
+{
+	switch (opcode) {
+	case nvme_admin_get_log_page:
+	case nvme_admin_identify:
+	case nvme_admin_set_features:
+	case nvme_admin_get_features:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool mnvme_admin_known(u8 opcode)
+{
+	switch (opcode) {
+	case nvme_admin_delete_sq:
+	case nvme_admin_create_sq:
+	case nvme_admin_get_log_page:
+	case nvme_admin_delete_cq:
+	case nvme_admin_create_cq:
+	case nvme_admin_identify:
+	case nvme_admin_abort_cmd:
+	case nvme_admin_set_features:
+	case nvme_admin_get_features:
+	case nvme_admin_async_event:
+		return true;
+	case nvme_admin_dbbuf:
+		return mnvme_dbbuf_offered();
+	default:
+		return false;
+	}
+}
+
 /**
  * mnvme_admin_command() - execute a command of the admin queue
  * @req: the command
@@ -159,7 +194,14 @@ static u16 mnvme_abort(struct mnvme_req *req)
  */
 u16 mnvme_admin_command(struct mnvme_req *req)
 {
-	switch (req->cmd->common.opcode) {
+	u8 opcode = req->cmd->common.opcode;
+
+	if (!mnvme_admin_known(opcode))
+		return MNVME_STATUS_AT(req, NVME_SC_INVALID_OPCODE, common.opcode);
+	if (req->cmd->common.nsid && !mnvme_admin_uses_nsid(opcode))
+		return MNVME_BAD_FIELD(req, common.nsid);
+
+	switch (opcode) {
 	case nvme_admin_delete_sq:
 		return mnvme_delete_sq(req);
 	case nvme_admin_create_sq:
@@ -180,10 +222,7 @@ u16 mnvme_admin_command(struct mnvme_req *req)
 		return mnvme_get_features(req);
 	case nvme_admin_async_event:
 		return mnvme_async_event(req);
-	case nvme_admin_dbbuf:
-		if (mnvme_dbbuf_offered())
-			return mnvme_dbbuf_config(req);
-		break;
+	default:
+		return mnvme_dbbuf_config(req);
 	}
-	return MNVME_STATUS_AT(req, NVME_SC_INVALID_OPCODE, common.opcode);
 }

@@ -324,7 +324,6 @@ u16 mnvme_io_command(struct mnvme_req *req)
 {
 	u8 opcode = req->cmd->common.opcode;
 	u32 nsid = le32_to_cpu(req->cmd->common.nsid);
-	bool all = opcode == nvme_cmd_flush && nsid == NVME_NSID_ALL;
 
 	switch (opcode) {
 	case nvme_cmd_flush:
@@ -341,7 +340,10 @@ u16 mnvme_io_command(struct mnvme_req *req)
 		return MNVME_DNR(NVME_SC_INVALID_OPCODE);
 	}
 
-	if (nsid != 1 && !all) {
+	/* Only Flush may name all namespaces. */
+	if (nsid == NVME_NSID_ALL && opcode != nvme_cmd_flush)
+		return MNVME_BAD_FIELD(req, common.nsid);
+	if (nsid != NVME_NSID_ALL && nsid != 1) {
 		req->err_loc = offsetof(struct nvme_command, common.nsid);
 		return MNVME_DNR(NVME_SC_INVALID_NS);
 	}
