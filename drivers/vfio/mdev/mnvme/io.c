@@ -150,19 +150,22 @@ static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 	return NVME_SC_SUCCESS;
 }
 
-static bool mnvme_equal(struct mnvme *dev, u64 pos, const void *buf, u32 len)
+/* How many bytes from @pos on are those of @buf; at most @len, within a page. */
+static u32 mnvme_equal(struct mnvme *dev, u64 pos, const u8 *buf, u32 len)
 {
 	pgoff_t index = pos >> MNVME_NS_PAGE_SHIFT;
 	struct page *page = vfio_mig_page_read_begin(&dev->pages, index);
-	u32 off = pos & (MNVME_NS_PAGE_SIZE - 1);
-	bool equal;
+	const u8 *data = page ? page_address(page) : mnvme_zeros();
+	u32 n = 0;
 
-	if (page)
-		equal = !memcmp(page_address(page) + off, buf, len);
+	data += pos & (MNVME_NS_PAGE_SIZE - 1);
+	if (!memcmp(data, buf, len))
+		n = len;
 	else
-		equal = !memchr_inv(buf, 0, len);
+		while (data[n] == buf[n])
+			n++;
 	vfio_mig_page_read_end(&dev->pages, index);
-	return equal;
+	return n;
 }
 
 static u16 mnvme_compare(struct mnvme_req *req)
@@ -172,8 +175,8 @@ static u16 mnvme_compare(struct mnvme_req *req)
 	struct mnvme_dptr d;
 	u64 end;
 	u16 status;
-	void *buf;
-	u32 len;
+	u8 *buf;
+	u32 len, equal;
 
 	status = mnvme_data_range(req, &r);
 	if (!status)
@@ -189,10 +192,16 @@ static u16 mnvme_compare(struct mnvme_req *req)
 		len = min_t(u64, end - r.pos, MNVME_NS_PAGE_SIZE -
 			    (r.pos & (MNVME_NS_PAGE_SIZE - 1)));
 		status = mnvme_dptr_copy(&d, buf, len, false);
-		if (!status && !mnvme_equal(dev, r.pos, buf, len))
-			status = MNVME_DNR(NVME_SC_COMPARE_FAILED);
-		if (status)
+		if (status) {
+			r.pos = end - d.left;
 			break;
+		}
+		equal = mnvme_equal(dev, r.pos, buf, len);
+		if (equal < len) {
+			r.pos += equal;
+			status = MNVME_DNR(NVME_SC_COMPARE_FAILED);
+			break;
+		}
 	}
 	kfree(buf);
 	if (status) {
@@ -285,6 +294,8 @@ static u16 mnvme_dsm_ranges(struct mnvme_req *req,
 			continue;
 		status = mnvme_check_range(req, le64_to_cpu(range[i].slba),
 					   le32_to_cpu(range[i].nlb), &r);
+		/* The field at fault is the range's, and not one of the command. */
+		req->err_loc = MNVME_NO_LOCATION;
 		if (!status && act)
 			status = mnvme_zero(req->dev, r);
 		if (status)
