@@ -129,7 +129,8 @@ static u16 mnvme_execute(struct mnvme_req *req)
 	else
 		status = mnvme_admin_command(req);
 
-	if (status != NVME_SC_SUCCESS && status != MNVME_NO_COMPLETION) {
+	if (status != NVME_SC_SUCCESS && status != MNVME_NO_COMPLETION &&
+	    !req->unlogged) {
 		mnvme_log_error(req, status);
 		status |= MNVME_STATUS_MORE;
 	}
@@ -147,6 +148,7 @@ static void mnvme_req_init(struct mnvme_req *req, const struct nvme_command *cmd
 	req->result = 0;
 	req->err_loc = MNVME_NO_LOCATION;
 	req->err_lba = 0;
+	req->unlogged = false;
 }
 
 static void mnvme_cqe_fill(struct nvme_completion *cqe,

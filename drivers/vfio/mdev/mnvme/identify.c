@@ -17,6 +17,20 @@
 #define MNVME_NSFEAT_OPTPERF	BIT(4)	/* NPWG to NOWS are defined */
 #define MNVME_DLFEAT_ZEROES	(1 | BIT(3))	/* zeros; Write Zeroes deallocates */
 
+/*
+ * Of I/O Command Sets, which came after 1.4, with TP 4056. A host finds out whether
+ * they are there by asking.
+ */
+#define MNVME_CNS_CS_NS		0x05
+#define MNVME_CNS_CS_CTRL	0x06
+#define MNVME_CNS_CS_NS_LIST	0x07
+#define MNVME_CNS_INDEP_NS	0x08
+#define MNVME_CNS_CS_NS_ALL	0x1a
+#define MNVME_CNS_INDEP_NS_ALL	0x1b
+#define MNVME_CNS_CS_VECTOR	0x1c
+#define MNVME_CSI(cdw11)	((cdw11) >> 24)
+#define MNVME_CSI_NVM		0
+
 /* Fields of Copy, which came after 1.4. */
 #define MNVME_ID_CTRL_OCFS	534	/* Optional Copy Formats Supported */
 #define MNVME_ID_NS_MSSRL	74	/* Maximum Single Source Range Length */
@@ -125,6 +139,7 @@ static u16 mnvme_identify_ns(struct mnvme_req *req, void *buf)
 	id->npwa = id->npwg;
 	id->npdg = id->npwg;
 	id->npda = id->npwg;
+	id->nows = id->npwg;
 	put_unaligned_le16(mnvme_copy_max(dev), buf + MNVME_ID_NS_MSSRL);
 	put_unaligned_le32(mnvme_copy_max(dev), buf + MNVME_ID_NS_MCL);
 	*(u8 *)(buf + MNVME_ID_NS_MSRC) = MNVME_COPY_RANGES - 1;
@@ -170,6 +185,54 @@ static u16 mnvme_identify_descs(struct mnvme_req *req, void *buf)
 	return NVME_SC_SUCCESS;
 }
 
+/* Has no limits but MDTS, and no protection information: all is 0. */
+static u16 mnvme_identify_cs(struct mnvme_req *req, bool ns)
+{
+	u32 nsid = le32_to_cpu(req->cmd->identify.nsid);
+
+	if (MNVME_CSI(le32_to_cpu(req->cmd->common.cdw11)) != MNVME_CSI_NVM)
+		return mnvme_not_offered(req, offsetof(struct nvme_command,
+						       common.cdw11) + 3);
+	if (ns && nsid != 1) {
+		req->err_loc = offsetof(struct nvme_command, identify.nsid);
+		return MNVME_DNR(NVME_SC_INVALID_NS);
+	}
+	if (!ns && nsid)
+		return MNVME_BAD_FIELD(req, identify.nsid);
+	return NVME_SC_SUCCESS;
+}
+
+static u16 mnvme_identify_fill(struct mnvme_req *req, void *buf)
+{
+	u8 cns = req->cmd->identify.cns;
+
+	switch (cns) {
+	case NVME_ID_CNS_NS:
+		return mnvme_identify_ns(req, buf);
+	case NVME_ID_CNS_CTRL:
+		if (req->cmd->identify.nsid)
+			return MNVME_BAD_FIELD(req, identify.nsid);
+		mnvme_identify_ctrl(req->dev, buf);
+		return NVME_SC_SUCCESS;
+	case NVME_ID_CNS_NS_ACTIVE_LIST:
+		return mnvme_identify_list(req, buf);
+	case NVME_ID_CNS_NS_DESC_LIST:
+		return mnvme_identify_descs(req, buf);
+	case MNVME_CNS_CS_NS:
+	case MNVME_CNS_CS_CTRL:
+		return mnvme_identify_cs(req, cns == MNVME_CNS_CS_NS);
+	case MNVME_CNS_CS_NS_LIST:
+	case MNVME_CNS_INDEP_NS:
+	case MNVME_CNS_CS_NS_ALL:
+	case MNVME_CNS_INDEP_NS_ALL:
+	case MNVME_CNS_CS_VECTOR:
+		return mnvme_not_offered(req, offsetof(struct nvme_command,
+						       identify.cns));
+	default:
+		return MNVME_BAD_FIELD(req, identify.cns);
+	}
+}
+
 /**
  * mnvme_identify() - Identify
  * @req: the command
@@ -178,30 +241,14 @@ static u16 mnvme_identify_descs(struct mnvme_req *req, void *buf)
  */
 u16 mnvme_identify(struct mnvme_req *req)
 {
-	u16 status = NVME_SC_SUCCESS;
+	u16 status;
 	void *buf;
 
 	buf = kzalloc(NVME_IDENTIFY_DATA_SIZE, GFP_KERNEL);
 	if (!buf)
 		return NVME_SC_INTERNAL;
 
-	switch (req->cmd->identify.cns) {
-	case NVME_ID_CNS_NS:
-		status = mnvme_identify_ns(req, buf);
-		break;
-	case NVME_ID_CNS_CTRL:
-		mnvme_identify_ctrl(req->dev, buf);
-		break;
-	case NVME_ID_CNS_NS_ACTIVE_LIST:
-		status = mnvme_identify_list(req, buf);
-		break;
-	case NVME_ID_CNS_NS_DESC_LIST:
-		status = mnvme_identify_descs(req, buf);
-		break;
-	default:
-		status = MNVME_BAD_FIELD(req, identify.cns);
-		break;
-	}
+	status = mnvme_identify_fill(req, buf);
 	if (!status)
 		status = mnvme_copy_out(req, buf, NVME_IDENTIFY_DATA_SIZE);
 	kfree(buf);

@@ -196,6 +196,7 @@ struct mnvme_cq {
  * @bytes: data moved
  * @err_loc: "Parameter Error Location" for the error log
  * @err_lba: first block the error is about
+ * @unlogged: an error is not one for the error log
  */
 struct mnvme_req {
 	struct mnvme *dev;
@@ -205,6 +206,7 @@ struct mnvme_req {
 	u32 bytes;
 	u16 err_loc;
 	u64 err_lba;
+	bool unlogged;
 };
 
 /* Says which byte of the command is at fault. */
@@ -215,6 +217,16 @@ static inline u16 mnvme_bad_field(struct mnvme_req *req, u16 offset)
 {
 	req->err_loc = offset;
 	return MNVME_DNR(NVME_SC_INVALID_FIELD);
+}
+
+/*
+ * For what hosts find out by asking, because nothing says that it is not there: no
+ * entry in the error log, whose number of entries tools watch.
+ */
+static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
+{
+	req->unlogged = true;
+	return mnvme_bad_field(req, offset);
 }
 
 /**
@@ -233,6 +245,7 @@ static inline u16 mnvme_bad_field(struct mnvme_req *req, u16 offset)
  *	bits: those are set by a reset, and a VMM that keeps the table to itself
  *	never clears them
  * @pending: vectors to signal when they can be
+ * @triggered: vectors that are pending because the user asked for them
  * @posted: completion queues with entries that INTx was not signalled for
  * @table: MSI-X table, kept for whoever reads it
  */
@@ -245,11 +258,11 @@ struct mnvme_irq {
 	struct eventfd_ctx *intx;
 	bool intx_masked;
 	struct virqfd *intx_unmask;
- * @triggered: vectors that are pending because the user asked for them
 	bool intx_trigger;
 	struct eventfd_ctx *req;
 	DECLARE_BITMAP(masked, MNVME_NR_VECTORS);
 	DECLARE_BITMAP(pending, MNVME_NR_VECTORS);
+	DECLARE_BITMAP(triggered, MNVME_NR_VECTORS);
 	DECLARE_BITMAP(posted, MNVME_NR_QUEUES);
 	u32 table[MNVME_NR_VECTORS][4];
 };
@@ -262,7 +275,6 @@ struct mnvme_irq {
  * @error_recovery: Error Recovery of the namespace
  * @irq_coalescing: Interrupt Coalescing
  * @write_atomicity: Write Atomicity Normal
-	DECLARE_BITMAP(triggered, MNVME_NR_VECTORS);
  * @async_event: Asynchronous Event Configuration
  * @no_coalescing: Interrupt Vector Configuration: coalescing disabled
  */
@@ -290,6 +302,7 @@ enum mnvme_event_type {
  * @pending: types with an event to report
  * @masked: types reported whose log page was not read since
  * @info: "Asynchronous Event Information" of the pending event
+ * @raised: how many events of a type were raised; belongs to no state
  * @nr: outstanding requests; this and @cid belong to the admin queue's work
  * @cid: their command identifiers, oldest first
  */
@@ -298,11 +311,11 @@ struct mnvme_events {
 	u8 pending;
 	u8 masked;
 	u8 info[MNVME_EVENT_TYPES];
+	u32 raised[MNVME_EVENT_TYPES];
 	u8 nr;
 	u16 cid[MNVME_AER_MAX];
 };
 
- * @raised: how many events of a type were raised; belongs to no state
 /**
  * struct mnvme_dbbuf - shadow doorbells, as Doorbell Buffer Config set them up
  * @on: there are some
@@ -311,7 +324,6 @@ struct mnvme_events {
  *
  * Written by the admin queue's work; the queues that use it are told by their own
  * flags.
-	u32 raised[MNVME_EVENT_TYPES];
  */
 struct mnvme_dbbuf {
 	bool on;
@@ -363,6 +375,8 @@ struct mnvme_log {
  * @bus_master: the guest allows DMA
  * @intx_disabled: by the command register
  * @msix_masked: all vectors are, by the function mask
+ * @msix_enabled: by MSI-X's message control
+ * @msi_messages: messages that MSI is enabled for, 0 without MSI
  * @ready: CSTS.RDY
  * @cfs: CSTS.CFS
  * @shst: CSTS.SHST, in place
@@ -379,8 +393,6 @@ struct mnvme {
 	struct vfio_device vdev;
 	struct vfio_mig *mig;
 	struct vfio_mig_pages pages;
- * @msix_enabled: by MSI-X's message control
- * @msi_messages: messages that MSI is enabled for, 0 without MSI
 	const struct mnvme_type *type;
 	uuid_t id;
 	struct mm_struct *mm;
@@ -401,6 +413,8 @@ struct mnvme {
 	bool bus_master;
 	bool intx_disabled;
 	bool msix_masked;
+	bool msix_enabled;
+	u8 msi_messages;
 	bool ready;
 	bool cfs;
 	u8 shst;
@@ -417,8 +431,6 @@ struct mnvme {
 
 static inline struct mnvme *to_mnvme(struct vfio_device *vdev)
 {
-	bool msix_enabled;
-	u8 msi_messages;
 	return container_of(vdev, struct mnvme, vdev);
 }
 
@@ -477,6 +489,7 @@ void mnvme_irq_unhold(struct mnvme *dev);
 void mnvme_irq_update(struct mnvme *dev);
 void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq);
 bool mnvme_intx_level(struct mnvme *dev);
+u16 mnvme_irq_vectors(struct mnvme *dev);
 int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 		  const void *data);
 void mnvme_irq_request(struct mnvme *dev, unsigned int count);
@@ -491,7 +504,6 @@ int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write);
 /* exec.c */
 bool mnvme_may_execute(const struct mnvme *dev);
 void mnvme_sq_execute(struct mnvme_sq *sq);
-u16 mnvme_irq_vectors(struct mnvme *dev);
 bool mnvme_sq_execute_here(struct mnvme_sq *sq);
 
 /* doorbell.c */
