@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Sends commands that are wrong, and looks at what comes of it. */
+/* Sends commands of a table, and looks at what comes of it. */
 #include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "nvme_errors.h"
+#include "nvme_case.h"
 
-#define ADMIN_GET_LOG	0x02
 #define LOG_ERROR	1
 #define PAGES		8
 
@@ -22,51 +21,51 @@ struct entry {
 	__u32 nsid;
 };
 
-static int read_log(struct nvme_errors *e, struct entry *entry)
+static int read_log(struct nvme_cases *c, struct entry *entry)
 {
 	struct nvme_cmd cmd = {
 		.opcode = ADMIN_GET_LOG,
 		.nsid = ~0U,
-		.prp1 = guest_iova(e->nvme->guest, e->log),
+		.prp1 = guest_iova(c->nvme->guest, c->log),
 		.cdw10 = (64 / 4 - 1) << 16 | LOG_ERROR,
 	};
-	int ret = nvme_do(e->nvme, &e->nvme->admin, &cmd, NULL);
+	int ret = nvme_do(c->nvme, &c->nvme->admin, &cmd, NULL);
 
-	memcpy(entry, e->log, sizeof(*entry));
+	memcpy(entry, c->log, sizeof(*entry));
 	return ret;
 }
 
 /* @q: where the commands are to go, one of @nvme's. */
-int nvme_errors_init(struct nvme_errors *e, struct nvme *nvme,
-		     struct nvme_queue *q)
+int nvme_cases_init(struct nvme_cases *c, struct nvme *nvme,
+		    struct nvme_queue *q)
 {
 	struct entry entry;
 	int ret;
 
-	memset(e, 0, sizeof(*e));
-	e->nvme = nvme;
-	e->q = q;
-	e->buf = guest_alloc(nvme->guest, PAGES * GUEST_PAGE);
-	memset(e->buf, 0, PAGES * GUEST_PAGE);
-	e->list = guest_alloc(nvme->guest, GUEST_PAGE);
-	e->log = guest_alloc(nvme->guest, GUEST_PAGE);
-	ret = read_log(e, &entry);
-	e->count = entry.count;
+	memset(c, 0, sizeof(*c));
+	c->nvme = nvme;
+	c->q = q;
+	c->buf = guest_alloc(nvme->guest, PAGES * GUEST_PAGE);
+	memset(c->buf, 0, PAGES * GUEST_PAGE);
+	c->list = guest_alloc(nvme->guest, GUEST_PAGE);
+	c->log = guest_alloc(nvme->guest, GUEST_PAGE);
+	ret = read_log(c, &entry);
+	c->count = entry.count;
 	return ret;
 }
 
-static void set_data(struct nvme_errors *e, struct nvme_cmd *cmd,
-		     const struct nvme_error *error)
+static void set_data(struct nvme_cases *c, struct nvme_cmd *cmd,
+		     const struct nvme_case *one)
 {
-	__u64 good = guest_iova(e->nvme->guest, e->buf), off = error->offset;
+	__u64 good = guest_iova(c->nvme->guest, c->buf), off = one->offset;
 	int i;
 
-	if (error->data == DATA_OWN)
+	if (one->data == DATA_OWN)
 		return;
 	for (i = 0; i < PAGES - 1; i++)
-		e->list[i] = htole64(good + (i + 1) * GUEST_PAGE);
+		c->list[i] = htole64(good + (i + 1) * GUEST_PAGE);
 	cmd->prp1 = good;
-	switch (error->data) {
+	switch (one->data) {
 	case DATA_PRP1:
 		cmd->prp1 += off;
 		break;
@@ -74,11 +73,11 @@ static void set_data(struct nvme_errors *e, struct nvme_cmd *cmd,
 		cmd->prp2 = good + GUEST_PAGE + off;
 		break;
 	case DATA_LIST_ENTRY:
-		e->list[1] = htole64(good + 2 * GUEST_PAGE + off);
-		cmd->prp2 = guest_iova(e->nvme->guest, e->list);
+		c->list[1] = htole64(good + 2 * GUEST_PAGE + off);
+		cmd->prp2 = guest_iova(c->nvme->guest, c->list);
 		break;
 	case DATA_LIST:
-		cmd->prp2 = guest_iova(e->nvme->guest, e->list) + off;
+		cmd->prp2 = guest_iova(c->nvme->guest, c->list) + off;
 		break;
 	case DATA_SGL:
 		cmd->flags |= 1 << 6;
@@ -87,67 +86,120 @@ static void set_data(struct nvme_errors *e, struct nvme_cmd *cmd,
 	}
 }
 
-static int complain(struct nvme_errors *e, const struct nvme_error *error,
+static int complain(struct nvme_cases *c, const struct nvme_case *one,
 		    const char *fmt, ...)
 {
 	va_list args;
 	int n;
 
-	n = snprintf(e->why, sizeof(e->why), "opcode %#x, %s: ",
-		     error->cmd.opcode, error->name ? error->name : "");
+	n = snprintf(c->why, sizeof(c->why), "%s, opcode %#x, %s: ",
+		     one->section ? one->section : "", one->cmd.opcode,
+		     one->name ? one->name : "");
 	va_start(args, fmt);
-	vsnprintf(e->why + n, sizeof(e->why) - n, fmt, args);
+	vsnprintf(c->why + n, sizeof(c->why) - n, fmt, args);
 	va_end(args);
 	return -1;
 }
 
-/* 0, or -1 with the reason in @why. */
-static int check_log(struct nvme_errors *e, const struct nvme_cmd *cmd,
-		     const struct nvme_error *error, __u16 status)
+/* Nothing is logged that is not an error. */
+static int check_no_entry(struct nvme_cases *c, const struct nvme_case *one)
 {
 	struct entry entry;
 
-	if (read_log(e, &entry))
-		return complain(e, error, "no error log");
-	if (entry.count != e->count + 1 || entry.sqid != e->q->id ||
+	if (read_log(c, &entry))
+		return complain(c, one, "no error log");
+	if (entry.count == c->count)
+		return 0;
+	c->count = entry.count;
+	return complain(c, one, "an entry in the error log, status %#x, at %u",
+			entry.status >> 1, entry.at);
+}
+
+/* 0, or -1 with the reason in @why. */
+static int check_entry(struct nvme_cases *c, const struct nvme_cmd *cmd,
+		       const struct nvme_case *one, __u16 status)
+{
+	struct entry entry;
+
+	if (read_log(c, &entry))
+		return complain(c, one, "no error log");
+	if (entry.count != c->count + 1 || entry.sqid != c->q->id ||
 	    entry.cid != cmd->cid || entry.status >> 1 != status ||
-	    entry.at != error->at || entry.nsid != cmd->nsid) {
-		e->count = entry.count;
-		return complain(e, error,
+	    entry.at != one->at || entry.nsid != cmd->nsid) {
+		c->count = entry.count;
+		return complain(c, one,
 				"error log: number %llu, queue %u, command %u, status %#x, at %u, namespace %#x",
 				entry.count, entry.sqid, entry.cid,
 				entry.status >> 1, entry.at, entry.nsid);
 	}
-	e->count++;
-	if (error->status == ST_LBA_RANGE && cmd->opcode != NVME_OP_DSM &&
+	c->count++;
+	if (one->status == ST_LBA_RANGE && cmd->opcode != NVME_OP_DSM &&
 	    entry.lba != (cmd->cdw10 | (__u64)cmd->cdw11 << 32))
-		return complain(e, error, "error log: block %#llx", entry.lba);
+		return complain(c, one, "error log: block %#llx", entry.lba);
 	return 0;
 }
 
-/* A controller that has been sent it works: 0, or -1 with the reason. */
-int nvme_errors_try(struct nvme_errors *e, const struct nvme_error *error)
+static int check_given(struct nvme_cases *c, const struct nvme_case *one,
+		       __u32 result)
 {
-	struct nvme_cmd cmd = error->cmd;
-	int got, want = error->status | ST_MORE | ST_DNR, ret;
+	__u64 got = 0;
 
+	if (one->want == WANT_RESULT && result != one->value)
+		return complain(c, one, "result %#x, not %#llx", result,
+				one->value);
+	if (one->want != WANT_BYTES)
+		return 0;
+	memcpy(&got, c->buf + one->byte, one->len);
+	if (le64toh(got) != one->value)
+		return complain(c, one, "%#llx at byte %u, not %#llx",
+				(unsigned long long)le64toh(got), one->byte,
+				one->value);
+	return 0;
+}
+
+static int expected(const struct nvme_case *one)
+{
+	int want = one->status;
+
+	if (!want)
+		return 0;
+	if (one->at != AT_NO_ENTRY)
+		want |= ST_MORE;
 	/* A transfer may well succeed the next time. */
-	if (error->status == ST_DATA_TRANSFER)
-		want &= ~ST_DNR;
-	set_data(e, &cmd, error);
-	got = nvme_do(e->nvme, e->q, &cmd, NULL);
+	return want == (ST_DATA_TRANSFER | ST_MORE) ? want : want | ST_DNR;
+}
+
+/* A controller that has been sent it works: 0, or -1 with the reason. */
+int nvme_case_try(struct nvme_cases *c, const struct nvme_case *one)
+{
+	struct nvme_cmd cmd = one->cmd;
+	int got, want = expected(one), ret;
+	__u32 result = 0;
+
+	set_data(c, &cmd, one);
+	if (one->want == WANT_BYTES)
+		memset(c->buf, 0xee, GUEST_PAGE);
+	got = nvme_do(c->nvme, c->q, &cmd, &result);
 	if (got != want)
-		return complain(e, error, "status %#x, not %#x", got, want);
-	if (check_log(e, &cmd, error, got))
+		return complain(c, one, "status %#x, not %#x", got, want);
+	if (one->status && one->at != AT_NO_ENTRY)
+		ret = check_entry(c, &cmd, one, got);
+	else
+		ret = check_no_entry(c, one);
+	if (!ret && !one->status)
+		ret = check_given(c, one, result);
+	if (ret)
 		return -1;
-	ret = nvme_flush(e->nvme);
-	return ret ? complain(e, error, "a Flush after it: %#x", ret) : 0;
+	ret = nvme_flush(c->nvme);
+	return ret ? complain(c, one, "a Flush after it: %#x", ret) : 0;
 }
 
 /* All opcodes but the @nr @known ones. The first that is not refused, or -1. */
-int nvme_errors_opcodes(struct nvme_errors *e, const __u8 *known, int nr)
+int nvme_cases_opcodes(struct nvme_cases *c, const char *section,
+		       const __u8 *known, int nr)
 {
-	struct nvme_error error = {
+	struct nvme_case one = {
+		.section = section,
 		.status = ST_INVALID_OPCODE, .at = AT_OPCODE,
 	};
 	int opcode;
@@ -155,9 +207,9 @@ int nvme_errors_opcodes(struct nvme_errors *e, const __u8 *known, int nr)
 	for (opcode = 0; opcode < 256; opcode++) {
 		if (memchr(known, opcode, nr))
 			continue;
-		error.cmd.opcode = opcode;
-		error.cmd.nsid = 1;
-		if (nvme_errors_try(e, &error))
+		one.cmd.opcode = opcode;
+		one.cmd.nsid = 1;
+		if (nvme_case_try(c, &one))
 			return opcode;
 	}
 	return -1;

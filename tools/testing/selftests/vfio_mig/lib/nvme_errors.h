@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * Commands that are wrong, with what the NVMe specification says of them: a table
- * of these is a test. Each is sent to a controller that works; status and error log
- * entry are compared, and then the controller has to work still.
- */
+/* What an NVMe controller says of a command that is wrong. */
 #ifndef VFIO_MIG_LIB_NVME_ERRORS_H
 #define VFIO_MIG_LIB_NVME_ERRORS_H
-
-#include "nvme.h"
 
 /* Status Code Type and Status Code, NVMe 1.4, 4.6.1. */
 enum nvme_status {
 	ST_SUCCESS		= 0x000,
 	ST_INVALID_OPCODE	= 0x001,
 	ST_INVALID_FIELD	= 0x002,
+	ST_ID_CONFLICT		= 0x003,
 	ST_DATA_TRANSFER	= 0x004,
 	ST_INTERNAL		= 0x006,
+	ST_ABORTED		= 0x007,
 	ST_INVALID_NS		= 0x00b,
 	ST_SEQUENCE		= 0x00c,
 	ST_SGL_SEGMENT		= 0x00d,
@@ -54,40 +50,7 @@ enum nvme_status {
 #define AT_CDW12	48
 #define AT_CDW12_SECOND	49
 #define AT_NONE		0xffff
-
-/* What is added to the address of a buffer that is good. */
-enum nvme_error_data {
-	DATA_GOOD,
-	DATA_OWN,		/* nothing: the table has the data pointer */
-	DATA_PRP1,		/* @offset is added to PRP1 */
-	DATA_PRP2,		/* PRP2 is the second page, with @offset */
-	DATA_LIST,		/* PRP2 is a list, with @offset */
-	DATA_LIST_ENTRY,	/* the list's second entry has @offset */
-	DATA_SGL,		/* the descriptor is of type @offset */
-};
-
-struct nvme_error {
-	const char *name;
-	struct nvme_cmd cmd;
-	__u16 status;
-	__u16 at;
-	__u8 data;
-	__u64 offset;
-};
-
-struct nvme_errors {
-	struct nvme *nvme;
-	struct nvme_queue *q;		/* where the commands go */
-	unsigned char *buf;		/* 8 pages that are good */
-	__u64 *list;
-	unsigned char *log;
-	__u64 count;			/* errors logged so far */
-	char why[240];
-};
-
-int nvme_errors_init(struct nvme_errors *e, struct nvme *nvme,
-		     struct nvme_queue *q);
-int nvme_errors_try(struct nvme_errors *e, const struct nvme_error *error);
-int nvme_errors_opcodes(struct nvme_errors *e, const __u8 *known, int nr);
+/* No entry in the error log at all. */
+#define AT_NO_ENTRY	0xfffe
 
 #endif /* VFIO_MIG_LIB_NVME_ERRORS_H */

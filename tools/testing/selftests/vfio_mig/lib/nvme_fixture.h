@@ -5,6 +5,7 @@
 
 #include "fixture.h"
 #include "nvme.h"
+#include "nvme_case.h"
 
 struct nvme_fixture {
 	struct device dev;
@@ -28,6 +29,30 @@ static inline void nvme_fixture_close(struct nvme_fixture *f)
 	nvme_close(&f->nvme);
 	fixture_close(&f->dev, &f->v1);
 	guest_destroy(&f->guest);
+}
+
+/* All of a table, each case a check of its own. */
+static inline void try_cases(struct __test_metadata *_metadata,
+			     struct nvme_cases *c, const struct nvme_case *one,
+			     size_t nr)
+{
+	for (; nr--; one++)
+		EXPECT_EQ(0, nvme_case_try(c, one))
+			TH_LOG("%s", c->why);
+}
+
+/* The same for commands of one opcode, which the table does not name. */
+static inline void try_opcode(struct __test_metadata *_metadata,
+			      struct nvme_cases *c, const struct nvme_case *cases,
+			      size_t nr, __u8 opcode)
+{
+	struct nvme_case one;
+
+	for (; nr--; cases++) {
+		one = *cases;
+		one.cmd.opcode = opcode;
+		try_cases(_metadata, c, &one, 1);
+	}
 }
 
 #endif /* VFIO_MIG_LIB_NVME_FIXTURE_H */

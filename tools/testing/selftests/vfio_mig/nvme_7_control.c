@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * NVMe 1.4, chapter 7: interrupts (7.5) and resets (7.3); and the asynchronous events
+ * of chapter 5 (5.2, 5.14.1), which go with what a controller does by itself.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/nvme_fixture.h"
+
+#define MSIX_MASK(v)	(0x2000 + 16 * (v) + 12)
+#define PBA		0x3000
+#define REG_INTMC	0x10
+
+#define LOG_ERROR	1
+#define LOG_SMART	2
+#define RAE		(1 << 15)
+
+#define EVENT_REGISTER	0x010000
+#define EVENT_VALUE	0x010100
+#define EVENT_TEMP	0x020101
+
+FIXTURE(control) {
+	struct nvme_fixture f;
+	struct nvme_queue *q;
+	unsigned char *buf;
+};
+
+FIXTURE_SETUP(control)
+{
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	self->q = &self->f.nvme.io[0];
+	self->buf = guest_alloc(&self->f.guest, GUEST_PAGE);
+}
+
+FIXTURE_TEARDOWN(control)
+{
+	nvme_fixture_close(&self->f);
+}
+
+/* One command is executed, and its entry is not taken. */
+static int post(struct nvme *nvme, struct nvme_queue *q)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_OP_FLUSH, .nsid = 1 };
+	int i, ret = nvme_submit(nvme, q, &cmd);
+
+	ret = ret < 0 ? ret : nvme_ring(nvme, q);
+	for (i = 0; !ret && (q->cq[q->head].status & 1) != q->phase; i++) {
+		if (i == 5000)
+			return -ETIMEDOUT;
+		usleep(1000);
+	}
+	/* The interrupt comes behind the entry. */
+	usleep(20000);
+	return ret;
+}
+
+static int take(struct nvme *nvme, struct nvme_queue *q)
+{
+	struct nvme_cqe cqe;
+
+	return nvme_wait(nvme, q, &cqe);
+}
+
+static int irqs(struct nvme_queue *q)
+{
+	usleep(50000);
+	return nvme_irqs(q);
+}
+
+/* How a vector is masked: each of the ways has to do the same. */
+enum mask { BY_TABLE, BY_FUNCTION, BY_INTMS };
+
+static int set_mask(struct nvme *nvme, struct region *config, enum mask how,
+		    __u16 v, bool mask)
+{
+	__u16 control = mask ? 0xc000 : 0x8000;
+
+	switch (how) {
+	case BY_TABLE:
+		return nvme_write32(nvme, MSIX_MASK(v), mask);
+	case BY_FUNCTION:
+		return region_write_all(config, 0xa2, &control, 2);
+	default:
+		return nvme_write32(nvme, mask ? REG_INTMS : REG_INTMC, 1 << v);
+	}
+}
+
+FIXTURE(irq) {
+	struct nvme_fixture f;
+	struct region config;
+	struct nvme_queue *q;
+};
+
+FIXTURE_VARIANT(irq) {
+	enum mask how;
+	__u32 index;
+};
+
+FIXTURE_VARIANT_ADD(irq, msix_table) {
+	.how = BY_TABLE, .index = VFIO_PCI_MSIX_IRQ_INDEX
+};
+
+FIXTURE_VARIANT_ADD(irq, msix_function) {
+	.how = BY_FUNCTION, .index = VFIO_PCI_MSIX_IRQ_INDEX
+};
+
+FIXTURE_VARIANT_ADD(irq, msi_intms) {
+	.how = BY_INTMS, .index = VFIO_PCI_MSI_IRQ_INDEX
+};
+
+FIXTURE_SETUP(irq)
+{
+	int fds[2];
+
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	ASSERT_RET(0, region_open(&self->config, &self->f.dev,
+				  VFIO_PCI_CONFIG_REGION_INDEX));
+	self->q = &self->f.nvme.io[0];
+	if (variant->index == VFIO_PCI_MSIX_IRQ_INDEX)
+		return;
+	fds[0] = self->f.nvme.admin.eventfd;
+	fds[1] = self->q->eventfd;
+	ASSERT_RET(0, device_irq_disable(&self->f.dev, VFIO_PCI_MSIX_IRQ_INDEX));
+	ASSERT_RET(0, device_irq_eventfds(&self->f.dev, variant->index, fds, 2));
+}
+
+FIXTURE_TEARDOWN(irq)
+{
+	nvme_fixture_close(&self->f);
+}
+
+#define MASK(on)							\
+	ASSERT_RET(0, set_mask(&self->f.nvme, &self->config, variant->how, \
+			       self->q->id, on))
+
+TEST_F(irq, s7_5_an_entry_posted_while_masked)
+{
+	nvme_irqs(self->q);
+	MASK(true);
+	ASSERT_RET(0, post(&self->f.nvme, self->q));
+	EXPECT_EQ(0, irqs(self->q));
+	MASK(false);
+	EXPECT_EQ(1, irqs(self->q));
+	ASSERT_RET(0, take(&self->f.nvme, self->q));
+	EXPECT_EQ(0, irqs(self->q));
+}
+
+/*
+ * 7.5.1.1: no cause, no message. With MSI-X a message that is pending is due, whatever
+ * the host did with the entry (7.5.1.2).
+ */
+TEST_F(irq, s7_5_1_1_an_entry_taken_while_masked)
+{
+	int due = variant->index == VFIO_PCI_MSIX_IRQ_INDEX;
+	__u32 pending;
+
+	nvme_irqs(self->q);
+	MASK(true);
+	ASSERT_RET(0, post(&self->f.nvme, self->q));
+	ASSERT_RET(0, take(&self->f.nvme, self->q));
+	ASSERT_RET(0, nvme_read32(&self->f.nvme, PBA, &pending));
+	EXPECT_EQ(due << self->q->id, pending);
+	MASK(false);
+	EXPECT_EQ(due, irqs(self->q));
+	/* And the next one comes. */
+	ASSERT_RET(0, post(&self->f.nvme, self->q));
+	EXPECT_EQ(1, irqs(self->q));
+	ASSERT_RET(0, take(&self->f.nvme, self->q));
+}
+
+/* 5.5: the interrupt of a queue that is gone is not that of the next one. */
+TEST_F(irq, s5_5_a_deletion_while_pending)
+{
+	struct nvme *nvme = &self->f.nvme;
+	struct nvme_cmd cmd = { ADMIN_DELETE_SQ, .cdw10 = 1 };
+
+	nvme_irqs(self->q);
+	MASK(true);
+	ASSERT_RET(0, post(nvme, self->q));
+	ASSERT_EQ(0, nvme_do(nvme, &nvme->admin, &cmd, NULL));
+	cmd.opcode = ADMIN_DELETE_CQ;
+	ASSERT_EQ(0, nvme_do(nvme, &nvme->admin, &cmd, NULL));
+	cmd.opcode = ADMIN_CREATE_CQ;
+	cmd.cdw10 = 15 << 16 | 1;
+	cmd.cdw11 = VECTOR(1) | IEN | PC;
+	cmd.prp1 = guest_iova(nvme->guest, (void *)self->q->cq);
+	ASSERT_EQ(0, nvme_do(nvme, &nvme->admin, &cmd, NULL));
+	MASK(false);
+	EXPECT_EQ(0, irqs(self->q));
+}
+
+/* 7.3.2: the queue is gone, and so is its interrupt. */
+TEST_F(irq, s7_3_2_a_reset_while_pending)
+{
+	struct nvme *nvme = &self->f.nvme;
+	__u32 pending, csts = 1;
+	int i;
+
+	nvme_irqs(self->q);
+	MASK(true);
+	ASSERT_RET(0, post(nvme, self->q));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
+	for (i = 0; csts && i < 5000; i++) {
+		usleep(1000);
+		ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
+	}
+	EXPECT_EQ(0, csts);
+	ASSERT_RET(0, nvme_read32(nvme, PBA, &pending));
+	EXPECT_EQ(0, pending);
+	MASK(false);
+	EXPECT_EQ(0, irqs(self->q));
+}
+
+static int request(struct nvme *nvme)
+{
+	struct nvme_cmd cmd = { .opcode = ADMIN_AER };
+	int cid = nvme_submit(nvme, &nvme->admin, &cmd), ret;
+
+	if (cid < 0)
+		return cid;
+	ret = nvme_ring(nvme, &nvme->admin);
+	return ret ? ret : cid;
+}
+
+/* The result of the request that is answered next, 0 if none is for 100 ms. */
+static __u32 event(struct nvme *nvme)
+{
+	struct nvme_cqe cqe;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		if (nvme_poll(nvme, &nvme->admin, &cqe) == 1)
+			return cqe.result;
+		usleep(1000);
+	}
+	return 0;
+}
+
+/* Reads the first @dwords of a log page. With requests outstanding, too. */
+static int read_log(struct nvme *nvme, __u32 lid, int dwords, void *buf)
+{
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_GET_LOG, .cdw10 = (dwords - 1U) << 16 | lid,
+		.prp1 = guest_iova(nvme->guest, buf),
+	};
+	int ret = nvme_do(nvme, &nvme->admin, &cmd, NULL);
+
+	/* The page is there before an event that it does not tell of. */
+	usleep(20000);
+	return ret;
+}
+
+/* Beyond the end of queue 1. */
+static int bad_value(struct nvme *nvme)
+{
+	return nvme_write32(nvme, DOORBELLS + 2 * nvme->doorbell_stride, 0x40);
+}
+
+static int set_feature(struct nvme *nvme, __u32 fid, __u32 value)
+{
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_SET_FEATURES, .cdw10 = fid, .cdw11 = value,
+	};
+
+	return nvme_do(nvme, &nvme->admin, &cmd, NULL);
+}
+
+/* An event that nobody asked for is told when somebody does. */
+TEST_F(control, s5_2_an_event_before_its_request)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_RET(0, bad_value(nvme));
+	usleep(20000);
+	ASSERT_LE(0, request(nvme));
+	EXPECT_EQ(EVENT_VALUE, event(nvme));
+}
+
+/* ... unless its log page was read before: that tells of it. */
+TEST_F(control, s5_2_a_read_clears_what_was_not_reported)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_RET(0, bad_value(nvme));
+	usleep(20000);
+	ASSERT_EQ(0, read_log(nvme, LOG_ERROR, 16, self->buf));
+	ASSERT_LE(0, request(nvme));
+	EXPECT_EQ(0, event(nvme));
+	/* The next one is reported. */
+	ASSERT_RET(0, bad_value(nvme));
+	EXPECT_EQ(EVENT_VALUE, event(nvme));
+}
+
+TEST_F(control, s5_14_retain_asynchronous_event)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_RET(0, bad_value(nvme));
+	usleep(20000);
+	ASSERT_EQ(0, read_log(nvme, LOG_ERROR | RAE, 16, self->buf));
+	ASSERT_LE(0, request(nvme));
+	EXPECT_EQ(EVENT_VALUE, event(nvme));
+}
+
+/* Reported once, then masked; what comes meanwhile is cleared by the read, too. */
+TEST_F(control, s5_2_an_event_while_masked)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_LE(0, request(nvme));
+	ASSERT_RET(0, bad_value(nvme));
+	EXPECT_EQ(EVENT_VALUE, event(nvme));
+	ASSERT_LE(0, request(nvme));
+	ASSERT_RET(0, bad_value(nvme));
+	EXPECT_EQ(0, event(nvme));
+	/* Of another type: it is not masked. */
+	ASSERT_EQ(0, read_log(nvme, LOG_SMART, 128, self->buf));
+	EXPECT_EQ(0, event(nvme));
+	ASSERT_EQ(0, read_log(nvme, LOG_ERROR | RAE, 16, self->buf));
+	EXPECT_EQ(0, event(nvme));
+	ASSERT_EQ(0, read_log(nvme, LOG_ERROR, 16, self->buf));
+	EXPECT_EQ(0, event(nvme));
+	ASSERT_RET(0, bad_value(nvme));
+	EXPECT_EQ(EVENT_VALUE, event(nvme));
+}
+
+/* A part of the page is enough, and one that cannot be read clears nothing. */
+TEST_F(control, s5_14_a_read_that_fails_clears_nothing)
+{
+	struct nvme *nvme = &self->f.nvme;
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_GET_LOG, .cdw10 = 15 << 16 | LOG_ERROR,
+		.prp1 = FAR,
+	};
+
+	ASSERT_RET(0, bad_value(nvme));
+	usleep(20000);
+	EXPECT_EQ(ST_DATA_TRANSFER,
+		  nvme_do(nvme, &nvme->admin, &cmd, NULL) & ST_CODE);
+	ASSERT_LE(0, request(nvme));
+	EXPECT_EQ(EVENT_VALUE, event(nvme));
+}
+
+TEST_F(control, s5_14_1_2_temperature)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	/* Not asked for: the warning stands, and nothing is reported. */
+	ASSERT_EQ(0, set_feature(nvme, 4, 300));
+	ASSERT_EQ(0, read_log(nvme, LOG_SMART | RAE, 128, self->buf));
+	EXPECT_EQ(2, self->buf[0]);
+	ASSERT_EQ(0, set_feature(nvme, 11, 2));
+	ASSERT_EQ(0, set_feature(nvme, 4, 301));
+	usleep(20000);
+	ASSERT_LE(0, request(nvme));
+	EXPECT_EQ(EVENT_TEMP, event(nvme));
+	ASSERT_EQ(0, set_feature(nvme, 4, 343));
+	ASSERT_EQ(0, read_log(nvme, LOG_SMART, 128, self->buf));
+	EXPECT_EQ(0, self->buf[0]);
+}
+
+/* A doorbell of a queue that was not created. */
+TEST_F(control, s5_2_a_doorbell_of_no_queue)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_LE(0, request(nvme));
+	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + 60 * 2 *
+				   nvme->doorbell_stride, 1));
+	EXPECT_EQ(EVENT_REGISTER, event(nvme));
+}
+
+/* 5.1: requests can be aborted, and are then complete with that status. */
+TEST_F(control, s5_1_abort_a_request)
+{
+	struct nvme *nvme = &self->f.nvme;
+	struct nvme_cmd cmd = { .opcode = ADMIN_ABORT };
+	int cid = request(nvme), i, seen = 0;
+	struct nvme_cqe cqe;
+
+	ASSERT_LE(0, cid);
+	cmd.cdw10 = cid << 16;
+	ASSERT_LE(0, nvme_submit(nvme, &nvme->admin, &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+	for (i = 0; i < 2; i++) {
+		ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+		if (cqe.cid == cid) {
+			EXPECT_EQ(ST_ABORTED, cqe.status >> 1 & ST_CODE);
+			seen++;
+		} else {
+			EXPECT_EQ(0, cqe.status >> 1);
+			EXPECT_EQ(0, cqe.result & 1);
+		}
+	}
+	EXPECT_EQ(1, seen);
+}
+
+/* One more Asynchronous Event Request than AERL says (5.2). */
+TEST_F(control, s5_2_requests_beyond_the_limit)
+{
+	const struct nvme_case fifth = {
+		"5.2", "the fifth", { ADMIN_AER }, ST_AER_LIMIT, AT_NONE, DATA_OWN,
+	};
+	struct nvme_cases c;
+	int i;
+
+	ASSERT_EQ(0, nvme_cases_init(&c, &self->f.nvme, &self->f.nvme.admin));
+	for (i = 0; i < 4; i++)
+		ASSERT_LE(0, request(&self->f.nvme));
+	EXPECT_EQ(0, nvme_case_try(&c, &fifth))
+		TH_LOG("%s", c.why);
+}
+
+/* 5.2: the request uses no namespace. */
+TEST_F(control, s5_2_requests_that_are_wrong)
+{
+	static const struct nvme_case cases[] = {
+		{ "5.2", "of namespace 1", { ADMIN_AER, .nsid = 1 },
+		  ST_INVALID_FIELD, AT_NSID },
+		{ "5.2", "of all namespaces", { ADMIN_AER, .nsid = ~0U },
+		  ST_INVALID_FIELD, AT_NSID },
+		{ "5.2", "fused", { ADMIN_AER, 1 }, ST_INVALID_FIELD, AT_FLAGS },
+		{ "5.2", "with an SGL", { ADMIN_AER, 1 << 6 },
+		  ST_INVALID_FIELD, AT_FLAGS },
+	};
+	struct nvme_cases c;
+
+	ASSERT_EQ(0, nvme_cases_init(&c, &self->f.nvme, &self->f.nvme.admin));
+	try_cases(_metadata, &c, cases, ARRAY_SIZE(cases));
+}
+
+SUITE_MAIN(suite_need_mnvme())
