@@ -87,6 +87,10 @@ test-ci:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/ci/test
 
+test-mid-copy:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/migration/mid-copy
+
 test-fresh:
 	$(Q)tools/testing/test-fresh
 
@@ -148,6 +152,7 @@ help:
 	@echo '  test-fresh       - run the first commands of README.md in a new Debian (SUITE=trixie,'
 	@echo '                     bookworm)'
 	@echo '  test-ci          - what migration/run tells CI, with a QEMU that dies'
+	@echo '  test-mid-copy    - reset, stop and continue guests in the middle of a copy'
 	@echo '  test-quickstart  - run the commands of Documentation/quickstart.rst in a fresh Debian'
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
@@ -168,4 +173,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug fuzz soak exerciser test-quickstart test-fresh test-all test-ci
+.PHONY: test-debug fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy

@@ -163,7 +163,7 @@ def refused_at_the_end(bench):
     migration = Migration(bench.machine, target, quiet=True)
     migration.start("unix:" + target.path("proxy"))
     expect_failed(migration)
-    expect(proxy.damage.done, "the proxy saw no END chunk")
+    expect(proxy.way.done, "the proxy saw no END chunk")
     expect(migration.sent()[1] > 0, "the source never got to stop-and-copy")
     expect(target.device.counters()["refused"] == refused + 1,
            "the target's device did not refuse")

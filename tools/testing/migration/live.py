@@ -33,7 +33,7 @@ class Migration:
         self.quiet = quiet
         self.capabilities = (*CAPABILITIES, *capabilities)
         self.before = self._counters()
-        self.copies = self._copies()
+        self.copied = self._copies()
         self.begun = self.last = time.monotonic()
 
     def start(self, uri=None):
@@ -118,8 +118,11 @@ class Migration:
                                      f"after {timeout} s")
             time.sleep(0.05)
 
+    def copies(self):
+        """(buffers of device state begun, and done) in this migration."""
+        return tuple(now - then for now, then in zip(self._copies(), self.copied))
+
     def _copies(self):
-        """(buffers of device state begun, and done) in QEMU's trace."""
         begun = ("vfio_save_buffer" if self.source.qemu.v1 else
                  "vfio_save_block")
         return tuple(len(self.source.traced(event)) for event in
@@ -129,27 +132,17 @@ class Migration:
         """Let some of the device's state go, then keep the rest from ending.
 
         The guest has to be busy: with so little bandwidth QEMU never gets done
-        with its memory, and the device's turn does not come. This returns when
-        QEMU is not copying from the data section of v1. QEMU does that without
-        its lock, and would be killed by SIGBUS if a reset, or the guest's going
-        on after a stop, ended the session under its hands.
+        with its memory, and the device's turn does not come.
         """
         end = time.monotonic() + timeout
-        quiet = 0
-        held = False
-        while quiet < 3:
+        while not self.copies()[0]:
             if self.query().get("status") in ENDED:
                 raise MigrationError("the migration ended too early to be "
                                      "disturbed in pre-copy")
             if time.monotonic() > end:
                 raise MigrationError("the device's state does not flow")
-            begun, done = (now - then for now, then in
-                           zip(self._copies(), self.copies))
-            if begun and not held:
-                self.bandwidth(TRICKLE)
-                held = True
-            quiet = quiet + 1 if held and begun == done else 0
-            time.sleep(0.1 if held else 0.01)
+            time.sleep(0.01)
+        self.bandwidth(TRICKLE)
         if self.source.device.state() != "pre-copy":
             raise MigrationError("the device is not in pre-copy but "
                                  f"{self.source.device.state()}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A proxy in a migration's way that damages the stream at a chosen place."""
+"""A proxy in a migration's way: it damages the stream, or holds it up."""
 
 import socket
 import threading
@@ -36,11 +36,34 @@ class Damage:
         return data[:-keep] if keep else data
 
 
-class Proxy:
-    """Listens on a unix socket, connects to an endpoint."""
+class Gate:
+    """Passes on a stream while it is open. A source that has no room left in the socket
+    waits, in the middle of whatever it sends."""
 
-    def __init__(self, path, target):
-        self.damage = Damage()
+    def __init__(self):
+        self.opened = threading.Event()
+        self.opened.set()
+
+    def filter(self, data):
+        """The data, when they may go on."""
+        self.opened.wait()
+        return data
+
+    def close(self):
+        """Hold up what comes from now on."""
+        self.opened.clear()
+
+    def open(self):
+        """Let it go on."""
+        self.opened.set()
+
+
+class Proxy:
+    """Listens on a unix socket, connects to an endpoint, and has what goes there pass a
+    Damage or a Gate."""
+
+    def __init__(self, path, target, way=None):
+        self.way = way or Damage()
         self.target = target
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -54,7 +77,7 @@ class Proxy:
         threading.Thread(target=self._pump,
                          args=(destination, source, lambda data: data),
                          daemon=True).start()
-        self._pump(source, destination, self.damage.filter)
+        self._pump(source, destination, self.way.filter)
 
     @staticmethod
     def _pump(reader, writer, transform):

@@ -107,7 +107,10 @@ def run_vm(args, run):
     if args.fail_fast:
         command.append("--fail-fast")
     environment = {**os.environ, "LOGS": os.path.join(run, "vm"),
-                   "CORES": "y" if args.gdb else ""}
+                   "CORES": "y" if args.gdb else "",
+                   # The VM's own limit is for what the scenarios' do not end.
+                   "TIMEOUT": str(600 + (args.time_limit or 3600) *
+                                  (len(args.scenario) or 30))}
     if not args.scenario or "root-disk" in args.scenario:
         environment["DISK"] = "y"
     if not args.scenario or "across" in args.scenario:
