@@ -10,6 +10,7 @@
 #include <trace/events/vfio_mig.h>
 
 #include "fault.h"
+#include "irq.h"
 #include "machine.h"
 #include "mapping.h"
 #include "mig.h"
@@ -112,7 +113,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	ratelimit_state_init(&mig->log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	init_waitqueue_head(&mig->wait);
-	xa_init_flags(&mig->eventfds, XA_FLAGS_LOCK_IRQ);
+	vfio_mig_irqs_init(&mig->irqs);
 	mig->vdev = vdev;
 	mig->desc = *desc;
 	mig->state = VFIO_MIG_STOP;
@@ -202,7 +203,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 	if (vfio_mig_machine_rest(mig))
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
 	vfio_mig_log_end(mig);
-	vfio_mig_pci_close(mig);
+	vfio_mig_irqs_close(mig);
 	WRITE_ONCE(mig->opened, false);
 	drop_mappings(mig);
 	vfio_mig_unlock(mig);

@@ -12,6 +12,7 @@
 #include <uapi/linux/vfio_mig_region.h>
 #include <uapi/linux/vfio_mig_stream.h>
 
+#include "irq.h"
 #include "log.h"
 
 struct vfio_mig_chunk;
@@ -131,7 +132,7 @@ enum vfio_mig_counter {
  * @wait: woken when there is something to read again, and when a session ends
  * @v2_ops: what the VFIO core calls; also how this is found from the device
  * @log_dma: what DMA logging noted; has a lock of its own
- * @eventfds: what the user gave for the interrupts of a PCI function
+ * @irqs: interrupts of a PCI function that the user set up
  * @window: the v1 region's data section, while the device is open
  * @window_size: its size in bytes
  * @iteration: the v1 region's iteration
@@ -159,7 +160,7 @@ struct vfio_mig {
 	wait_queue_head_t wait;
 	struct vfio_migration_ops v2_ops;
 	struct vfio_mig_log log_dma;
-	struct xarray eventfds;
+	struct vfio_mig_irqs irqs;
 	struct vfio_mig_window *window;
 	size_t window_size;
 	struct vfio_mig_iteration iteration;
@@ -184,9 +185,6 @@ static inline void vfio_mig_count(struct vfio_mig *mig,
 /* main.c */
 int vfio_mig_lock(struct vfio_mig *mig);
 void vfio_mig_unlock(struct vfio_mig *mig);
-
-/* pci.c */
-void vfio_mig_pci_close(struct vfio_mig *mig);
 
 /* sysfs.c */
 extern const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES];

@@ -6,12 +6,12 @@
  * the others and comes with capabilities, which is most of what a driver without
  * migration does not have yet.
  */
-#include <linux/eventfd.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
+#include "irq.h"
 #include "mig.h"
 
 /* Such a driver gives the device no other mig_ops than the library's. */
@@ -47,17 +47,19 @@ static bool is_memory(struct vfio_mig *mig, u64 index)
 static long get_info(void __user *arg)
 {
 	size_t minsz = offsetofend(struct vfio_device_info, num_irqs);
-	struct vfio_device_info info;
+	struct vfio_device_info info = {};
+	size_t size;
 
 	if (copy_from_user(&info, arg, minsz))
 		return -EFAULT;
 	if (info.argsz < minsz)
 		return -EINVAL;
 
+	size = min_t(size_t, info.argsz, sizeof(info));
 	info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
 	info.num_regions = VFIO_MIG_PCI_REGION + 1;
 	info.num_irqs = VFIO_PCI_NUM_IRQS;
-	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
+	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
 }
 
 /* Puts capabilities after the structure if there is room, else says how much. */
@@ -66,7 +68,6 @@ static int put_region_info(void __user *arg, struct vfio_region_info *info,
 {
 	u32 argsz = info->argsz;
 
-	info->cap_offset = 0;
 	if (caps->size) {
 		info->flags |= VFIO_REGION_INFO_FLAG_CAPS;
 		info->argsz = sizeof(*info) + caps->size;
@@ -102,6 +103,8 @@ int vfio_mig_pci_region_info(struct vfio_device *vdev,
 		return -EINVAL;
 
 	info->offset = (u64)info->index << VFIO_MIG_PCI_SHIFT;
+	/* 7.3's VFIO returns what the user had there. */
+	info->cap_offset = 0;
 	if (info->index == VFIO_MIG_PCI_REGION)
 		return vfio_mig_region_info(mig, info, caps);
 	info->flags = 0;
@@ -133,6 +136,11 @@ static long get_region_info(struct vfio_device *vdev, void __user *arg)
 	return ret;
 }
 
+/*
+ * A kind that the device does not have is one with a count of 0. Not so ERR, as
+ * with vfio-pci, because a user that finds it without an interrupt takes that for
+ * a failure: QEMU warns.
+ */
 static long get_irq_info(const struct vfio_mig_pci *pci, void __user *arg)
 {
 	size_t minsz = offsetofend(struct vfio_irq_info, count);
@@ -140,8 +148,9 @@ static long get_irq_info(const struct vfio_mig_pci *pci, void __user *arg)
 
 	if (copy_from_user(&info, arg, minsz))
 		return -EFAULT;
-	if (info.argsz < minsz || info.index >= VFIO_PCI_NUM_IRQS ||
-	    !pci->nr_irqs[info.index])
+	if (info.argsz < minsz || info.index >= VFIO_PCI_NUM_IRQS)
+		return -EINVAL;
+	if (info.index == VFIO_PCI_ERR_IRQ_INDEX && !pci->nr_irqs[info.index])
 		return -EINVAL;
 
 	info.count = pci->nr_irqs[info.index];
@@ -149,92 +158,6 @@ static long get_irq_info(const struct vfio_mig_pci *pci, void __user *arg)
 	if (info.index == VFIO_PCI_INTX_IRQ_INDEX)
 		info.flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
 	return copy_to_user(arg, &info, minsz) ? -EFAULT : 0;
-}
-
-/* Where the eventfd of an interrupt is kept. */
-static unsigned long eventfd_key(u32 index, u32 i)
-{
-	return (unsigned long)index << 16 | i;
-}
-
-/* NULL: the user takes it back. */
-static int keep_eventfd(struct vfio_mig *mig, unsigned long key,
-			struct eventfd_ctx *ctx)
-{
-	struct eventfd_ctx *old;
-
-	old = ctx ? xa_store_irq(&mig->eventfds, key, ctx, GFP_KERNEL_ACCOUNT) :
-		    xa_erase_irq(&mig->eventfds, key);
-	if (xa_is_err(old)) {
-		eventfd_ctx_put(ctx);
-		return xa_err(old);
-	}
-	if (old)
-		eventfd_ctx_put(old);
-	return 0;
-}
-
-/* Only eventfds are taken; a count of 0 takes all of a kind back. */
-static int keep_eventfds(struct vfio_mig *mig, const struct vfio_irq_set *set,
-			 const s32 *fds)
-{
-	bool all = !set->count && set->flags & VFIO_IRQ_SET_DATA_NONE;
-	u32 nr = all ? mig->desc.pci->nr_irqs[set->index] : set->count;
-	struct eventfd_ctx *ctx;
-	int ret;
-	u32 i;
-
-	if (!(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) ||
-	    (!all && !(set->flags & VFIO_IRQ_SET_DATA_EVENTFD)))
-		return -EINVAL;
-	for (i = 0; i < nr; i++) {
-		ctx = NULL;
-		if (!all && fds[i] != -1)
-			ctx = eventfd_ctx_fdget(fds[i]);
-		if (IS_ERR(ctx))
-			return PTR_ERR(ctx);
-		ret = keep_eventfd(mig, eventfd_key(set->index, set->start + i),
-				   ctx);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-/**
- * vfio_mig_pci_signal - signal an interrupt
- * @mig: the device, whose &vfio_mig_pci.set_irqs is NULL
- * @index: its kind, VFIO_PCI_MSI_IRQ_INDEX and such
- * @i: its number
- *
- * Nothing happens where the user gave no eventfd for it.
- *
- * Context: any but an NMI.
- */
-void vfio_mig_pci_signal(struct vfio_mig *mig, u32 index, u32 i)
-{
-	struct eventfd_ctx *ctx;
-	unsigned long flags;
-
-	xa_lock_irqsave(&mig->eventfds, flags);
-	ctx = xa_load(&mig->eventfds, eventfd_key(index, i));
-	if (ctx)
-		vfio_mig_signal(ctx);
-	xa_unlock_irqrestore(&mig->eventfds, flags);
-}
-EXPORT_SYMBOL_GPL(vfio_mig_pci_signal);
-
-/**
- * vfio_mig_pci_close - the user's eventfds go with the user
- * @mig: the device, at rest
- */
-void vfio_mig_pci_close(struct vfio_mig *mig)
-{
-	struct eventfd_ctx *ctx;
-	unsigned long key;
-
-	xa_for_each(&mig->eventfds, key, ctx)
-		keep_eventfd(mig, key, NULL);
 }
 
 static long set_irqs(struct vfio_mig *mig, void __user *arg)
@@ -261,8 +184,17 @@ static long set_irqs(struct vfio_mig *mig, void __user *arg)
 			return PTR_ERR(data);
 	}
 	ret = pci->set_irqs ? pci->set_irqs(mig->vdev, &set, data) :
-			      keep_eventfds(mig, &set, data);
+			      vfio_mig_irqs_set(mig, &set, data);
 	kfree(data);
+	return ret;
+}
+
+static long reset(struct vfio_mig *mig)
+{
+	int ret = vfio_mig_reset(mig);
+
+	if (!ret)
+		vfio_mig_irqs_reset(&mig->irqs);
 	return ret;
 }
 
@@ -293,7 +225,7 @@ long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	case VFIO_DEVICE_SET_IRQS:
 		return set_irqs(mig, uarg);
 	case VFIO_DEVICE_RESET:
-		return vfio_mig_reset(mig);
+		return reset(mig);
 	default:
 		return -ENOTTY;
 	}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Interrupts of an emulated PCI function whose eventfds the library keeps
+ *
+ * VFIO_DEVICE_SET_IRQS as vfio-pci answers it: one of INTx, MSI and MSI-X is in
+ * use at a time, INTx is masked when it is signalled, and the user may fire any
+ * interrupt himself to try his own handler.
+ */
+#include <linux/eventfd.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+
+#include "irq.h"
+#include "mig.h"
+
+#define NO_KIND	(-1)
+
+/**
+ * vfio_mig_irqs_init - no interrupt is in use yet
+ * @irqs: the interrupts of a device
+ */
+void vfio_mig_irqs_init(struct vfio_mig_irqs *irqs)
+{
+	mutex_init(&irqs->set);
+	spin_lock_init(&irqs->lock);
+	irqs->kind = NO_KIND;
+}
+
+/* ERR and REQ are there beside whatever the device interrupts with. */
+static bool is_exclusive(u32 index)
+{
+	return index <= VFIO_PCI_MSIX_IRQ_INDEX;
+}
+
+static bool in_use(const struct vfio_mig_irqs *irqs, u32 index)
+{
+	return !is_exclusive(index) || irqs->kind == index;
+}
+
+static void raise(struct vfio_mig_irqs *irqs, u32 index, u32 i)
+{
+	struct eventfd_ctx **eventfds = irqs->eventfds[index];
+
+	lockdep_assert_held(&irqs->lock);
+	if (!eventfds || !eventfds[i])
+		return;
+	if (index == VFIO_PCI_INTX_IRQ_INDEX) {
+		irqs->pending = irqs->masked;
+		if (irqs->masked)
+			return;
+		/* VFIO_IRQ_INFO_AUTOMASKED: until the user unmasks it. */
+		irqs->masked = true;
+	}
+	vfio_mig_signal(eventfds[i]);
+}
+
+/**
+ * vfio_mig_pci_signal - signal an interrupt
+ * @mig: the device, whose &vfio_mig_pci.set_irqs is NULL
+ * @index: its kind, VFIO_PCI_MSI_IRQ_INDEX and such
+ * @i: its number
+ *
+ * Nothing happens where the user gave no eventfd for it. INTx is masked by this:
+ * until the user unmasks it further calls are remembered as one, which is signalled
+ * when the user does.
+ *
+ * Context: any but an NMI.
+ */
+void vfio_mig_pci_signal(struct vfio_mig *mig, u32 index, u32 i)
+{
+	struct vfio_mig_irqs *irqs = &mig->irqs;
+	unsigned long flags;
+
+	if (index >= VFIO_PCI_NUM_IRQS || i >= mig->desc.pci->nr_irqs[index])
+		return;
+	spin_lock_irqsave(&irqs->lock, flags);
+	raise(irqs, index, i);
+	spin_unlock_irqrestore(&irqs->lock, flags);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_signal);
+
+static void put_eventfds(struct eventfd_ctx **eventfds, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; eventfds && i < nr; i++)
+		if (eventfds[i])
+			eventfd_ctx_put(eventfds[i]);
+	kvfree(eventfds);
+}
+
+/* -1 takes an eventfd away. */
+static struct eventfd_ctx **get_eventfds(const s32 *fds, u32 nr)
+{
+	struct eventfd_ctx **eventfds, *ctx;
+	u32 i;
+
+	eventfds = kvcalloc(nr, sizeof(*eventfds), GFP_KERNEL_ACCOUNT);
+	if (!eventfds)
+		return ERR_PTR(-ENOMEM);
+	for (i = 0; i < nr; i++) {
+		if (fds[i] == -1)
+			continue;
+		ctx = fds[i] < 0 ? ERR_PTR(-EINVAL) : eventfd_ctx_fdget(fds[i]);
+		if (IS_ERR(ctx)) {
+			put_eventfds(eventfds, i);
+			return ERR_CAST(ctx);
+		}
+		eventfds[i] = ctx;
+	}
+	return eventfds;
+}
+
+/* The first eventfd of a kind makes room for all of it. */
+static int make_room(struct vfio_mig_irqs *irqs, u32 index, u32 nr)
+{
+	struct eventfd_ctx **room;
+
+	if (irqs->eventfds[index])
+		return 0;
+	room = kvcalloc(nr, sizeof(*room), GFP_KERNEL_ACCOUNT);
+	if (!room)
+		return -ENOMEM;
+	spin_lock_irq(&irqs->lock);
+	irqs->eventfds[index] = room;
+	spin_unlock_irq(&irqs->lock);
+	return 0;
+}
+
+/* All of them, or with an error none. */
+static int set_eventfds(struct vfio_mig *mig, const struct vfio_irq_set *set,
+			const s32 *fds)
+{
+	u32 nr = mig->desc.pci->nr_irqs[set->index], i;
+	struct vfio_mig_irqs *irqs = &mig->irqs;
+	struct eventfd_ctx **eventfds;
+	int ret;
+
+	if (is_exclusive(set->index) && irqs->kind != NO_KIND &&
+	    irqs->kind != set->index)
+		return -EINVAL;
+	eventfds = get_eventfds(fds, set->count);
+	if (IS_ERR(eventfds))
+		return PTR_ERR(eventfds);
+	ret = make_room(irqs, set->index, nr);
+	if (ret)
+		goto out;
+
+	spin_lock_irq(&irqs->lock);
+	for (i = 0; i < set->count; i++)
+		swap(irqs->eventfds[set->index][set->start + i], eventfds[i]);
+	if (is_exclusive(set->index))
+		irqs->kind = set->index;
+	spin_unlock_irq(&irqs->lock);
+out:
+	put_eventfds(eventfds, set->count);
+	return ret;
+}
+
+static void disable(struct vfio_mig *mig, u32 index)
+{
+	struct vfio_mig_irqs *irqs = &mig->irqs;
+	struct eventfd_ctx **eventfds;
+
+	if (index == VFIO_PCI_INTX_IRQ_INDEX)
+		vfio_virqfd_disable(&irqs->unmask);
+
+	spin_lock_irq(&irqs->lock);
+	eventfds = irqs->eventfds[index];
+	irqs->eventfds[index] = NULL;
+	if (irqs->kind == index)
+		irqs->kind = NO_KIND;
+	if (index == VFIO_PCI_INTX_IRQ_INDEX) {
+		irqs->masked = false;
+		irqs->pending = false;
+	}
+	spin_unlock_irq(&irqs->lock);
+
+	put_eventfds(eventfds, mig->desc.pci->nr_irqs[index]);
+}
+
+/* Whether the user's data say so of an interrupt. */
+static bool is_set(const struct vfio_irq_set *set, const u8 *bools, u32 i)
+{
+	return set->flags & VFIO_IRQ_SET_DATA_NONE || bools[i];
+}
+
+/* Loopback: interrupts fire as if the device had raised them. */
+static int loop_back(struct vfio_mig_irqs *irqs, const struct vfio_irq_set *set,
+		     const u8 *bools)
+{
+	u32 i;
+
+	if (!in_use(irqs, set->index))
+		return -EINVAL;
+	spin_lock_irq(&irqs->lock);
+	for (i = 0; i < set->count; i++)
+		if (is_set(set, bools, i))
+			raise(irqs, set->index, set->start + i);
+	spin_unlock_irq(&irqs->lock);
+	return 0;
+}
+
+static int trigger(struct vfio_mig *mig, const struct vfio_irq_set *set,
+		   const void *data)
+{
+	bool several = set->index == VFIO_PCI_MSI_IRQ_INDEX ||
+		       set->index == VFIO_PCI_MSIX_IRQ_INDEX;
+
+	if (!set->count) {
+		if (set->flags & VFIO_IRQ_SET_DATA_NONE)
+			disable(mig, set->index);
+		else if (!several || !in_use(&mig->irqs, set->index))
+			return -EINVAL;
+		return 0;
+	}
+	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return set_eventfds(mig, set, data);
+	return loop_back(&mig->irqs, set, data);
+}
+
+static void set_masked(struct vfio_mig_irqs *irqs, bool masked)
+{
+	spin_lock_irq(&irqs->lock);
+	irqs->masked = masked;
+	if (!masked && irqs->pending)
+		raise(irqs, VFIO_PCI_INTX_IRQ_INDEX, 0);
+	spin_unlock_irq(&irqs->lock);
+}
+
+/* A work item of VFIO's, after the user signalled the eventfd that unmasks. */
+static void unmask_thread(void *irqs, void *unused)
+{
+	set_masked(irqs, false);
+}
+
+static int unmask_eventfd(struct vfio_mig_irqs *irqs, s32 fd)
+{
+	if (fd < 0) {
+		vfio_virqfd_disable(&irqs->unmask);
+		return 0;
+	}
+	/* No handler, because that would signal with that eventfd's lock held. */
+	return vfio_virqfd_enable(irqs, NULL, unmask_thread, NULL,
+				  &irqs->unmask, fd);
+}
+
+static int mask(struct vfio_mig_irqs *irqs, const struct vfio_irq_set *set,
+		const void *data)
+{
+	bool masked = set->flags & VFIO_IRQ_SET_ACTION_MASK;
+
+	if (set->count != 1 || !in_use(irqs, VFIO_PCI_INTX_IRQ_INDEX))
+		return -EINVAL;
+	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return masked ? -ENOTTY :
+				unmask_eventfd(irqs, *(const s32 *)data);
+	if (is_set(set, data, 0))
+		set_masked(irqs, masked);
+	return 0;
+}
+
+/**
+ * vfio_mig_irqs_set - VFIO_DEVICE_SET_IRQS, where the library keeps the eventfds
+ * @mig: the device
+ * @set: the request, with index, start and count checked
+ * @data: what follows it
+ *
+ * Context: may sleep.
+ * Return: 0; -EINVAL for a kind that is not in use, for another kind than that in
+ * use, and for what is no eventfd; -EBADF, -ENOMEM; -EBUSY for a second eventfd
+ * that unmasks; -ENOTTY for an action that the kind does not know.
+ */
+int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
+		      const void *data)
+{
+	struct vfio_mig_irqs *irqs = &mig->irqs;
+	int ret = -ENOTTY;
+
+	mutex_lock(&irqs->set);
+	switch (set->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) {
+	case VFIO_IRQ_SET_ACTION_MASK:
+	case VFIO_IRQ_SET_ACTION_UNMASK:
+		if (set->index == VFIO_PCI_INTX_IRQ_INDEX)
+			ret = mask(irqs, set, data);
+		break;
+	case VFIO_IRQ_SET_ACTION_TRIGGER:
+		ret = trigger(mig, set, data);
+		break;
+	}
+	mutex_unlock(&irqs->set);
+	return ret;
+}
+
+/**
+ * vfio_mig_irqs_reset - an interrupt that waits to be unmasked goes with a reset
+ * @irqs: the interrupts of a device
+ *
+ * The user's eventfds stay, and whether INTx is masked.
+ */
+void vfio_mig_irqs_reset(struct vfio_mig_irqs *irqs)
+{
+	spin_lock_irq(&irqs->lock);
+	irqs->pending = false;
+	spin_unlock_irq(&irqs->lock);
+}
+
+/**
+ * vfio_mig_irqs_close - the user's eventfds go with the user
+ * @mig: the device, at rest
+ */
+void vfio_mig_irqs_close(struct vfio_mig *mig)
+{
+	u32 index;
+
+	if (!mig->desc.pci)
+		return;
+	mutex_lock(&mig->irqs.set);
+	for (index = 0; index < VFIO_PCI_NUM_IRQS; index++)
+		disable(mig, index);
+	mutex_unlock(&mig->irqs.set);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Interrupts of an emulated PCI function whose eventfds the library keeps */
+#ifndef VFIO_MIG_IRQ_H
+#define VFIO_MIG_IRQ_H
+
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/vfio.h>
+
+struct eventfd_ctx;
+struct vfio_mig;
+
+/**
+ * struct vfio_mig_irqs - the interrupts that a user of the device set up
+ * @set: serialises VFIO_DEVICE_SET_IRQS
+ * @lock: protects what follows from what signals; VFIO protects @unmask
+ * @eventfds: one for each interrupt of a kind that was ever set, else NULL
+ * @kind: which of INTx, MSI and MSI-X is in use, or -1
+ * @masked: INTx is not signalled, because it was, or because the user masked it
+ * @pending: INTx was raised while it was masked
+ * @unmask: the eventfd by which the user unmasks INTx
+ */
+struct vfio_mig_irqs {
+	struct mutex set; /* outside of @lock */
+	spinlock_t lock; /* taken where a driver signals, in any context */
+	struct eventfd_ctx **eventfds[VFIO_PCI_NUM_IRQS];
+	int kind;
+	bool masked;
+	bool pending;
+	struct virqfd *unmask;
+};
+
+void vfio_mig_irqs_init(struct vfio_mig_irqs *irqs);
+int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
+		      const void *data);
+void vfio_mig_irqs_reset(struct vfio_mig_irqs *irqs);
+void vfio_mig_irqs_close(struct vfio_mig *mig);
+
+#endif /* VFIO_MIG_IRQ_H */
