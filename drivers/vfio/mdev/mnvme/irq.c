@@ -388,18 +388,46 @@ static int mnvme_set_eventfd(struct mnvme *dev, struct eventfd_ctx **place,
 	return 0;
 }
 
+/* Looked at before the first is set, so that all are set or none. */
+static int mnvme_check_eventfds(const struct vfio_irq_set *hdr,
+				const void *data)
+{
+	struct eventfd_ctx *ctx;
+	u32 i;
+
+	for (i = 0; i < hdr->count; i++) {
+		ctx = mnvme_get_eventfd(data, i);
+		if (IS_ERR(ctx))
+			return PTR_ERR(ctx);
+		if (ctx)
+			eventfd_ctx_put(ctx);
+	}
+	return 0;
+}
+
+/* As with vfio-pci, a kind that is in use is to be disabled before another. */
+static bool mnvme_kind_usable(const struct mnvme_irq *irq, u32 index)
+{
+	return irq->index == index || irq->index == -1;
+}
+
 static int mnvme_vectors_enable(struct mnvme *dev,
 				const struct vfio_irq_set *hdr,
 				const void *data)
 {
 	struct mnvme_irq *irq = &dev->irq;
 	bool first = irq->index == -1;
-	int ret = 0;
+	int ret;
 	u32 i;
 
-	/* As with vfio-pci, the other kind is to be disabled first. */
-	if (irq->index != hdr->index && !first)
+	if (!mnvme_kind_usable(irq, hdr->index))
 		return -EINVAL;
+	/* No vector, so there is nothing to enable. */
+	if (!hdr->count)
+		return first ? -EINVAL : 0;
+	ret = mnvme_check_eventfds(hdr, data);
+	if (ret)
+		return ret;
 
 	WRITE_ONCE(irq->index, hdr->index);
 	for (i = 0; !ret && i < hdr->count; i++)
@@ -453,12 +481,14 @@ static int mnvme_intx_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 		return -EINVAL;
 
 	if (hdr->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
-		if (irq->index != VFIO_PCI_INTX_IRQ_INDEX && irq->index != -1)
+		if (!mnvme_kind_usable(irq, VFIO_PCI_INTX_IRQ_INDEX))
 			return -EINVAL;
-		WRITE_ONCE(irq->index, VFIO_PCI_INTX_IRQ_INDEX);
 		ret = mnvme_set_eventfd(dev, &irq->intx, data, 0);
+		if (ret)
+			return ret;
+		WRITE_ONCE(irq->index, VFIO_PCI_INTX_IRQ_INDEX);
 		mnvme_irq_update(dev);
-		return ret;
+		return 0;
 	}
 
 	if (irq->index != VFIO_PCI_INTX_IRQ_INDEX)
