@@ -9,6 +9,8 @@
  *   0x8 STATUS    1 after an interrupt was raised, until the guest writes 0
  *   0xc COUNT     interrupts that were raised
  *
+ * The interrupt is an MSI; a device of the type intx has INTx as well.
+ *
  * What is there for migration alone is between the two lines that say so.
  */
 #include <linux/mdev.h>
@@ -43,6 +45,7 @@ struct mscratch {
 	struct vfio_device vdev;
 	struct vfio_mig *mig;
 	struct vfio_mig_pages pages;	/* BAR2 */
+	struct vfio_mig_pci pci;
 	struct mutex lock;		/* protects what follows */
 	__le32 word[NR_WORDS];
 	bool running;
@@ -54,13 +57,20 @@ static struct mscratch *to_mscratch(struct vfio_device *vdev)
 	return container_of(vdev, struct mscratch, vdev);
 }
 
+static u32 mscratch_value(struct mscratch *s, int i)
+{
+	u32 pin = s->pci.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX];
+
+	return words[i].value | (i == PCI_INTERRUPT_LINE / 4 ? pin << 8 : 0);
+}
+
 static void mscratch_reset(struct vfio_device *vdev)
 {
 	struct mscratch *s = to_mscratch(vdev);
 
 	mutex_lock(&s->lock);
 	for (int i = 0; i < NR_WORDS; i++)
-		s->word[i] = cpu_to_le32(words[i].value);
+		s->word[i] = cpu_to_le32(mscratch_value(s, i));
 	s->owed = false;
 	mutex_unlock(&s->lock);
 }
@@ -76,8 +86,10 @@ static void mscratch_act(struct mscratch *s)
 		le32_add_cpu(&s->word[COUNT], 1);
 		s->owed = true;
 	}
-	if (s->owed)
+	if (s->owed) {	/* Only the kind that the user enabled is signalled. */
+		vfio_mig_pci_signal(s->mig, VFIO_PCI_INTX_IRQ_INDEX, 0);
 		vfio_mig_pci_signal(s->mig, VFIO_PCI_MSI_IRQ_INDEX, 0);
+	}
 	s->owed = false;
 }
 
@@ -116,11 +128,12 @@ static size_t mscratch_save(struct vfio_device *vdev, void *buf)
 static void *mscratch_prepare(struct vfio_device *vdev, const void *buf, size_t len)
 {
 	bool good = len == sizeof(__le32) * NR_WORDS;
+	struct mscratch *s = to_mscratch(vdev);
 	const __le32 *word = buf;
 	int i;
 
 	for (i = 0; good && i < NR_WORDS; i++)
-		good = !((le32_to_cpu(word[i]) ^ words[i].value) & ~words[i].mask);
+		good = !((le32_to_cpu(word[i]) ^ mscratch_value(s, i)) & ~words[i].mask);
 	if (good)
 		return kmemdup(buf, len, GFP_KERNEL_ACCOUNT) ?: ERR_PTR(-ENOMEM);
 	dev_err_ratelimited(vdev->dev, "%zu bytes, bad at word %d\n", len, i - 1);
@@ -207,6 +220,9 @@ static const struct vfio_device_ops mscratch_ops = {
 	VFIO_MIG_IOMMUFD_OPS
 };
 
+static struct mdev_type mscratch_msi = { .sysfs_name = "64M" };
+static struct mdev_type mscratch_intx = { .sysfs_name = "intx" };
+
 static int mscratch_probe(struct mdev_device *mdev)
 {
 	struct mscratch *s = vfio_alloc_device(mscratch, vdev, &mdev->dev, &mscratch_ops);
@@ -216,15 +232,17 @@ static int mscratch_probe(struct mdev_device *mdev)
 		return PTR_ERR(s);
 	dev_set_drvdata(&mdev->dev, s);
 	mutex_init(&s->lock);
+	s->pci = mscratch_pci;
+	s->pci.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX] = mdev->type == &mscratch_intx;
 	ret = vfio_mig_pages_init(&s->pages, SIZE / PAGE_SIZE, NULL);
 	if (ret)
 		goto err_put;
 	s->mig = vfio_mig_create(&s->vdev, &(struct vfio_mig_desc) {
-		.type = "mscratch",
+		.type = mdev->type == &mscratch_intx ? "mscratch-intx" : "mscratch",
 		.control_max = sizeof(s->word),
 		.ops = &mscratch_mig_ops,
 		.pages = &s->pages,
-		.pci = &mscratch_pci,
+		.pci = &s->pci,
 	});
 	ret = PTR_ERR_OR_ZERO(s->mig);
 	if (ret)
@@ -255,7 +273,7 @@ static struct mdev_driver mscratch_driver = {
 	.remove = mscratch_remove,
 };
 
-static struct mdev_type *mscratch_types[] = { &(struct mdev_type) { .sysfs_name = "64M" } };
+static struct mdev_type *mscratch_types[] = { &mscratch_msi, &mscratch_intx };
 static struct class mscratch_class = { .name = "mscratch" };	/* before "-64M" in sysfs */
 static struct mdev_parent mscratch_parent;
 static struct device *mscratch_dev;
