@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/check.h"
+#include "lib/irq.h"
 #include "lib/migrate.h"
 #include "lib/scratch.h"
 #include "lib/stream.h"
@@ -25,7 +26,8 @@ enum { SCRATCH = 0, DOORBELL = 4, STATUS = 8, COUNT = 12 };
 #define AT_BAR0		256
 #define AT_BAR2_ADDRESS	0x18
 
-static struct mdev mdev[2];
+/* The third has INTx. */
+static struct mdev mdev[3];
 
 struct side {
 	struct device dev;
@@ -34,15 +36,20 @@ struct side {
 	int irq;
 };
 
-static void side_open(struct __test_metadata *_metadata, struct side *s, int i)
+static void side_open_irq(struct __test_metadata *_metadata, struct side *s,
+			  int i, int irq_index)
 {
 	ASSERT_RET(0, device_open(&s->dev, mdev[i].path));
 	ASSERT_RET(0, v1_open(&s->v1, &s->dev));
 	ASSERT_RET(0, region_open(&s->bar, &s->dev, VFIO_PCI_BAR0_REGION_INDEX));
 	s->irq = eventfd(0, EFD_NONBLOCK);
 	ASSERT_LE(0, s->irq);
-	ASSERT_RET(0, device_irq_eventfds(&s->dev, VFIO_PCI_MSI_IRQ_INDEX,
-					  &s->irq, 1));
+	ASSERT_RET(0, device_irq_eventfds(&s->dev, irq_index, &s->irq, 1));
+}
+
+static void side_open(struct __test_metadata *_metadata, struct side *s, int i)
+{
+	side_open_irq(_metadata, s, i, VFIO_PCI_MSI_IRQ_INDEX);
 }
 
 static void side_close(struct side *s)
@@ -172,6 +179,53 @@ TEST_F(regs, a_write_after_END_is_sent)
 	EXPECT_EQ(0x5555aaaa, get(_metadata, b, SCRATCH));
 }
 
+FIXTURE(pin) {
+	struct side a;
+};
+
+FIXTURE_SETUP(pin)
+{
+	side_open_irq(_metadata, &self->a, 2, VFIO_PCI_INTX_IRQ_INDEX);
+}
+
+FIXTURE_TEARDOWN(pin)
+{
+	side_close(&self->a);
+}
+
+/* The library masks INTx, and remembers one interrupt until it is unmasked. */
+TEST_F(pin, is_signalled_once_for_each_unmask)
+{
+	struct side *a = &self->a;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		put(_metadata, a, DOORBELL, 1);
+	EXPECT_EQ(3, get(_metadata, a, COUNT));
+	EXPECT_EQ(1, irqs(a));
+	ASSERT_RET(0, irq_set(&a->dev, IRQ_NONE | IRQ_UNMASK,
+			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, NULL, 0));
+	EXPECT_EQ(1, irqs(a));
+	ASSERT_RET(0, irq_set(&a->dev, IRQ_NONE | IRQ_UNMASK,
+			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, NULL, 0));
+	EXPECT_EQ(0, irqs(a));
+	put(_metadata, a, DOORBELL, 1);
+	EXPECT_EQ(1, irqs(a));
+}
+
+TEST_F(pin, a_reset_forgets_what_waits_to_be_unmasked)
+{
+	struct side *a = &self->a;
+
+	put(_metadata, a, DOORBELL, 1);
+	put(_metadata, a, DOORBELL, 1);
+	EXPECT_EQ(1, irqs(a));
+	ASSERT_RET(0, device_reset(&a->dev));
+	ASSERT_RET(0, irq_set(&a->dev, IRQ_NONE | IRQ_UNMASK,
+			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, NULL, 0));
+	EXPECT_EQ(0, irqs(a));
+}
+
 FIXTURE(bad) {
 	struct side b;
 	struct buffer stream;
@@ -230,5 +284,7 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	scratch_create(mdev, WINDOW_KIB);
+	if (mdev_create(&mdev[2], "mscratch", "intx"))
+		ksft_exit_fail_msg("no mscratch device of the type intx\n");
 	SUITE_RUN(argv);
 }
