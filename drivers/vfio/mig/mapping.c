@@ -3,12 +3,17 @@
  * Device memory: a paged state that the user reads, writes and maps
  *
  * A store to a mapping makes no noise, so what changed is found out by faults. A
- * page is entered in a mapping with the right to write only by a fault that
- * marks it as changed, and is taken out again when it is taken to be sent: in
- * between it counts as changed anyway. So tracking costs a fault for each page
- * and round, nothing outside a save, and all that need be known is in the page
- * tables. A page that was never written is entered as the zero page, so that
- * reading takes no memory.
+ * page is entered in a mapping that can be written by a fault that marks it as
+ * changed, and is taken out again when it is taken to be sent: in between it counts
+ * as changed anyway. So tracking costs a fault for each page and round, nothing
+ * outside a save, and all that need be known is in the page tables.
+ *
+ * An entry of such a mapping always has the right to write, also where a load
+ * brought it about. KVM takes an entry without that right for memory that cannot be
+ * written, does not ask for it again, and emulates the store: its emulator knows few
+ * instructions, and a guest that uses another is ended. So reading there allocates the
+ * page and marks it. A mapping that cannot be written has the page without the right,
+ * or the zero page where there is none, so that reading takes no memory.
  *
  * Pages are entered with the page's lock held, and whatever makes an entry stale
  * (a copy takes a page's place, a discard, a load) removes it with the lock held
@@ -18,6 +23,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -80,7 +86,7 @@ static struct vfio_mig_mapping *mapping_get(struct vfio_mig_pages *p)
 	return other;
 }
 
-/* Whatever is there is entered, without the right to write. */
+/* Whatever is there is entered: the mapping gives no right to write. */
 static vm_fault_t fault_read(struct vfio_mig_pages *p, struct vm_fault *vmf)
 {
 	struct page *page = vfio_mig_page_read_begin(p, vmf->pgoff);
@@ -117,16 +123,30 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 
 	down_read(&m->lock);
 	if (m->pages)
-		ret = vmf->flags & FAULT_FLAG_WRITE ?
+		ret = vmf->vma->vm_flags & VM_WRITE ?
 		      fault_write(m->pages, vmf) : fault_read(m->pages, vmf);
 	up_read(&m->lock);
 	return ret;
 }
 
 /*
- * A store where the entry does not allow it. The kernel could add the right to
- * the entry, but after this returns, when the page may have been taken to be sent and
- * entered again for reading. So the entry is made anew, with the lock held.
+ * A mapping that is to be written gets entries that can be: what was entered before
+ * goes. No fault comes in between, because mmap_lock is held for writing.
+ */
+static int mapping_mprotect(struct vm_area_struct *vma, unsigned long start,
+			    unsigned long end, unsigned long newflags)
+{
+	struct vfio_mig_mapping *m = vma->vm_private_data;
+
+	if (newflags & VM_WRITE)
+		vfio_mig_space_unmap(&m->space, linear_page_index(vma, start),
+				     (end - start) >> PAGE_SHIFT);
+	return 0;
+}
+
+/*
+ * There are no entries that this is for. Without it the kernel would add the right
+ * to write by itself, unnoticed, should it ever take it from an entry.
  */
 static vm_fault_t mapping_mkwrite(struct vm_fault *vmf)
 {
@@ -138,6 +158,7 @@ static vm_fault_t mapping_mkwrite(struct vm_fault *vmf)
 
 static const struct vm_operations_struct mapping_vm_ops = {
 	.fault = mapping_fault,
+	.mprotect = mapping_mprotect,
 	.pfn_mkwrite = mapping_mkwrite,
 };
 
@@ -147,11 +168,12 @@ static const struct vm_operations_struct mapping_vm_ops = {
  * @vma: the mapping. Of vm_pgoff only the part below the region's index, as
  *	VFIO PCI devices lay out their file, is looked at.
  *
- * A save tracks what is stored to the mapping, a load shows in it. Pages are
- * allocated by the first store; where the budget or the user's memory control
- * group is used up that raises SIGBUS, so a driver should set aside all that the
- * memory can take, and as much again for a load. After the device was closed any
- * access raises SIGBUS.
+ * A save tracks what is stored to the mapping, a load shows in it. In a mapping that
+ * can be written reading counts as a change, too. Pages are allocated by the first
+ * access; where the budget or the user's memory control group is used up that raises
+ * SIGBUS, so a driver should set aside all that the memory can take, and as much
+ * again for a load. A mapping for reading alone changes and allocates nothing. After
+ * the device was closed any access raises SIGBUS.
  *
  * Faults take a page's lock with mmap_lock held: such memory must not be
  * accessed by copies to and from users inside a page's bracket, see

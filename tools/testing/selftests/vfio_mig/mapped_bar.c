@@ -31,6 +31,7 @@ struct side {
 	struct v1 v1;
 	struct region bar;
 	unsigned char *map;	/* all of BAR2 */
+	const unsigned char *ro;	/* the same, without the right to write */
 };
 
 static void side_open(struct __test_metadata *_metadata, struct side *s, int i)
@@ -44,12 +45,16 @@ static void side_open(struct __test_metadata *_metadata, struct side *s, int i)
 	ASSERT_RET(0, region_mmap(&s->bar, 0, SIZE, PROT_READ | PROT_WRITE,
 				  MAP_SHARED, &map));
 	s->map = map;
+	ASSERT_RET(0, region_mmap(&s->bar, 0, SIZE, PROT_READ, MAP_SHARED, &map));
+	s->ro = map;
 }
 
 static void side_close(struct side *s)
 {
 	if (s->map)
 		munmap(s->map, SIZE);
+	if (s->ro)
+		munmap((void *)s->ro, SIZE);
 	v1_close(&s->v1);
 	device_close(&s->dev);
 }
@@ -80,7 +85,7 @@ static void compare(struct __test_metadata *_metadata, struct side *a,
 	unsigned long i;
 
 	for (i = 0; i < pages; i++)
-		if (memcmp(a->map + i * PAGE, b->map + i * PAGE, PAGE))
+		if (memcmp(a->ro + i * PAGE, b->ro + i * PAGE, PAGE))
 			break;
 	EXPECT_EQ(pages, i)
 		TH_LOG("page %lu differs on the target", i);
@@ -111,9 +116,25 @@ TEST_F(bar, reads_as_zeros_and_reading_is_no_change)
 	unsigned long i;
 
 	for (i = 0; i < SIZE; i += PAGE)
-		ASSERT_EQ(0, a->map[i]);
+		ASSERT_EQ(0, a->ro[i]);
 	ASSERT_RET(0, v1_set_state(&a->v1, V1_STOP_COPY));
 	EXPECT_EQ(0, drain(_metadata, a, &self->stream));
+}
+
+/* KVM would emulate the store that follows if the entry had no right to write. */
+TEST_F(bar, reading_where_it_may_be_written_is_a_change)
+{
+	struct side *a = &self->a;
+	unsigned long i;
+
+	ASSERT_RET(0, v1_set_state(&a->v1, V1_PRE_COPY));
+	drain(_metadata, a, &self->stream);
+	for (i = 0; i < 16; i++)
+		ASSERT_EQ(0, a->map[i * PAGE]);
+	EXPECT_NE(0, pending(_metadata, a));
+	/* Of what is zero no data are sent. */
+	EXPECT_EQ(0, drain(_metadata, a, &self->stream));
+	EXPECT_EQ(0, pending(_metadata, a));
 }
 
 TEST_F(bar, is_the_same_memory_as_read_and_write)
@@ -194,7 +215,7 @@ TEST_F(bar, only_what_was_stored_to_is_sent_again)
 	ASSERT_RET(0, v1_set_state(&a->v1, V1_PRE_COPY));
 	EXPECT_EQ(32, drain(_metadata, a, &self->stream));
 	for (i = 0; i < 64; i++)
-		sum += a->map[i * PAGE];
+		sum += a->ro[i * PAGE];
 	EXPECT_EQ(32, sum);
 	EXPECT_EQ(0, pending(_metadata, a))
 		TH_LOG("loads count as changes");
