@@ -45,8 +45,8 @@ static void raise(struct vfio_mig_irqs *irqs, u32 index, u32 i)
 	if (!eventfds || !eventfds[i])
 		return;
 	if (index == VFIO_PCI_INTX_IRQ_INDEX) {
-		irqs->pending = irqs->masked;
-		if (irqs->masked)
+		irqs->pending = irqs->masked || irqs->held;
+		if (irqs->pending)
 			return;
 		/* VFIO_IRQ_INFO_AUTOMASKED: until the user unmasks it. */
 		irqs->masked = true;
@@ -219,12 +219,18 @@ static int trigger(struct vfio_mig *mig, const struct vfio_irq_set *set,
 	return loop_back(&mig->irqs, set, data);
 }
 
+/* Signals INTx if it waits and need not any more. */
+static void catch_up(struct vfio_mig_irqs *irqs)
+{
+	if (irqs->pending)
+		raise(irqs, VFIO_PCI_INTX_IRQ_INDEX, 0);
+}
+
 static void set_masked(struct vfio_mig_irqs *irqs, bool masked)
 {
 	spin_lock_irq(&irqs->lock);
 	irqs->masked = masked;
-	if (!masked && irqs->pending)
-		raise(irqs, VFIO_PCI_INTX_IRQ_INDEX, 0);
+	catch_up(irqs);
 	spin_unlock_irq(&irqs->lock);
 }
 
@@ -290,6 +296,22 @@ int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
 	}
 	mutex_unlock(&irqs->set);
 	return ret;
+}
+
+/**
+ * vfio_mig_irqs_hold - the device stops, or goes on
+ * @irqs: the interrupts of a device
+ * @held: it stops: until it goes on INTx is not signalled
+ *
+ * Other kinds are signalled by the vendor driver alone, which does not while the
+ * device is stopped, or by the user's loopback.
+ */
+void vfio_mig_irqs_hold(struct vfio_mig_irqs *irqs, bool held)
+{
+	spin_lock_irq(&irqs->lock);
+	irqs->held = held;
+	catch_up(irqs);
+	spin_unlock_irq(&irqs->lock);
 }
 
 /**

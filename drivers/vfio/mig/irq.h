@@ -17,8 +17,9 @@ struct vfio_mig;
  * @lock: protects what follows from what signals; VFIO protects @unmask
  * @eventfds: one for each interrupt of a kind that was ever set, else NULL
  * @kind: which of INTx, MSI and MSI-X is in use, or -1
+ * @held: the device is stopped, so INTx is not signalled when it is unmasked
  * @masked: INTx is not signalled, because it was, or because the user masked it
- * @pending: INTx was raised while it was masked
+ * @pending: INTx was raised while it was masked or held
  * @unmask: the eventfd by which the user unmasks INTx
  */
 struct vfio_mig_irqs {
@@ -26,6 +27,7 @@ struct vfio_mig_irqs {
 	spinlock_t lock; /* taken where a driver signals, in any context */
 	struct eventfd_ctx **eventfds[VFIO_PCI_NUM_IRQS];
 	int kind;
+	bool held;
 	bool masked;
 	bool pending;
 	struct virqfd *unmask;
@@ -34,6 +36,7 @@ struct vfio_mig_irqs {
 void vfio_mig_irqs_init(struct vfio_mig_irqs *irqs);
 int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
 		      const void *data);
+void vfio_mig_irqs_hold(struct vfio_mig_irqs *irqs, bool held);
 void vfio_mig_irqs_reset(struct vfio_mig_irqs *irqs);
 void vfio_mig_irqs_close(struct vfio_mig *mig);
 

@@ -11,6 +11,7 @@
 
 #include "data.h"
 #include "fault.h"
+#include "irq.h"
 #include "load.h"
 #include "machine.h"
 #include "region.h"
@@ -92,6 +93,22 @@ static int change_session(struct vfio_mig *mig, enum session to,
 	return begin_session(mig, to, owner);
 }
 
+static int stop(struct vfio_mig *mig)
+{
+	int ret = mig->desc.ops->stop(mig->vdev);
+
+	/* An interrupt that waits for the user to unmask it goes on waiting. */
+	if (!ret)
+		vfio_mig_irqs_hold(&mig->irqs, true);
+	return ret;
+}
+
+static void run(struct vfio_mig *mig)
+{
+	vfio_mig_irqs_hold(&mig->irqs, false);
+	mig->desc.ops->run(mig->vdev);
+}
+
 static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 		      enum vfio_mig_owner owner)
 {
@@ -99,7 +116,7 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 	int ret;
 
 	if (!was_at_rest && states[to].at_rest) {
-		ret = mig->desc.ops->stop(mig->vdev);
+		ret = stop(mig);
 		if (ret)
 			return ret;
 	}
@@ -108,11 +125,11 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 		ret = change_session(mig, states[to].session, owner);
 	if (ret) {
 		if (!was_at_rest && states[to].at_rest)
-			mig->desc.ops->run(mig->vdev);
+			run(mig);
 		return ret;
 	}
 	if (was_at_rest && !states[to].at_rest)
-		mig->desc.ops->run(mig->vdev);
+		run(mig);
 	return 0;
 }
 
@@ -162,7 +179,7 @@ int vfio_mig_machine_rest(struct vfio_mig *mig)
 	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
 	WRITE_ONCE(mig->state, at_rest ? VFIO_MIG_STOP : VFIO_MIG_RUNNING);
 	if (!at_rest) {
-		int ret = mig->desc.ops->stop(mig->vdev);
+		int ret = stop(mig);
 
 		if (ret)
 			return ret;
@@ -176,7 +193,8 @@ static void started(struct vfio_mig *mig)
 {
 	WRITE_ONCE(mig->broken, false);
 	mig->desc.ops->reset(mig->vdev);
-	mig->desc.ops->run(mig->vdev);
+	vfio_mig_irqs_reset(&mig->irqs);
+	run(mig);
 	WRITE_ONCE(mig->state, VFIO_MIG_RUNNING);
 	if (mig->window)
 		vfio_mig_window_hide(mig->window, false);

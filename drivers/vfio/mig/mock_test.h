@@ -156,6 +156,7 @@ static inline int mock_init(struct mock *m)
 
 	mutex_init(&m->mig.lock);
 	spin_lock_init(&m->mig.reset_lock);
+	vfio_mig_irqs_init(&m->mig.irqs);
 	ratelimit_state_init(&m->mig.log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	init_waitqueue_head(&m->mig.wait);

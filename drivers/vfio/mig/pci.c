@@ -189,15 +189,6 @@ static long set_irqs(struct vfio_mig *mig, void __user *arg)
 	return ret;
 }
 
-static long reset(struct vfio_mig *mig)
-{
-	int ret = vfio_mig_reset(mig);
-
-	if (!ret)
-		vfio_mig_irqs_reset(&mig->irqs);
-	return ret;
-}
-
 /**
  * vfio_mig_pci_ioctl - answer the ioctls of an emulated PCI function
  * @vdev: the device
@@ -225,7 +216,7 @@ long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	case VFIO_DEVICE_SET_IRQS:
 		return set_irqs(mig, uarg);
 	case VFIO_DEVICE_RESET:
-		return reset(mig);
+		return vfio_mig_reset(mig);
 	default:
 		return -ENOTTY;
 	}

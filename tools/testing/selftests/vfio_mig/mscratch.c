@@ -213,6 +213,21 @@ TEST_F(pin, is_signalled_once_for_each_unmask)
 	EXPECT_EQ(1, irqs(a));
 }
 
+TEST_F(pin, unmasked_while_stopped_it_comes_when_the_device_runs)
+{
+	struct side *a = &self->a;
+
+	put(_metadata, a, DOORBELL, 1);
+	put(_metadata, a, DOORBELL, 1);
+	EXPECT_EQ(1, irqs(a));
+	ASSERT_RET(0, v1_set_state(&a->v1, V1_STOPPED));
+	ASSERT_RET(0, irq_set(&a->dev, IRQ_NONE | IRQ_UNMASK,
+			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, NULL, 0));
+	EXPECT_EQ(0, irqs(a));
+	ASSERT_RET(0, v1_set_state(&a->v1, V1_RUNNING));
+	EXPECT_EQ(1, irqs(a));
+}
+
 TEST_F(pin, a_reset_forgets_what_waits_to_be_unmasked)
 {
 	struct side *a = &self->a;
