@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/vfio_mig.h>
@@ -289,8 +290,13 @@ void vfio_mig_device_error(struct vfio_mig *mig)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_device_error);
 
+struct workqueue_struct *vfio_mig_wq;
+
 static int __init vfio_mig_init(void)
 {
+	vfio_mig_wq = alloc_workqueue("vfio_mig", WQ_UNBOUND, 0);
+	if (!vfio_mig_wq)
+		return -ENOMEM;
 	vfio_mig_fault_setup();
 	return 0;
 }
@@ -299,6 +305,7 @@ module_init(vfio_mig_init);
 static void __exit vfio_mig_exit(void)
 {
 	vfio_mig_fault_cleanup();
+	destroy_workqueue(vfio_mig_wq);
 }
 module_exit(vfio_mig_exit);
 

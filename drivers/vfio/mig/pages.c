@@ -22,6 +22,7 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "mapping.h"
 #include "pages.h"
@@ -44,6 +45,9 @@ struct vfio_mig_dirty {
  */
 #define BLOCK		BITS_PER_LONG
 
+/* Pages after which a walk over all of them lets others run. */
+#define WALK_PAUSE	1024
+
 static struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t index)
 {
 	return &p->locks[index / BLOCK % VFIO_MIG_PAGES_LOCKS];
@@ -65,17 +69,7 @@ static bool budget_charge(struct vfio_mig_budget *budget, bool force)
 	return false;
 }
 
-/**
- * vfio_mig_pages_alloc - allocate a page that is charged to the paged state
- * @p: the paged state whose budget and memory control group pay
- * @gfp: flags on top of VFIO_MIG_GFP, such as __GFP_ZERO
- * @force: go over the budget: the page takes another's place soon
- *
- * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
- * ERR_PTR(-ENOMEM).
- */
-struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
-				  bool force)
+static struct page *alloc_charged(struct vfio_mig_pages *p, gfp_t gfp, bool force)
 {
 	struct mem_cgroup *old;
 	struct page *page;
@@ -92,6 +86,28 @@ struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 		return ERR_PTR(-ENOMEM);
 	}
 	return page;
+}
+
+/**
+ * vfio_mig_pages_alloc - allocate a page that is charged to the paged state
+ * @p: the paged state whose budget and memory control group pay
+ * @gfp: flags on top of VFIO_MIG_GFP, such as __GFP_ZERO
+ * @force: go over the budget: the page takes another's place soon
+ *
+ * Context: may sleep; waits for memory that is being freed if there is no other.
+ * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
+ * ERR_PTR(-ENOMEM).
+ */
+struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
+				  bool force)
+{
+	struct page *page = alloc_charged(p, gfp, force);
+
+	if (!IS_ERR(page))
+		return page;
+	/* What a load has replaced may still be on its way back. */
+	flush_workqueue(vfio_mig_wq);
+	return alloc_charged(p, gfp, force);
 }
 
 /**
@@ -146,38 +162,83 @@ struct xarray *vfio_mig_pages_new_array(void)
 	return xa;
 }
 
-/**
- * vfio_mig_pages_drop - free a range of an array's pages
- * @p: the paged state that the pages are charged to
- * @xa: the array; nobody else uses it
- * @first: first page
- * @last: last page, included
- */
-void vfio_mig_pages_drop(struct vfio_mig_pages *p, struct xarray *xa,
-			 pgoff_t first, pgoff_t last)
+/* In a walk by xas_for_each(), in an RCU read side section: lets others run. */
+static void walk_pause(struct xa_state *xas, unsigned long *walked)
 {
-	struct page *page;
-	unsigned long i;
-
-	xa_for_each_range(xa, i, page, first, last) {
-		xa_erase(xa, i);
-		vfio_mig_pages_free(p, page);
-		cond_resched();
-	}
+	if (++*walked % WALK_PAUSE)
+		return;
+	xas_pause(xas);
+	rcu_read_unlock();
+	cond_resched();
+	rcu_read_lock();
 }
 
 /**
  * vfio_mig_pages_free_array - free an array with all its pages
  * @p: the paged state that the pages are charged to
  * @xa: the array or NULL; nobody else uses it
+ *
+ * The nodes go with the array in one go, because to erase each entry costs more than
+ * to free its page.
+ *
+ * Context: may sleep.
  */
 void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa)
 {
+	unsigned long walked = 0;
+	XA_STATE(xas, xa, 0);
+	struct page *page;
+
 	if (!xa)
 		return;
-	vfio_mig_pages_drop(p, xa, 0, ULONG_MAX);
+	rcu_read_lock();
+	xas_for_each(&xas, page, ULONG_MAX) {
+		vfio_mig_pages_free(p, page);
+		walk_pause(&xas, &walked);
+	}
+	rcu_read_unlock();
 	xa_destroy(xa);
 	kfree(xa);
+}
+
+/**
+ * struct old_array - an array that a load has replaced
+ * @work: frees it
+ * @p: the paged state that its pages are charged to
+ * @xa: the array
+ */
+struct old_array {
+	struct work_struct work;
+	struct vfio_mig_pages *p;
+	struct xarray *xa;
+};
+
+static void free_old_array(struct work_struct *work)
+{
+	struct old_array *old = container_of(work, struct old_array, work);
+
+	vfio_mig_pages_free_array(old->p, old->xa);
+	kfree(old);
+}
+
+/*
+ * A guest stands still while a load takes effect, and to free a GiB takes as long as a
+ * guest may stand still for. So that is done later, where there is memory to note it.
+ */
+static void free_array_later(struct vfio_mig_pages *p, struct xarray *xa)
+{
+	struct old_array *old = NULL;
+
+	if (!xa_empty(xa))
+		old = kmalloc(sizeof(*old), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!old) {
+		vfio_mig_pages_free_array(p, xa);
+		return;
+	}
+	INIT_WORK(&old->work, free_old_array);
+	old->p = p;
+	old->xa = xa;
+	queue_work(vfio_mig_wq, &old->work);
 }
 
 int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
@@ -215,6 +276,7 @@ void vfio_mig_pages_destroy(struct vfio_mig_pages *p)
 {
 	if (!p->xa)
 		return;
+	flush_workqueue(vfio_mig_wq);
 	vfio_mig_pages_untrack(p);
 	vfio_mig_mapping_close(p);
 	vfio_mig_pages_free_array(p, p->xa);
@@ -407,6 +469,19 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_discard);
 
+/* Marks many pages of a block in one go. Others may mark some of them meanwhile. */
+static void mark_block(struct vfio_mig_dirty *dirty, unsigned long block,
+		       unsigned long bits)
+{
+	unsigned long *word = &dirty->bits[block], old = READ_ONCE(*word), cur;
+
+	if (!bits)
+		return;
+	while ((cur = cmpxchg(word, old, old | bits)) != old)
+		old = cur;
+	atomic_long_add(hweight_long(bits & ~old), &dirty->count);
+}
+
 /**
  * vfio_mig_pages_track - start to note which pages change
  * @p: the paged state; not tracked yet
@@ -417,9 +492,10 @@ EXPORT_SYMBOL_GPL(vfio_mig_pages_discard);
  */
 int vfio_mig_pages_track(struct vfio_mig_pages *p)
 {
+	unsigned long block = 0, bits = 0, walked = 0;
 	struct vfio_mig_dirty *dirty;
+	XA_STATE(xas, p->xa, 0);
 	struct page *page;
-	unsigned long i;
 
 	dirty = kvzalloc(struct_size(dirty, bits, BITS_TO_LONGS(p->nr)),
 			 VFIO_MIG_GFP);
@@ -429,10 +505,20 @@ int vfio_mig_pages_track(struct vfio_mig_pages *p)
 	/* Published first: a page that is added during the walk marks itself. */
 	rcu_assign_pointer(p->dirty, dirty);
 	smp_mb(); /* pairs with page_install() */
-	xa_for_each(p->xa, i, page) {
-		page_mark(p, i);
-		cond_resched();
+	rcu_read_lock();
+	xas_for_each(&xas, page, ULONG_MAX) {
+		if (xas_retry(&xas, page))
+			continue;
+		if (xas.xa_index / BLOCK != block) {
+			mark_block(dirty, block, bits);
+			block = xas.xa_index / BLOCK;
+			bits = 0;
+		}
+		bits |= BIT(xas.xa_index % BLOCK);
+		walk_pause(&xas, &walked);
 	}
+	rcu_read_unlock();
+	mark_block(dirty, block, bits);
 	return 0;
 }
 
@@ -550,7 +636,7 @@ void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
 	vfio_mig_mapping_unmap(p, 0, 0);
 	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
 		up_write(&p->locks[i]);
-	vfio_mig_pages_free_array(p, old);
+	free_array_later(p, old);
 }
 
 #if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)

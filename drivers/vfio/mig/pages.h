@@ -12,6 +12,9 @@
  */
 #define VFIO_MIG_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
+/* Frees what was replaced. Its work touches no user memory and takes no lock. */
+extern struct workqueue_struct *vfio_mig_wq;
+
 struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 				  bool force);
 void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page);
@@ -19,8 +22,6 @@ struct page *vfio_mig_pages_store(struct vfio_mig_pages *p, struct xarray *xa,
 				  pgoff_t index, struct page *old,
 				  struct page *new);
 struct xarray *vfio_mig_pages_new_array(void);
-void vfio_mig_pages_drop(struct vfio_mig_pages *p, struct xarray *xa,
-			 pgoff_t first, pgoff_t last);
 void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa);
 void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm);
 

@@ -72,6 +72,7 @@ static int load(struct memory_device *dev, const u8 *data, size_t len,
 		must(!ret || ret == -ENODATA);
 	}
 	vfio_mig_load_end(&dev->mig);
+	run_work(); /* What the load has replaced is freed. */
 	return ret;
 }
 

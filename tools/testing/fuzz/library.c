@@ -2,6 +2,9 @@
 /* Saving and loading without a front end, and what maps pages, which is nobody. */
 #include "library.h"
 #include "mapping.h"
+#include "pages.h"
+
+struct workqueue_struct *vfio_mig_wq;
 
 void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first, pgoff_t nr)
 {

@@ -125,6 +125,7 @@ typedef unsigned int gfp_t;
 
 #define BITS_PER_LONG		64
 #define BIT(n)			(1UL << (n))
+#define hweight_long(w)		__builtin_popcountl(w)
 #define BIT_ULL(n)		(1ULL << (n))
 #define GENMASK(h, l)		(~0UL >> (63 - (h)) & ~0UL << (l))
 #define BITS_TO_LONGS(n)	DIV_ROUND_UP(n, BITS_PER_LONG)

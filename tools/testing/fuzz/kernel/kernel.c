@@ -27,9 +27,9 @@ static struct work_struct *first, **last = &first;
 
 bool queue_work(struct workqueue_struct *wq, struct work_struct *work)
 {
-	(void)wq;
 	if (work->pending)
 		return false;
+	work->wq = wq;
 	work->pending = true;
 	work->next = NULL;
 	*last = work;
@@ -70,6 +70,19 @@ void run_work(void)
 		work->func(work);
 	}
 	current = user;
+}
+
+void flush_workqueue(struct workqueue_struct *wq)
+{
+	struct work_struct *work = first;
+
+	while (work) {
+		struct work_struct *next = work->next;
+
+		if (work->wq == wq)
+			flush_work(work);
+		work = next;
+	}
 }
 
 /* Nothing runs by itself: who waits for it does it. */

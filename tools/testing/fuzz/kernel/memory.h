@@ -76,6 +76,26 @@ void *xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *new,
 /* Not the kernel's: the next entry at or after *@index. */
 void *xa_next_at(struct xarray *xa, unsigned long *index, unsigned long last);
 
+struct xa_state {
+	struct xarray *xa;
+	unsigned long xa_index;
+};
+
+#define XA_STATE(name, array, index)					\
+	struct xa_state name = { .xa = (array), .xa_index = (index) }
+#define xas_for_each(xas, p, last)					\
+	for (; ((p) = xa_next_at((xas)->xa, &(xas)->xa_index, (last)));	\
+	     (xas)->xa_index++)
+#define xas_retry(xas, p)	((void)(xas), (void)(p), false)
+#define xas_pause(xas)		((void)(xas))
+
+static inline bool xa_empty(struct xarray *xa)
+{
+	unsigned long i = 0;
+
+	return !xa_next_at(xa, &i, ULONG_MAX);
+}
+
 #define xa_is_err(p)		IS_ERR(p)
 #define xa_err(p)		PTR_ERR(p)
 #define xa_for_each_range(xa, i, p, first, last)			\

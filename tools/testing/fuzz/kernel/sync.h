@@ -18,9 +18,19 @@ typedef struct { long long v; } atomic64_t;
 #define atomic_long_inc(a)		((void)(a)->v++)
 #define atomic_long_dec(a)		((void)(a)->v--)
 #define atomic_long_sub(n, a)		((void)((a)->v -= (n)))
+#define atomic_long_add(n, a)		((void)((a)->v += (n)))
 #define atomic_long_inc_return(a)	(++(a)->v)
 #define atomic64_add(n, a)		((void)((a)->v += (n)))
 #define atomic64_read(a)		((a)->v)
+
+#define cmpxchg(p, old, new)						\
+	({								\
+		typeof(*(p)) __cur = *(p);				\
+									\
+		if (__cur == (old))					\
+			*(p) = (new);					\
+		__cur;							\
+	})
 
 #define READ_ONCE(x)		(x)
 #define WRITE_ONCE(x, value)	((x) = (value))
@@ -171,6 +181,7 @@ typedef void (*work_func_t)(struct work_struct *work);
 struct work_struct {
 	work_func_t func;
 	struct work_struct *next;
+	struct workqueue_struct *wq;
 	bool pending;
 };
 
@@ -184,5 +195,6 @@ bool cancel_work_sync(struct work_struct *work);
 bool flush_work(struct work_struct *work);
 /* Not the kernel's: does what was queued, until nothing is. */
 void run_work(void);
+void flush_workqueue(struct workqueue_struct *wq);
 
 #endif /* FUZZ_KERNEL_SYNC_H */
