@@ -91,7 +91,8 @@ ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off);
 ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 			     size_t count, loff_t off);
-int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma);
+int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
+			pgoff_t first);
 void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr);
 
 /**
@@ -103,6 +104,12 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  * @run: Let the device go on, from its present registers: work that was
  *	submitted and not finished is taken up. Signals every interrupt whose
  *	cause stands if @apply or @reset came since @stop.
+ * @quiesce: Start no DMA any more, but go on to serve accesses, DMA of other devices
+ *	included, and finish nothing by yourself. Called before @stop, and for the P2P
+ *	states of the v2 protocol, which are offered to users if this is there. An
+ *	error leaves the device running. NULL for a device that others do no DMA to.
+ * @start: Opposite of @stop for a device that has @quiesce: it serves accesses again,
+ *	and starts no DMA. Cannot fail. NULL where there is nothing to do.
  * @reset: Bring everything that is not paged to its power-on values. Called
  *	between @stop and @run; or where @stop failed, and then the device has to be
  *	stopped here, whatever it is doing. Cannot fail.
@@ -125,7 +132,9 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  * functions, vfio_mig_control_changed() and vfio_mig_pci_signal().
  */
 struct vfio_mig_ops {
+	int (*quiesce)(struct vfio_device *vdev);
 	int (*stop)(struct vfio_device *vdev);
+	void (*start)(struct vfio_device *vdev);
 	void (*run)(struct vfio_device *vdev);
 	void (*reset)(struct vfio_device *vdev);
 	size_t (*save)(struct vfio_device *vdev, void *buf);
@@ -144,6 +153,9 @@ struct vfio_mig_ops {
  * @ops: the callbacks
  * @pages: the paged state, or NULL
  * @pci: the PCI function, for vfio_mig_pci_*(), or NULL
+ * @p2p: without &vfio_mig_ops.quiesce: no device does DMA to this one, so it may be
+ *	stopped in the P2P states, which are offered to users then. QEMU migrates more
+ *	than one device only if all of them have these states.
  * @dma_logging: all DMA goes through vfio_mig_dma_rw(), so that the library can
  *	log it
  */
@@ -154,6 +166,7 @@ struct vfio_mig_desc {
 	const struct vfio_mig_ops *ops;
 	struct vfio_mig_pages *pages;
 	const struct vfio_mig_pci *pci;
+	bool p2p;
 	bool dma_logging;
 };
 
@@ -171,13 +184,16 @@ void vfio_mig_device_error(struct vfio_mig *mig);
 int vfio_mig_dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data,
 		    size_t len, bool write);
 
+u64 vfio_mig_region_size(struct vfio_mig *mig);
+int vfio_mig_region_sparse(struct vfio_mig *mig, struct vfio_info_cap *caps);
 int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
 			 struct vfio_info_cap *caps);
 ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 			     size_t count, loff_t pos);
 ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 			      size_t count, loff_t pos);
-int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma);
+int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma,
+			 pgoff_t first);
 
 /* The migration region comes after those that every PCI function has. */
 #define VFIO_MIG_PCI_REGION	VFIO_PCI_NUM_REGIONS

@@ -243,6 +243,7 @@ static int mscratch_probe(struct mdev_device *mdev)
 		.ops = &mscratch_mig_ops,
 		.pages = &s->pages,
 		.pci = &s->pci,
+		.p2p = true,
 	});
 	ret = PTR_ERR_OR_ZERO(s->mig);
 	if (ret)

@@ -2,10 +2,9 @@
 /*
  * The state machine behind both front ends
  *
- * A state says two things: whether the device is at rest, and whether there is a
- * session and of which kind. An arc changes one or both. So there is one
- * function for all arcs, and which arcs a protocol allows is that protocol's
- * table.
+ * A state says two things: what the device may do, and whether there is a session and
+ * of which kind. A transition changes one or both. So there is one function for all
+ * transitions, and which ones a protocol allows is that protocol's table.
  */
 #include <trace/events/vfio_mig.h>
 
@@ -30,19 +29,82 @@ enum session {
 	SESSION_LOAD,
 };
 
+/**
+ * enum activity - what a device may do
+ * @STOPPED: nothing but answer accesses of its registers
+ * @QUIESCED: serve others, and start no DMA
+ * @ACTIVE: all
+ */
+enum activity {
+	STOPPED,
+	QUIESCED,
+	ACTIVE,
+};
+
 static const struct {
-	bool at_rest;
+	enum activity activity;
 	enum session session;
 } states[VFIO_MIG_NR_STATES] = {
-	[VFIO_MIG_ERROR]	= { true, SESSION_NONE },
-	[VFIO_MIG_STOP]		= { true, SESSION_NONE },
-	[VFIO_MIG_RUNNING]	= { false, SESSION_NONE },
-	[VFIO_MIG_STOP_COPY]	= { true, SESSION_SAVE },
-	[VFIO_MIG_RESUMING]	= { true, SESSION_LOAD },
-	[VFIO_MIG_RUNNING_P2P]	= { true, SESSION_NONE },
-	[VFIO_MIG_PRE_COPY]	= { false, SESSION_SAVE },
-	[VFIO_MIG_PRE_COPY_P2P]	= { true, SESSION_SAVE },
+	[VFIO_MIG_ERROR]	= { STOPPED, SESSION_NONE },
+	[VFIO_MIG_STOP]		= { STOPPED, SESSION_NONE },
+	[VFIO_MIG_RUNNING]	= { ACTIVE, SESSION_NONE },
+	[VFIO_MIG_STOP_COPY]	= { STOPPED, SESSION_SAVE },
+	[VFIO_MIG_RESUMING]	= { STOPPED, SESSION_LOAD },
+	[VFIO_MIG_RUNNING_P2P]	= { QUIESCED, SESSION_NONE },
+	[VFIO_MIG_PRE_COPY]	= { ACTIVE, SESSION_SAVE },
+	[VFIO_MIG_PRE_COPY_P2P]	= { QUIESCED, SESSION_SAVE },
 };
+
+/* A device that nobody does DMA to is stopped where others are quiesced. */
+static enum activity activity(const struct vfio_mig *mig, enum vfio_mig_state state)
+{
+	if (states[state].activity == QUIESCED && !mig->desc.ops->quiesce)
+		return STOPPED;
+	return states[state].activity;
+}
+
+static int stop(struct vfio_mig *mig)
+{
+	int ret = mig->desc.ops->stop(mig->vdev);
+
+	/* An interrupt that waits for the user to unmask it goes on waiting. */
+	if (!ret)
+		vfio_mig_irqs_hold(&mig->irqs, true);
+	return ret;
+}
+
+static void run(struct vfio_mig *mig)
+{
+	vfio_mig_irqs_hold(&mig->irqs, false);
+	mig->desc.ops->run(mig->vdev);
+}
+
+static void speed_up(struct vfio_mig *mig, enum activity from, enum activity to)
+{
+	const struct vfio_mig_ops *ops = mig->desc.ops;
+
+	if (from == STOPPED && to > STOPPED && ops->start)
+		ops->start(mig->vdev);
+	if (from < ACTIVE && to == ACTIVE)
+		run(mig);
+}
+
+/* In two steps where the device has two. An error leaves it as active as it was. */
+static int slow_down(struct vfio_mig *mig, enum activity from, enum activity to)
+{
+	const struct vfio_mig_ops *ops = mig->desc.ops;
+	int ret = 0;
+
+	if (from == ACTIVE && to < ACTIVE && ops->quiesce)
+		ret = ops->quiesce(mig->vdev);
+	if (ret)
+		return ret;
+	if (from > STOPPED && to == STOPPED)
+		ret = stop(mig);
+	if (ret && ops->quiesce)
+		speed_up(mig, QUIESCED, from);
+	return ret;
+}
 
 static void end_session(struct vfio_mig *mig)
 {
@@ -93,43 +155,23 @@ static int change_session(struct vfio_mig *mig, enum session to,
 	return begin_session(mig, to, owner);
 }
 
-static int stop(struct vfio_mig *mig)
-{
-	int ret = mig->desc.ops->stop(mig->vdev);
-
-	/* An interrupt that waits for the user to unmask it goes on waiting. */
-	if (!ret)
-		vfio_mig_irqs_hold(&mig->irqs, true);
-	return ret;
-}
-
-static void run(struct vfio_mig *mig)
-{
-	vfio_mig_irqs_hold(&mig->irqs, false);
-	mig->desc.ops->run(mig->vdev);
-}
-
 static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 		      enum vfio_mig_owner owner)
 {
-	bool was_at_rest = states[mig->state].at_rest;
+	enum activity before = activity(mig, mig->state), after = activity(mig, to);
 	int ret;
 
-	if (!was_at_rest && states[to].at_rest) {
-		ret = stop(mig);
-		if (ret)
-			return ret;
-	}
+	ret = slow_down(mig, before, after);
+	if (ret)
+		return ret;
 	ret = vfio_mig_fault_arc(mig, to);
 	if (!ret)
 		ret = change_session(mig, states[to].session, owner);
 	if (ret) {
-		if (!was_at_rest && states[to].at_rest)
-			run(mig);
+		speed_up(mig, min(before, after), before);
 		return ret;
 	}
-	if (was_at_rest && !states[to].at_rest)
-		run(mig);
+	speed_up(mig, before, after);
 	return 0;
 }
 
@@ -173,19 +215,14 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
  */
 int vfio_mig_machine_rest(struct vfio_mig *mig)
 {
-	bool at_rest = states[mig->state].at_rest;
+	enum activity before = activity(mig, mig->state);
+	int ret;
 
 	end_session(mig);
 	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
-	WRITE_ONCE(mig->state, at_rest ? VFIO_MIG_STOP : VFIO_MIG_RUNNING);
-	if (!at_rest) {
-		int ret = stop(mig);
-
-		if (ret)
-			return ret;
-	}
-	WRITE_ONCE(mig->state, VFIO_MIG_STOP);
-	return 0;
+	ret = slow_down(mig, before, STOPPED);
+	WRITE_ONCE(mig->state, ret ? VFIO_MIG_RUNNING : VFIO_MIG_STOP);
+	return ret;
 }
 
 /* The device is as after power-on, and runs. */

@@ -41,16 +41,17 @@ static void states_have_their_session(struct kunit *test)
 {
 	static const struct {
 		enum vfio_mig_state state;
-		bool at_rest, save, load;
+		enum activity activity;
+		bool save, load;
 	} want[] = {
-		{ VFIO_MIG_ERROR, true, false, false },
-		{ VFIO_MIG_STOP, true, false, false },
-		{ VFIO_MIG_RUNNING, false, false, false },
-		{ VFIO_MIG_STOP_COPY, true, true, false },
-		{ VFIO_MIG_RESUMING, true, false, true },
-		{ VFIO_MIG_RUNNING_P2P, true, false, false },
-		{ VFIO_MIG_PRE_COPY, false, true, false },
-		{ VFIO_MIG_PRE_COPY_P2P, true, true, false },
+		{ VFIO_MIG_ERROR, STOPPED, false, false },
+		{ VFIO_MIG_STOP, STOPPED, false, false },
+		{ VFIO_MIG_RUNNING, ACTIVE, false, false },
+		{ VFIO_MIG_STOP_COPY, STOPPED, true, false },
+		{ VFIO_MIG_RESUMING, STOPPED, false, true },
+		{ VFIO_MIG_RUNNING_P2P, QUIESCED, false, false },
+		{ VFIO_MIG_PRE_COPY, ACTIVE, true, false },
+		{ VFIO_MIG_PRE_COPY_P2P, QUIESCED, true, false },
 	};
 	int i;
 
@@ -58,8 +59,8 @@ static void states_have_their_session(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(want); i++) {
 		enum session session = states[want[i].state].session;
 
-		KUNIT_EXPECT_EQ(test, want[i].at_rest,
-				states[want[i].state].at_rest);
+		KUNIT_EXPECT_EQ(test, want[i].activity,
+				states[want[i].state].activity);
 		KUNIT_EXPECT_EQ(test, want[i].save, session == SESSION_SAVE);
 		KUNIT_EXPECT_EQ(test, want[i].load, session == SESSION_LOAD);
 	}
@@ -131,6 +132,37 @@ static void only_a_start_leaves_the_error_state(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, runs + 1, m->runs);
 }
 
+/* The P2P states are half the way for a device that can be quiesced. */
+static void a_device_is_quiesced_before_it_stops(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int stops = m->stops, runs = m->runs;
+
+	m->mig.desc.ops = &mock_p2p_ops;
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RUNNING_P2P));
+	KUNIT_EXPECT_EQ(test, 1, m->quiesces);
+	KUNIT_EXPECT_EQ(test, stops, m->stops);
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
+	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RUNNING_P2P));
+	KUNIT_EXPECT_EQ(test, 1, m->starts);
+	KUNIT_EXPECT_EQ(test, runs, m->runs);
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RUNNING));
+	KUNIT_EXPECT_EQ(test, runs + 1, m->runs);
+	KUNIT_EXPECT_EQ(test, 1, m->quiesces);
+
+	/* Both steps at once, and back again where the second one fails. */
+	m->stop_ret = -EBUSY;
+	KUNIT_EXPECT_EQ(test, -EBUSY, mock_enter(m, VFIO_MIG_STOP));
+	m->stop_ret = 0;
+	KUNIT_EXPECT_EQ(test, 2, m->quiesces);
+	KUNIT_EXPECT_EQ(test, runs + 2, m->runs);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
+	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
+	KUNIT_EXPECT_EQ(test, 3, m->quiesces);
+	m->mig.desc.ops = &mock_ops;
+}
+
 /* Reset is the way out, also for a device that does not do what it is told. */
 static void a_reset_does_not_depend_on_stop(struct kunit *test)
 {
@@ -190,6 +222,7 @@ static struct kunit_case machine_cases[] = {
 	KUNIT_CASE(arc_fails_with_stop),
 	KUNIT_CASE(resuming_is_not_left_without_a_state),
 	KUNIT_CASE(only_a_start_leaves_the_error_state),
+	KUNIT_CASE(a_device_is_quiesced_before_it_stops),
 	KUNIT_CASE(a_reset_does_not_depend_on_stop),
 	KUNIT_CASE(a_device_that_breaks_in_run_is_an_error),
 	KUNIT_CASE(a_reported_reset_waits_for_nobody),

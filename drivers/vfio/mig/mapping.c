@@ -165,8 +165,8 @@ static const struct vm_operations_struct mapping_vm_ops = {
 /**
  * vfio_mig_pages_mmap - mmap(2) of device memory
  * @p: the paged state that is the memory, the one of &vfio_mig_desc.pages
- * @vma: the mapping. Of vm_pgoff only the part below the region's index, as
- *	VFIO PCI devices lay out their file, is looked at.
+ * @vma: the mapping
+ * @first: page of the memory at which it starts
  *
  * A save tracks what is stored to the mapping, a load shows in it. In a mapping that
  * can be written reading counts as a change, too. Pages are allocated by the first
@@ -183,10 +183,9 @@ static const struct vm_operations_struct mapping_vm_ops = {
  * Return: 0, -EINVAL for a private mapping or one that is not wholly inside,
  * -ENOMEM or -ENFILE.
  */
-int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma)
+int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
+			pgoff_t first)
 {
-	pgoff_t first = vfio_mig_pci_offset((u64)vma->vm_pgoff << PAGE_SHIFT) >>
-			PAGE_SHIFT;
 	struct vfio_mig_mapping *m = mapping_get(p);
 
 	if (IS_ERR(m))

@@ -32,7 +32,9 @@ struct mock {
 	struct vfio_mig_pages pages;
 	struct vfio_mig_budget budget;
 	bool has_pages;
+	int quiesces;
 	int stops;
+	int starts;
 	int runs;
 	int resets;
 	int stop_ret;
@@ -44,6 +46,17 @@ struct mock {
 static inline struct mock *mock_of(struct vfio_device *vdev)
 {
 	return container_of(vdev, struct mock, vdev);
+}
+
+static inline int mock_quiesce(struct vfio_device *vdev)
+{
+	mock_of(vdev)->quiesces++;
+	return 0;
+}
+
+static inline void mock_start(struct vfio_device *vdev)
+{
+	mock_of(vdev)->starts++;
 }
 
 static inline int mock_stop(struct vfio_device *vdev)
@@ -95,6 +108,18 @@ static inline void mock_apply(struct vfio_device *vdev, void *prepared)
 
 static const struct vfio_mig_ops mock_ops = {
 	.stop = mock_stop,
+	.run = mock_run,
+	.reset = mock_reset,
+	.save = mock_save,
+	.prepare = mock_prepare,
+	.apply = mock_apply,
+};
+
+/* The same for a device that can be quiesced. */
+static const struct vfio_mig_ops mock_p2p_ops __maybe_unused = {
+	.quiesce = mock_quiesce,
+	.stop = mock_stop,
+	.start = mock_start,
 	.run = mock_run,
 	.reset = mock_reset,
 	.save = mock_save,

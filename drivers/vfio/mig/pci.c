@@ -331,13 +331,15 @@ EXPORT_SYMBOL_GPL(vfio_mig_pci_write);
  */
 int vfio_mig_pci_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 {
-	u64 index = vfio_mig_pci_index((u64)vma->vm_pgoff << PAGE_SHIFT);
+	u64 pos = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	pgoff_t first = vfio_mig_pci_offset(pos) >> PAGE_SHIFT;
+	u64 index = vfio_mig_pci_index(pos);
 	struct vfio_mig *mig = to_mig(vdev);
 
 	if (index == VFIO_MIG_PCI_REGION)
-		return vfio_mig_region_mmap(mig, vma);
+		return vfio_mig_region_mmap(mig, vma, first);
 	if (is_memory(mig, index))
-		return vfio_mig_pages_mmap(mig->desc.pages, vma);
+		return vfio_mig_pages_mmap(mig->desc.pages, vma, first);
 	return -EINVAL;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_mmap);

@@ -590,23 +590,65 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_write);
 /**
  * vfio_mig_region_mmap - mmap(2) of the migration region
  * @mig: the device
- * @vma: the mapping. Of vm_pgoff only the part below the region's index, as
- *	VFIO PCI devices lay out their file, is looked at.
+ * @vma: the mapping
+ * @first: the region's page at which it starts. Where the region is in the device's
+ *	file is the driver's business.
  *
  * Context: the vendor driver's &vfio_device_ops.mmap.
  * Return: 0, or -EINVAL for a private mapping or one that is not wholly inside
  * the data section.
  */
-int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma)
+int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma,
+			 pgoff_t first)
 {
-	pgoff_t first = vma->vm_pgoff & (BIT_ULL(40 - PAGE_SHIFT) - 1);
-
 	if (first < DATA_OFFSET >> PAGE_SHIFT)
 		return -EINVAL;
 	return vfio_mig_window_mmap(mig->window, vma,
 				    first - (DATA_OFFSET >> PAGE_SHIFT));
 }
 EXPORT_SYMBOL_GPL(vfio_mig_region_mmap);
+
+/**
+ * vfio_mig_region_size - size of the migration region
+ * @mig: the device
+ *
+ * Context: any, from vfio_mig_create() on: a driver that embeds a struct
+ * vfio_pci_core_device registers its regions before the device is open.
+ * Return: bytes.
+ */
+u64 vfio_mig_region_size(struct vfio_mig *mig)
+{
+	return DATA_OFFSET + mig->window_size;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_region_size);
+
+/**
+ * vfio_mig_region_sparse - add the capability that says what can be mapped
+ * @mig: the device
+ * @caps: the capability is added here
+ *
+ * For a driver whose regions get their type from somebody else, such as
+ * &vfio_pci_regops.add_capability. Others call vfio_mig_region_info().
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_region_sparse(struct vfio_mig *mig, struct vfio_info_cap *caps)
+{
+	struct {
+		struct vfio_region_info_cap_sparse_mmap cap;
+		struct vfio_region_sparse_mmap_area area;
+	} sparse = {
+		.cap.header.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP,
+		.cap.header.version = 1,
+		.cap.nr_areas = 1,
+		.area.offset = DATA_OFFSET,
+		.area.size = mig->window_size,
+	};
+
+	return vfio_info_add_capability(caps, &sparse.cap.header,
+					sizeof(sparse));
+}
+EXPORT_SYMBOL_GPL(vfio_mig_region_sparse);
 
 /**
  * vfio_mig_region_info - describe the migration region
@@ -626,26 +668,13 @@ int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
 		.type = VFIO_REGION_TYPE_MIGRATION_DEPRECATED,
 		.subtype = VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED,
 	};
-	struct {
-		struct vfio_region_info_cap_sparse_mmap cap;
-		struct vfio_region_sparse_mmap_area area;
-	} sparse = {
-		.cap.header.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP,
-		.cap.header.version = 1,
-		.cap.nr_areas = 1,
-		.area.offset = DATA_OFFSET,
-		.area.size = vfio_mig_window_size(mig->window),
-	};
 	int ret;
 
-	info->size = DATA_OFFSET + vfio_mig_window_size(mig->window);
+	info->size = vfio_mig_region_size(mig);
 	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
 		      VFIO_REGION_INFO_FLAG_MMAP;
 	ret = vfio_info_add_capability(caps, &type.header, sizeof(type));
-	if (ret)
-		return ret;
-	return vfio_info_add_capability(caps, &sparse.cap.header,
-					sizeof(sparse));
+	return ret ? ret : vfio_mig_region_sparse(mig, caps);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_region_info);
 

@@ -113,6 +113,7 @@ void vfio_mig_v2_offer(struct vfio_mig *mig)
 	mig->v2_ops.migration_get_data_size = v2_get_data_size;
 #endif
 	mig->vdev->mig_ops = &mig->v2_ops;
-	mig->vdev->migration_flags = VFIO_MIGRATION_STOP_COPY |
-				     VFIO_MIGRATION_P2P | VFIO_MIG_V2_PRE_COPY;
+	mig->vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIG_V2_PRE_COPY;
+	if (mig->desc.p2p || mig->desc.ops->quiesce)
+		mig->vdev->migration_flags |= VFIO_MIGRATION_P2P;
 }

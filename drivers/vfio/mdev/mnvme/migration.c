@@ -124,6 +124,7 @@ int mnvme_migration_init(struct mnvme *dev)
 		.ops = &mnvme_mig_ops,
 		.pages = &dev->pages,
 		.pci = &mnvme_pci,
+		.p2p = true,
 		.dma_logging = true,
 	};
 
