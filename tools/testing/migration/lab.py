@@ -12,12 +12,12 @@ import tempfile
 import mdev
 import qemus
 from emulation import Watch
-from guest import Guest
+from guest import Guest, MachineError
 from machine import Machine
 
 
 # What is kept of a machine, and how much of it.
-LOGS = ("repeat", "qemu.log", "console.log", "bios.log", "trace.log")
+LOGS = ("repeat", "program", "qemu.log", "console.log", "bios.log", "trace.log")
 KEPT = 4 << 20
 
 # Where cores go, if they are wanted.
@@ -73,6 +73,19 @@ class Lab:
             self.show_logs()
         self.clear()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def ended(self):
+        """[what to say] of the QEMUs that have ended, or do within a moment."""
+        found = []
+        for machine in self.machines:
+            try:
+                machine.process.wait(0.5)
+                machine.check_alive()
+            except subprocess.TimeoutExpired:
+                continue
+            except MachineError as error:
+                found.append(str(error))
+        return found
 
     def show_logs(self):
         """The ends of the machines' logs, for a person."""

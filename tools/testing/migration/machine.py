@@ -84,6 +84,7 @@ class Machine(Controls):
                                             stdout=log, stderr=log)
         try:
             self._wait_listening()
+            self._write_program()
             if guest:
                 self.attach()
         except BaseException:
@@ -138,6 +139,11 @@ class Machine(Controls):
                   for device in self.devices]
         with open(self.path("repeat"), "w", encoding="utf-8") as f:
             f.write("\n".join([*lines, "exec " + shlex.join(command)]) + "\n")
+
+    def _write_program(self):
+        """What runs, for gdb: the program may have been started by a script."""
+        with open(self.path("program"), "w", encoding="utf-8") as f:
+            f.write(os.readlink(f"/proc/{self.process.pid}/exe") + "\n")
 
     def _stays(self):
         """A prefix for where QEMU runs.

@@ -154,9 +154,13 @@ def verdict(status, events, found):
 
 def show_cores(run):
     """Where QEMUs died: gdb for a person, its backtrace for a log."""
+    programs = glob.glob(os.path.join(run, "*", "source-*", "program"))
     for core in sorted(glob.glob(os.path.join(run, "cores", "*"))):
         say(f"a QEMU died; its core is {os.path.relpath(core)}")
         command = ["gdb", "-q", "-ex", f"core-file {core}"]
+        if programs:
+            with open(programs[0], encoding="utf-8") as f:
+                command[2:2] = ["-ex", "file " + f.read().strip()]
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             command[1:1] = ["--batch"]
             command += ["-ex", "bt", "-ex", "info threads"]

@@ -132,6 +132,8 @@ class Attempt:
             self._failed(lab, "error", f"{type(error).__name__}: {error}")
 
     def _failed(self, lab, status, reason):
+        # A QEMU that dies shows first as a connection that ends.
+        reason = "; ".join([reason, *(e for e in lab.ended() if e not in reason)])
         self.status, self.reason = status, reason
         say(f"# {reason}")
         lab.show_logs()
