@@ -234,7 +234,7 @@ t_exit_codes() {
 
 # slow DEVICE [BYTES|off]: makes its saves slow enough to be interrupted.
 slow() {
-	echo "${2:-400000}" > "/sys/kernel/debug/vfio_mig/$1/bandwidth"
+	echo "${2:-2000000}" > "/sys/kernel/debug/vfio_mig/$1/bandwidth"
 }
 
 # nothing_else DIR FILE...: there is nothing but these in it.
@@ -296,7 +296,7 @@ t_signals_keep_what_was_there() {
 
 t_ignored_signals_stay_ignored() {
 	local pid
-	mkdir ignored && slow "$a" 1000000
+	mkdir ignored && slow "$a"
 	env --ignore-signal=HUP vfio-mig save -q "$a" ignored/state &
 	pid=$!
 	until_true is_writing ignored && kill -s HUP "$pid" && wait "$pid"
