@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KUnit tests of the stream's reader, and of both sides; a part of parse.c */
+#include <linux/uio.h>
+
 #include "leb128_test.h"
 #include "mock_test.h"
 

@@ -140,27 +140,27 @@ static void pages_of_zeros_are_holes(struct kunit *test)
 /* Not more pages in a chunk than the room and the format allow. */
 static void chunks_have_bounds(struct kunit *test)
 {
-	const struct vfio_mig_chunk *chunk;
 	struct mock *m = test->priv;
+	struct vfio_mig_chunk *chunk = m->chunk;
 	pgoff_t i;
 
 	for (i = 0; i < 2 * VFIO_MIG_STREAM_PAGES_MAX; i++)
 		mock_fill(test, m, i, 0x77);
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_PRE_COPY));
 	next_chunk(test, m, VFIO_MIG_CHUNK_HEADER, 0);
-	vfio_mig_save_put(&m->mig);
+	vfio_mig_chunk_put(chunk);
 
 	KUNIT_EXPECT_EQ(test, -EAGAIN,
 			vfio_mig_save_next(&m->mig, VFIO_MIG_CHUNK_ROOM_MIN - 1,
-					   &chunk));
+					   chunk));
 	KUNIT_ASSERT_EQ(test, 0,
 			vfio_mig_save_next(&m->mig, VFIO_MIG_CHUNK_ROOM_MIN,
-					   &chunk));
+					   chunk));
 	KUNIT_EXPECT_LE(test, vfio_mig_chunk_size(chunk),
 			VFIO_MIG_CHUNK_ROOM_MIN);
 	KUNIT_EXPECT_GT(test, chunk->nr_pages, 0);
-	vfio_mig_save_put(&m->mig);
-	KUNIT_ASSERT_EQ(test, 0, vfio_mig_save_next(&m->mig, SZ_16M, &chunk));
+	vfio_mig_chunk_put(chunk);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_save_next(&m->mig, SZ_16M, chunk));
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_STREAM_PAGES_MAX, chunk->nr_pages);
 }
 
