@@ -93,4 +93,11 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #define VFIO_MIG_V2_PRE_COPY	0
 #endif
 
+/* Threads of a user's process: 6.4 brought them, 6.10 the way to survive its death. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define VFIO_MIG_HAS_VHOST_TASK	IS_ENABLED(CONFIG_VHOST_TASK)
+#else
+#define VFIO_MIG_HAS_VHOST_TASK	0
+#endif
+
 #endif /* _LINUX_VFIO_MIG_COMPAT_H */

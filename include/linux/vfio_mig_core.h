@@ -87,6 +87,11 @@ struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index);
 void vfio_mig_page_read_end(struct vfio_mig_pages *p, pgoff_t index);
 struct page *vfio_mig_page_write_begin(struct vfio_mig_pages *p, pgoff_t index);
 void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index);
+int vfio_mig_page_write(struct vfio_mig_pages *p, pgoff_t index, u32 off,
+			const void *data, u32 len);
+struct page *vfio_mig_spare_alloc(struct vfio_mig_pages *p);
+int vfio_mig_page_exchange(struct vfio_mig_pages *p, pgoff_t index,
+			   struct page **spare);
 ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off);
 ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
@@ -156,8 +161,8 @@ struct vfio_mig_ops {
  * @p2p: without &vfio_mig_ops.quiesce: no device does DMA to this one, so it may be
  *	stopped in the P2P states, which are offered to users then. QEMU migrates more
  *	than one device only if all of them have these states.
- * @dma_logging: all DMA goes through vfio_mig_dma_rw(), so that the library can
- *	log it
+ * @dma_logging: the device does DMA, and all of it goes through the library, which
+ *	can log it: vfio_mig_dma_rw() and vfio_mig_dma_rw_nofault()
  */
 struct vfio_mig_desc {
 	const char *type;
@@ -181,8 +186,41 @@ void vfio_mig_reset_done(struct vfio_mig *mig);
 void vfio_mig_control_changed(struct vfio_mig *mig);
 void vfio_mig_device_error(struct vfio_mig *mig);
 
-int vfio_mig_dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data,
+struct vfio_mig_dma_access;
+
+/**
+ * struct vfio_mig_dma - somebody in a driver who reads and writes guest memory
+ * @mig: the device
+ * @ready: An access that vfio_mig_dma_rw() said -EAGAIN of is over, so the work that
+ *	needed it can begin again. Called with a spinlock held; it may wake others, and
+ *	does not call back. A call too many does no harm.
+ *
+ * A queue, say. Has one access at a time. The other members are the library's own.
+ */
+struct vfio_mig_dma {
+	struct vfio_mig *mig;
+	void (*ready)(struct vfio_mig_dma *dma);
+	/* private: */
+	struct vfio_mig_dma_access *access;
+};
+
+void vfio_mig_dma_init(struct vfio_mig_dma *dma, struct vfio_mig *mig,
+		       void (*ready)(struct vfio_mig_dma *dma));
+int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 		    size_t len, bool write);
+bool vfio_mig_dma_pending(struct vfio_mig_dma *dma);
+bool vfio_mig_dma_drop(struct vfio_mig_dma *dma);
+int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,
+			    size_t len, bool write);
+bool vfio_mig_dma_busy(struct vfio_mig *mig);
+
+struct vfio_mig_worker;
+
+struct vfio_mig_worker *vfio_mig_worker_create(const char *name,
+					       void (*work)(void *data), void *data);
+void vfio_mig_worker_wake(struct vfio_mig_worker *w);
+bool vfio_mig_worker_killed(const struct vfio_mig_worker *w);
+void vfio_mig_worker_stop(struct vfio_mig_worker *w);
 
 u64 vfio_mig_region_size(struct vfio_mig *mig);
 int vfio_mig_region_sparse(struct vfio_mig *mig, struct vfio_info_cap *caps);

@@ -129,6 +129,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	if (desc->pages)
 		desc->pages->wait = &mig->wait;
 	vfio_mig_v2_offer(mig);
+	vfio_mig_faulter_init(mig);
 	vfio_mig_log_init(mig);
 	vfio_mig_fault_init(mig);
 	return mig;
@@ -168,15 +169,21 @@ static void drop_mappings(struct vfio_mig *mig)
  *
  * Context: the vendor driver's &vfio_device_ops.open_device, in the user's
  * process: the user's memory control group pays for the paged state from now on.
- * Return: 0, -ENOMEM or -ENFILE.
+ * Return: 0, -ENOMEM, -ENFILE, or why there is no thread for DMA that waits.
  */
 int vfio_mig_open(struct vfio_mig *mig)
 {
 	struct vfio_mig_window *window;
+	int ret;
 
 	window = vfio_mig_window_create(mig->window_size);
 	if (IS_ERR(window))
 		return PTR_ERR(window);
+	ret = vfio_mig_faulter_start(mig);
+	if (ret) {
+		vfio_mig_window_destroy(window);
+		return ret;
+	}
 
 	mutex_lock(&mig->lock);
 	mig->window = window;
@@ -203,6 +210,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 	mutex_lock(&mig->lock);
 	if (vfio_mig_machine_rest(mig))
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
+	vfio_mig_faulter_stop(mig);
 	vfio_mig_log_end(mig);
 	vfio_mig_irqs_close(mig);
 	WRITE_ONCE(mig->opened, false);
@@ -294,9 +302,16 @@ struct workqueue_struct *vfio_mig_wq;
 
 static int __init vfio_mig_init(void)
 {
+	int ret;
+
 	vfio_mig_wq = alloc_workqueue("vfio_mig", WQ_UNBOUND, 0);
 	if (!vfio_mig_wq)
 		return -ENOMEM;
+	ret = vfio_mig_workers_init();
+	if (ret) {
+		destroy_workqueue(vfio_mig_wq);
+		return ret;
+	}
 	vfio_mig_fault_setup();
 	return 0;
 }
@@ -305,6 +320,7 @@ module_init(vfio_mig_init);
 static void __exit vfio_mig_exit(void)
 {
 	vfio_mig_fault_cleanup();
+	vfio_mig_workers_exit();
 	destroy_workqueue(vfio_mig_wq);
 }
 module_exit(vfio_mig_exit);

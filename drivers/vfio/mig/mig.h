@@ -12,8 +12,9 @@
 #include <uapi/linux/vfio_mig_region.h>
 #include <uapi/linux/vfio_mig_stream.h>
 
+#include "dma.h"
+#include "dma_log.h"
 #include "irq.h"
-#include "log.h"
 
 struct vfio_mig_chunk;
 struct vfio_mig_data;
@@ -131,6 +132,7 @@ enum vfio_mig_counter {
  * @data: the v2 session's data file
  * @wait: woken when there is something to read again, and when a session ends
  * @v2_ops: what the VFIO core calls; also how this is found from the device
+ * @faulter: carries out DMA that has to wait for a page; has a lock of its own
  * @log_dma: what DMA logging noted; has a lock of its own
  * @irqs: interrupts of a PCI function that the user set up
  * @window: the v1 region's data section, while the device is open
@@ -159,6 +161,7 @@ struct vfio_mig {
 	struct vfio_mig_data *data;
 	wait_queue_head_t wait;
 	struct vfio_migration_ops v2_ops;
+	struct vfio_mig_faulter faulter;
 	struct vfio_mig_log log_dma;
 	struct vfio_mig_irqs irqs;
 	struct vfio_mig_window *window;
@@ -185,6 +188,10 @@ static inline void vfio_mig_count(struct vfio_mig *mig,
 /* main.c */
 int vfio_mig_lock(struct vfio_mig *mig);
 void vfio_mig_unlock(struct vfio_mig *mig);
+
+/* worker.c */
+int vfio_mig_workers_init(void);
+void vfio_mig_workers_exit(void);
 
 /* sysfs.c */
 extern const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES];

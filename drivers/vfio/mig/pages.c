@@ -439,6 +439,134 @@ void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index)
 EXPORT_SYMBOL_GPL(vfio_mig_page_write_end);
 
 /**
+ * vfio_mig_page_write - write to a page of the paged state, all at once
+ * @p: the paged state
+ * @index: page number, below &vfio_mig_pages.nr
+ * @off: where in the page
+ * @data: what to write
+ * @len: bytes, all within the page
+ *
+ * Who reads the page in a bracket sees all of it or nothing of it, as long as all that
+ * write to this part of the page do it in this way, or by vfio_mig_page_exchange().
+ *
+ * Context: may sleep. No bracket is open.
+ * Return: 0, -ENOSPC where the budget is used up, or -ENOMEM.
+ */
+int vfio_mig_page_write(struct vfio_mig_pages *p, pgoff_t index, u32 off,
+			const void *data, u32 len)
+{
+	struct page *page;
+
+	down_write(page_lock(p, index));
+	page = page_install(p, index);
+	if (!IS_ERR(page)) {
+		memcpy(page_address(page) + off, data, len);
+		page_mark(p, index);
+	}
+	up_write(page_lock(p, index));
+	return PTR_ERR_OR_ZERO(page);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_page_write);
+
+static struct page *alloc_spare(struct vfio_mig_pages *p)
+{
+	struct mem_cgroup *old = set_active_memcg(p->memcg);
+	struct page *page = alloc_page(VFIO_MIG_GFP);
+
+	set_active_memcg(old);
+	return page;
+}
+
+/**
+ * vfio_mig_spare_alloc - allocate a page that is to become part of the paged state
+ * @p: the paged state, whose memory control group pays. Its budget does not, until
+ *	vfio_mig_page_exchange().
+ *
+ * Context: may sleep.
+ * Return: the page, with old contents of any kind, or NULL. Given to
+ * vfio_mig_page_exchange() or freed by put_page().
+ */
+struct page *vfio_mig_spare_alloc(struct vfio_mig_pages *p)
+{
+	struct page *page = alloc_spare(p);
+
+	if (page)
+		return page;
+	/* What a load has replaced may still be on its way back. */
+	flush_workqueue(vfio_mig_wq);
+	return alloc_spare(p);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_spare_alloc);
+
+/* Return: what was there, NULL or an error. */
+static struct page *__page_exchange(struct vfio_mig_pages *p, pgoff_t index,
+				    struct page *new)
+{
+	struct page *old = xa_load(p->xa, index), *cur;
+
+	lockdep_assert_held_write(page_lock(p, index));
+	if (!old && !budget_charge(p->budget, false))
+		return ERR_PTR(-ENOSPC);
+	cur = vfio_mig_pages_store(p, p->xa, index, old, new);
+	if (xa_is_err(cur)) {
+		if (!old)
+			budget_uncharge(p->budget);
+		return ERR_PTR(xa_err(cur));
+	}
+	/* Either it is seen by the walk that starts a save, or marks itself. */
+	smp_mb();
+	vfio_mig_mapping_unmap(p, index, 1);
+	if (!old)
+		atomic_long_inc(&p->resident);
+	page_mark(p, index);
+	return old;
+}
+
+static struct page *page_exchange(struct vfio_mig_pages *p, pgoff_t index,
+				  struct page *new)
+{
+	struct page *old;
+
+	down_write(page_lock(p, index));
+	old = __page_exchange(p, index, new);
+	up_write(page_lock(p, index));
+	return old;
+}
+
+/**
+ * vfio_mig_page_exchange - put another page in place of one of the paged state
+ * @p: the paged state
+ * @index: page number, below &vfio_mig_pages.nr
+ * @spare: a page that was filled, from vfio_mig_spare_alloc(). Becomes the one that was
+ *	there, or NULL where there was none or a reader still has it.
+ *
+ * So all of a page is written at once, and what takes its time, DMA say, was done before.
+ *
+ * Context: may sleep. No bracket is open.
+ * Return: 0; or -ENOSPC where the budget is used up or -ENOMEM, and nothing was done.
+ */
+int vfio_mig_page_exchange(struct vfio_mig_pages *p, pgoff_t index,
+			   struct page **spare)
+{
+	struct page *old = page_exchange(p, index, *spare);
+
+	/* As for vfio_mig_spare_alloc(). */
+	if (IS_ERR(old)) {
+		flush_workqueue(vfio_mig_wq);
+		old = page_exchange(p, index, *spare);
+	}
+	if (IS_ERR(old))
+		return PTR_ERR(old);
+	*spare = old;
+	if (old && !page_writable(old)) {
+		put_page(old);
+		*spare = NULL;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_page_exchange);
+
+/**
  * vfio_mig_pages_discard - make a range read as zeros, and free its memory
  * @p: the paged state
  * @index: first page

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* DMA logging: which pages of guest memory the device wrote */
-#ifndef VFIO_MIG_LOG_H
-#define VFIO_MIG_LOG_H
+#ifndef VFIO_MIG_DMA_LOG_H
+#define VFIO_MIG_DMA_LOG_H
 
 #include <linux/rwsem.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+struct mem_cgroup;
 struct vfio_mig;
 struct vfio_mig_log_range;
 
@@ -17,16 +18,19 @@ struct vfio_mig_log_range;
  * @pages: the pages, BITS_PER_XA_VALUE to an entry
  * @ranges: what is to be logged
  * @nr_ranges: how many there are
+ * @memcg: the memory control group of the user who started it, which pays
  */
 struct vfio_mig_log {
 	bool on;
 	struct rw_semaphore lock;
-	struct xarray pages;
+	struct xarray *pages;
 	struct vfio_mig_log_range *ranges;
 	u32 nr_ranges;
+	struct mem_cgroup *memcg;
 };
 
 void vfio_mig_log_init(struct vfio_mig *mig);
+void vfio_mig_log_write(struct vfio_mig *mig, dma_addr_t iova, size_t len);
 void vfio_mig_log_end(struct vfio_mig *mig);
 
-#endif /* VFIO_MIG_LOG_H */
+#endif /* VFIO_MIG_DMA_LOG_H */

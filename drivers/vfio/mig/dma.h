@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* DMA: guest memory, for threads that others wait for */
+#ifndef VFIO_MIG_DMA_H
+#define VFIO_MIG_DMA_H
+
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/timer.h>
+#include <linux/wait.h>
+
+struct task_struct;
+struct vfio_mig;
+
+/**
+ * struct vfio_mig_faulter - what carries out accesses that have to wait for a page
+ * @task: the fault thread, while the device is open
+ * @lock: protects the accesses and @queue; taken in process context only
+ * @queue: accesses that are to be tried
+ * @wait: woken when there is a new access, and when one was tried
+ * @fresh: there is a new access
+ * @copying: a copy may be waiting for a page, with the container's lock held
+ * @slice: ends a copy that takes too long
+ * @rest: when a copy may wait again after one that did, in jiffies
+ */
+struct vfio_mig_faulter {
+	struct task_struct *task;
+	spinlock_t lock; /* of the accesses and the queue */
+	struct list_head queue;
+	wait_queue_head_t wait;
+	bool fresh;
+	bool copying;
+	struct timer_list slice;
+	unsigned long rest;
+};
+
+void vfio_mig_faulter_init(struct vfio_mig *mig);
+int vfio_mig_faulter_start(struct vfio_mig *mig);
+void vfio_mig_faulter_stop(struct vfio_mig *mig);
+
+#endif /* VFIO_MIG_DMA_H */

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DMA logging: which pages of guest memory the device wrote
+ *
+ * The front end of VFIO_DEVICE_FEATURE_DMA_LOGGING_*, for devices that do DMA by
+ * vfio_mig_dma_rw(). Exact to the page. It is offered where the running kernel can
+ * hand a bitmap to the user; elsewhere the container's tracking has to serve, which
+ * notes what vfio_dma_rw() writes as well.
+ */
+#include <linux/interval_tree.h>
+#include <linux/iova_bitmap.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/vfio.h>
+
+#include "dma_log.h"
+#include "mig.h"
+#include "pages.h"
+
+/**
+ * struct vfio_mig_log_range - a range of addresses that is logged
+ * @first: its first page
+ * @last: its last page
+ * @all: all of it counts as written: there was no memory to note what was
+ */
+struct vfio_mig_log_range {
+	u64 first;
+	u64 last;
+	bool all;
+};
+
+static struct vfio_mig_log_range *find_range(struct vfio_mig_log *log, u64 page)
+{
+	u32 i;
+
+	for (i = 0; i < log->nr_ranges; i++) {
+		if (page >= log->ranges[i].first && page <= log->ranges[i].last)
+			return &log->ranges[i];
+	}
+	return NULL;
+}
+
+/* Any number of these can go on at once, and a report as well. */
+static void note_page(struct vfio_mig_log *log, u64 page)
+{
+	struct vfio_mig_log_range *range = find_range(log, page);
+	unsigned long index = page / BITS_PER_XA_VALUE;
+	unsigned long bit = BIT(page % BITS_PER_XA_VALUE);
+	void *old, *cur;
+
+	if (!range)
+		return;
+	cur = xa_load(log->pages, index);
+	do {
+		unsigned long bits = cur ? xa_to_value(cur) : 0;
+
+		if (bits & bit)
+			return;
+		old = cur;
+		cur = xa_cmpxchg(log->pages, index, old,
+				 xa_mk_value(bits | bit), VFIO_MIG_GFP);
+		if (xa_is_err(cur)) {
+			WRITE_ONCE(range->all, true);
+			return;
+		}
+	} while (cur != old);
+}
+
+static void note_write(struct vfio_mig_log *log, dma_addr_t iova, size_t len)
+{
+	u64 page = iova >> PAGE_SHIFT, last = (iova + len - 1) >> PAGE_SHIFT;
+	struct mem_cgroup *old;
+
+	down_read(&log->lock);
+	if (log->on) {
+		/* Any thread may write: who started to log pays all the same. */
+		old = set_active_memcg(log->memcg);
+		for (; page <= last; page++)
+			note_page(log, page);
+		set_active_memcg(old);
+	}
+	up_read(&log->lock);
+}
+
+/**
+ * vfio_mig_log_write - guest memory was written, or may have been
+ * @mig: the device
+ * @iova: address in the device's I/O address space
+ * @len: bytes
+ */
+void vfio_mig_log_write(struct vfio_mig *mig, dma_addr_t iova, size_t len)
+{
+	if (len && READ_ONCE(mig->log_dma.on))
+		note_write(&mig->log_dma, iova, len);
+}
+
+static void log_free(struct vfio_mig_log *log)
+{
+	if (log->pages)
+		xa_destroy(log->pages);
+	kfree(log->pages);
+	kvfree(log->ranges);
+	mem_cgroup_put(log->memcg);
+}
+
+static int log_alloc(struct vfio_mig_log *log, struct rb_root_cached *ranges, u32 nr)
+{
+	struct interval_tree_node *node;
+
+	log->ranges = kvcalloc(nr, sizeof(*log->ranges), GFP_KERNEL_ACCOUNT);
+	log->pages = kzalloc(sizeof(*log->pages), GFP_KERNEL_ACCOUNT);
+	if (!log->ranges || !log->pages)
+		return -ENOMEM;
+	xa_init_flags(log->pages, XA_FLAGS_ACCOUNT);
+	log->memcg = get_mem_cgroup_from_mm(current->mm);
+	for (node = interval_tree_iter_first(ranges, 0, ULONG_MAX);
+	     node && log->nr_ranges < nr;
+	     node = interval_tree_iter_next(node, 0, ULONG_MAX))
+		log->ranges[log->nr_ranges++] = (struct vfio_mig_log_range) {
+			.first = node->start >> PAGE_SHIFT,
+			.last = node->last >> PAGE_SHIFT,
+		};
+	return 0;
+}
+
+/* Puts @new in place of what there is, if that is on or off as expected. */
+static int log_replace(struct vfio_mig_log *log, const struct vfio_mig_log *new,
+		       bool was_on)
+{
+	struct vfio_mig_log old = {};
+	int ret = -EINVAL;
+
+	if (down_write_killable(&log->lock))
+		return -EINTR;
+	if (log->on == was_on) {
+		old.pages = log->pages;
+		old.ranges = log->ranges;
+		old.memcg = log->memcg;
+		log->pages = new->pages;
+		log->ranges = new->ranges;
+		log->nr_ranges = new->nr_ranges;
+		log->memcg = new->memcg;
+		WRITE_ONCE(log->on, new->on);
+		ret = 0;
+	}
+	up_write(&log->lock);
+	/* That takes its time, and DMA does not wait for it. */
+	log_free(&old);
+	return ret;
+}
+
+static int log_start(struct vfio_device *vdev, struct rb_root_cached *ranges,
+		     u32 nr, u64 *page_size)
+{
+	struct vfio_mig_log new = { .on = true };
+	int ret;
+
+	ret = log_alloc(&new, ranges, nr);
+	if (!ret)
+		ret = log_replace(&vfio_mig_of(vdev)->log_dma, &new, false);
+	if (ret) {
+		log_free(&new);
+		return ret;
+	}
+	*page_size = PAGE_SIZE;
+	return 0;
+}
+
+static int log_stop(struct vfio_device *vdev)
+{
+	struct vfio_mig_log none = {};
+
+	return log_replace(&vfio_mig_of(vdev)->log_dma, &none, true);
+}
+
+/* The part of a range that counts as written as a whole, and was asked for. */
+static bool take_range(struct vfio_mig_log *log, u32 i, u64 *first, u64 *last)
+{
+	struct vfio_mig_log_range *r = &log->ranges[i];
+
+	*first = max(*first, r->first);
+	*last = min(*last, r->last);
+	if (!READ_ONCE(r->all) || *first > *last)
+		return false;
+	if (*first == r->first && *last == r->last)
+		WRITE_ONCE(r->all, false);
+	return true;
+}
+
+/* An entry that is only partly asked for keeps the rest. */
+static unsigned long take_bits(struct vfio_mig_log *log, unsigned long index,
+			       unsigned long mask)
+{
+	void *old, *cur = xa_load(log->pages, index);
+	unsigned long bits;
+
+	do {
+		if (!cur)
+			return 0;
+		old = cur;
+		bits = xa_to_value(old);
+		cur = xa_cmpxchg(log->pages, index, old, bits & ~mask ?
+				 xa_mk_value(bits & ~mask) : NULL, GFP_KERNEL);
+	} while (cur != old);
+	return bits & mask;
+}
+
+/* The first entry from *@index on that has something, or false. */
+static bool take_entry(struct vfio_mig_log *log, unsigned long *index, u64 first,
+		       u64 last, unsigned long *bits)
+{
+	unsigned long mask = GENMASK(BITS_PER_XA_VALUE - 1, 0);
+	u64 base;
+
+	if (!xa_find(log->pages, index, last / BITS_PER_XA_VALUE, XA_PRESENT))
+		return false;
+	base = (u64)*index * BITS_PER_XA_VALUE;
+	if (base < first)
+		mask &= ~0UL << (first - base);
+	if (last - base < BITS_PER_XA_VALUE - 1)
+		mask &= GENMASK(last - base, 0);
+	*bits = take_bits(log, *index, mask);
+	return true;
+}
+
+/* Context: nothing is held, as to set a bit may wait for the user's memory. */
+static void report_entry(struct iova_bitmap *dirty, unsigned long index,
+			 unsigned long bits)
+{
+	u64 base = (u64)index * BITS_PER_XA_VALUE;
+	unsigned int i;
+
+	for_each_set_bit(i, &bits, BITS_PER_XA_VALUE)
+		iova_bitmap_set(dirty, (base + i) << PAGE_SHIFT, PAGE_SIZE);
+}
+
+static int report_ranges(struct vfio_mig_log *log, u64 first, u64 last,
+			 struct iova_bitmap *dirty)
+{
+	u64 from, to;
+	bool taken;
+	u32 i, nr;
+
+	for (i = 0;; i++) {
+		from = first;
+		to = last;
+		if (down_read_killable(&log->lock))
+			return -EINTR;
+		nr = log->nr_ranges;
+		taken = i < nr && take_range(log, i, &from, &to);
+		up_read(&log->lock);
+		if (i >= nr)
+			return 0;
+		if (taken)
+			iova_bitmap_set(dirty, from << PAGE_SHIFT,
+					(to - from + 1) << PAGE_SHIFT);
+	}
+}
+
+static int log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
+			      unsigned long length, struct iova_bitmap *dirty)
+{
+	struct vfio_mig_log *log = &vfio_mig_of(vdev)->log_dma;
+	u64 first = iova >> PAGE_SHIFT, last = (iova + length - 1) >> PAGE_SHIFT;
+	unsigned long index = first / BITS_PER_XA_VALUE, bits;
+	bool on, found;
+	int ret;
+
+	ret = report_ranges(log, first, last, dirty);
+	if (ret)
+		return ret;
+	do {
+		if (down_read_killable(&log->lock))
+			return -EINTR;
+		on = log->on;
+		found = on && take_entry(log, &index, first, last, &bits);
+		up_read(&log->lock);
+		if (!on)
+			return -EINVAL;
+		if (found)
+			report_entry(dirty, index++, bits);
+		cond_resched();
+	} while (found);
+	return 0;
+}
+
+static const struct vfio_log_ops log_ops = {
+	.log_start = log_start,
+	.log_stop = log_stop,
+	.log_read_and_clear = log_read_and_clear,
+};
+
+/**
+ * vfio_mig_log_init - set up DMA logging, and offer it where that is of use
+ * @mig: the device; not registered yet
+ */
+void vfio_mig_log_init(struct vfio_mig *mig)
+{
+	init_rwsem(&mig->log_dma.lock);
+	if (VFIO_MIG_HAS_IOVA_BITMAP && mig->desc.dma_logging)
+		mig->vdev->log_ops = &log_ops;
+}
+
+/**
+ * vfio_mig_log_end - the device is closed: logging ends
+ * @mig: the device, which does no DMA any more
+ */
+void vfio_mig_log_end(struct vfio_mig *mig)
+{
+	struct vfio_mig_log *log = &mig->log_dma, old = *log;
+
+	/* Nobody does DMA any more, and nobody asks. */
+	WRITE_ONCE(log->on, false);
+	log->pages = NULL;
+	log->ranges = NULL;
+	log->nr_ranges = 0;
+	log->memcg = NULL;
+	log_free(&old);
+}
