@@ -9,7 +9,7 @@ static const struct mnvme_type type = {
 
 u8 guest[GUEST_SIZE];
 struct vfio_mig_budget mnvme_budget = { .limit = 4 * SZ_1M / PAGE_SIZE };
-struct workqueue_struct *mnvme_wq, *mnvme_dma_wq;
+struct workqueue_struct *mnvme_wq;
 
 static struct mm_struct user_mm;
 
@@ -30,17 +30,130 @@ void vfio_mig_control_changed(struct vfio_mig *mig)
 	mig->control_dirty = true;
 }
 
-int vfio_mig_dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data,
-		    size_t len, bool write)
+/* Pages of the guest that are there; the others are after somebody waited. */
+static bool present[GUEST_SIZE / PAGE_SIZE];
+
+void guest_evict(void)
 {
-	(void)mig;
-	if (iova >= GUEST_SIZE || len > GUEST_SIZE - iova)
-		return -EFAULT;
+	memset(present, 0, sizeof(present));
+}
+
+/* Makes pages present; returns whether they were. */
+static bool guest_touch(u64 iova, size_t len)
+{
+	bool was = true;
+	u64 page;
+
+	for (page = iova / PAGE_SIZE; page <= (iova + len - 1) / PAGE_SIZE; page++) {
+		was &= present[page];
+		present[page] = true;
+	}
+	return was;
+}
+
+static bool guest_valid(u64 iova, size_t len)
+{
+	return iova < GUEST_SIZE && len <= GUEST_SIZE - iova;
+}
+
+static void guest_rw(u64 iova, void *data, size_t len, bool write)
+{
 	if (write)
 		memcpy(guest + iova, data, len);
 	else
 		memcpy(data, guest + iova, len);
+}
+
+int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,
+			    size_t len, bool write)
+{
+	(void)mig;
+	if (!guest_valid(iova, len) || !guest_touch(iova, len))
+		return -EFAULT;
+	guest_rw(iova, data, len, write);
 	return 0;
+}
+
+/* Who has to wait is woken at once, and begins again when it gets to that. */
+int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
+		    size_t len, bool write)
+{
+	if (!guest_valid(iova, len))
+		return -EFAULT;
+	if (!guest_touch(iova, len)) {
+		dma->ready(dma);
+		return -EAGAIN;
+	}
+	guest_rw(iova, data, len, write);
+	return 0;
+}
+
+bool vfio_mig_dma_pending(struct vfio_mig_dma *dma)
+{
+	(void)dma;
+	return false;
+}
+
+bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
+{
+	(void)dma;
+	return true;
+}
+
+bool vfio_mig_dma_busy(struct vfio_mig *mig)
+{
+	(void)mig;
+	return false;
+}
+
+void vfio_mig_dma_init(struct vfio_mig_dma *dma, struct vfio_mig *mig,
+		       void (*ready)(struct vfio_mig_dma *dma))
+{
+	dma->mig = mig;
+	dma->ready = ready;
+}
+
+/* What a thread would do, a work item does. */
+struct vfio_mig_worker {
+	struct work_struct item;
+	void (*work)(void *data);
+	void *data;
+};
+
+static void worker_item(struct work_struct *item)
+{
+	struct vfio_mig_worker *w = container_of(item, struct vfio_mig_worker, item);
+
+	w->work(w->data);
+}
+
+struct vfio_mig_worker *vfio_mig_worker_create(const char *name,
+					       void (*work)(void *data), void *data)
+{
+	struct vfio_mig_worker *w = calloc(1, sizeof(*w));
+
+	(void)name;
+	INIT_WORK(&w->item, worker_item);
+	w->work = work;
+	w->data = data;
+	return w;
+}
+
+void vfio_mig_worker_wake(struct vfio_mig_worker *w)
+{
+	queue_work(NULL, &w->item);
+}
+
+bool vfio_mig_worker_killed(const struct vfio_mig_worker *w)
+{
+	(void)w;
+	return false;
+}
+
+void vfio_mig_worker_stop(struct vfio_mig_worker *w)
+{
+	cancel_work_sync(&w->item);
+	free(w);
 }
 
 const struct vfio_mig_pci mnvme_pci;
@@ -55,6 +168,7 @@ struct mnvme *nvme_new(void)
 	must(!vfio_mig_pages_init(&dev->pages, type.ns_size >> PAGE_SHIFT,
 				  &mnvme_budget));
 	mnvme_set_identity(dev, &id);
+	mutex_init(&dev->ctrl);
 	mutex_init(&dev->lock);
 	spin_lock_init(&dev->events.lock);
 	spin_lock_init(&dev->log.lock);
@@ -65,6 +179,8 @@ struct mnvme *nvme_new(void)
 
 	current->mm = &user_mm;
 	dev->mm = &user_mm;
+	guest_evict();
+	must(!mnvme_executors_start(dev));
 	dev->mig->desc.ops->reset(&dev->vdev);
 	dev->mig->desc.ops->run(&dev->vdev);
 	run_work();
@@ -73,11 +189,12 @@ struct mnvme *nvme_new(void)
 
 void nvme_free(struct mnvme *dev)
 {
-	mnvme_stop(dev);
-	mutex_lock(&dev->lock);
 	mnvme_power_on(dev);
+	must(!mnvme_stop(dev));
+	mutex_lock(&dev->lock);
 	mnvme_irq_release_user(dev);
 	mutex_unlock(&dev->lock);
+	mnvme_executors_stop(dev);
 	run_work();
 	vfio_mig_pages_destroy(&dev->pages);
 	free(dev->mig);
@@ -90,7 +207,7 @@ struct mnvme *nvme_migrate(struct mnvme *dev)
 	struct stream s;
 	int ret;
 
-	mnvme_stop(to);
+	must(!mnvme_stop(to));
 	save_all(dev->mig, SZ_1M, &s);
 	must(!vfio_mig_load_begin(to->mig));
 	/* What one device can be in, another of the type takes. */

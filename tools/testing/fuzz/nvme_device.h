@@ -11,6 +11,9 @@
 
 extern u8 guest[GUEST_SIZE];
 
+/* No page is there any more until somebody waits for it. */
+void guest_evict(void);
+
 struct mnvme *nvme_new(void);
 void nvme_free(struct mnvme *dev);
 

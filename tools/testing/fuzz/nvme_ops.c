@@ -307,6 +307,8 @@ void nvme_do(struct mnvme *dev, const u8 *data, size_t size)
 			if (in.left && (*in.data % NR_OPS == OP_MIGRATE))
 				fail_nth = 0;
 		}
+		if (n % 4 == 3)
+			guest_evict();
 		dev = one(dev, &in);
 		run_work();
 		fail_nth = 0;

@@ -121,17 +121,13 @@ static u16 mnvme_scatter_piece(struct mnvme *dev, u64 pos, const void *buf, u32 
 {
 	struct mnvme_range piece = { .pos = pos, .len = len };
 	pgoff_t index = pos >> MNVME_NS_PAGE_SHIFT;
-	struct page *page;
 
 	if (!memchr_inv(buf, 0, len))
 		return mnvme_zero(dev, piece);
 
-	page = vfio_mig_page_write_begin(&dev->pages, index);
-	if (IS_ERR(page))
-		return mnvme_alloc_status(page);
-	memcpy(page_address(page) + (pos & (MNVME_NS_PAGE_SIZE - 1)), buf, len);
-	vfio_mig_page_write_end(&dev->pages, index);
-	return NVME_SC_SUCCESS;
+	return mnvme_alloc_status(vfio_mig_page_write(&dev->pages, index,
+						      pos & (MNVME_NS_PAGE_SIZE - 1),
+						      buf, len));
 }
 
 static u16 mnvme_scatter(struct mnvme_req *req, struct mnvme_range to,
@@ -161,7 +157,7 @@ static u16 mnvme_copy_data(struct mnvme_req *req,
 	void *buf, *at;
 	u32 i;
 
-	buf = kvmalloc(to.len, GFP_KERNEL);
+	buf = kvmalloc(to.len, GFP_KERNEL_ACCOUNT);
 	if (!buf)
 		return NVME_SC_INTERNAL;
 
@@ -205,7 +201,7 @@ u16 mnvme_copy(struct mnvme_req *req)
 		return mnvme_copy_limit(req, offsetof(struct nvme_command,
 						      common.cdw12));
 
-	source = kmalloc_array(nr, sizeof(*source), GFP_KERNEL);
+	source = kmalloc_array(nr, sizeof(*source), GFP_KERNEL_ACCOUNT);
 	if (!source)
 		return NVME_SC_INTERNAL;
 

@@ -6,7 +6,12 @@
  * the registers say. So it is one thing at a time, and what was written while
  * the device is stopped is acted upon by the same code when it runs.
  */
+#include <linux/jiffies.h>
+#include <linux/sched/signal.h>
+
 #include "mnvme.h"
+
+#define MNVME_STOP_TIMEOUT	(10 * HZ)
 
 /**
  * mnvme_fail() - set CSTS.CFS (NVMe 3.1.6)
@@ -44,6 +49,8 @@ static void mnvme_ctrl_enable(struct mnvme *dev)
 {
 	const char *why = mnvme_check_enable(dev);
 
+	if (mnvme_executors_killed(dev))
+		why = "the process that opened the device has ended";
 	if (why)
 		return mnvme_fail(dev, why);
 
@@ -54,30 +61,29 @@ static void mnvme_ctrl_enable(struct mnvme *dev)
 	WRITE_ONCE(dev->ready, true);
 }
 
-/* Lets no command execute any more. The admin queue first: it makes others. */
-static void mnvme_delete_queues(struct mnvme *dev)
+/*
+ * Lets no command execute any more. All queues are told first and waited for then, so it
+ * takes as long as the slowest piece of work that goes on. The admin queue is waited for
+ * first, because it makes others.
+ */
+static void mnvme_halt(struct mnvme *dev)
 {
 	u16 i;
 
+	lockdep_assert_held(&dev->ctrl);
+	WRITE_ONCE(dev->resetting, true);
+	smp_mb(); /* who looks at it after the waits below sees it */
+	wake_up_all(&dev->halt);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_sq_delete(&dev->sq[i]);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_cq_delete(&dev->cq[i]);
 }
 
-/**
- * mnvme_ctrl_reset() - controller reset
- * @dev: the controller
- *
- * CC, AQA, ASQ and ACQ stay.
- *
- * Context: &mnvme.lock is held; no work takes it but the one that calls this.
- */
-void mnvme_ctrl_reset(struct mnvme *dev)
+/* What a controller reset does to a controller that was halted. */
+static void mnvme_ctrl_clear(struct mnvme *dev)
 {
 	lockdep_assert_held(&dev->lock);
-
-	mnvme_delete_queues(dev);
 	mnvme_features_reset(&dev->features);
 	mnvme_events_reset(dev);
 	memset(&dev->dbbuf, 0, sizeof(dev->dbbuf));
@@ -86,19 +92,25 @@ void mnvme_ctrl_reset(struct mnvme *dev)
 	WRITE_ONCE(dev->cfs, false);
 	WRITE_ONCE(dev->ready, false);
 	dev->reset_pending = false;
+	WRITE_ONCE(dev->resetting, false);
 }
 
-/**
- * mnvme_power_on() - reset of all but the namespace, its identity and counters
- * @dev: the controller
- *
- * Context: &mnvme.lock is held; no work takes it but the one that calls this.
- */
-void mnvme_power_on(struct mnvme *dev)
+/* Controller reset: CC, AQA, ASQ and ACQ stay. */
+static void mnvme_ctrl_reset(struct mnvme *dev)
 {
+	mnvme_halt(dev);
+	mutex_lock(&dev->lock);
+	mnvme_ctrl_clear(dev);
+	mutex_unlock(&dev->lock);
+}
+
+static void __mnvme_power_on(struct mnvme *dev)
+{
+	mnvme_halt(dev);
+	mutex_lock(&dev->lock);
 	if (dev->ready && dev->shst != NVME_CSTS_SHST_CMPLT)
 		dev->log.unsafe_shutdowns++;
-	mnvme_ctrl_reset(dev);
+	mnvme_ctrl_clear(dev);
 	dev->flr_pending = false;
 	WRITE_ONCE(dev->cc, 0);
 	dev->aqa = 0;
@@ -106,6 +118,22 @@ void mnvme_power_on(struct mnvme *dev)
 	dev->acq = 0;
 	mnvme_irq_reset(dev);
 	mnvme_config_reset(dev);
+	mutex_unlock(&dev->lock);
+}
+
+/**
+ * mnvme_power_on() - reset of all but the namespace, its identity and counters
+ * @dev: the controller, running or stopped
+ *
+ * Registers and configuration space answer meanwhile.
+ *
+ * Context: may sleep. Takes &mnvme.ctrl and &mnvme.lock.
+ */
+void mnvme_power_on(struct mnvme *dev)
+{
+	mutex_lock(&dev->ctrl);
+	__mnvme_power_on(dev);
+	mutex_unlock(&dev->ctrl);
 }
 
 /* What was executed is complete: there is no cache to flush. */
@@ -114,53 +142,131 @@ static void mnvme_shutdown(struct mnvme *dev)
 	u16 i;
 
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_OCCUR);
+	smp_mb(); /* who looks at it after the waits below sees it */
+	wake_up_all(&dev->halt);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_sq_quiesce(&dev->sq[i]);
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_CMPLT);
+}
+
+/* What the registers ask for, looked at with the lock that protects them. */
+enum mnvme_ctrl_step {
+	MNVME_CTRL_NOTHING,
+	MNVME_CTRL_POWER_ON,
+	MNVME_CTRL_RESET,
+	MNVME_CTRL_ENABLE,
+	MNVME_CTRL_SHUTDOWN,
+};
+
+static enum mnvme_ctrl_step mnvme_ctrl_next(const struct mnvme *dev)
+{
+	if (!READ_ONCE(dev->running))
+		return MNVME_CTRL_NOTHING;
+	if (dev->flr_pending)
+		return MNVME_CTRL_POWER_ON;
+	if (dev->reset_pending)
+		return MNVME_CTRL_RESET;
+	if ((dev->cc & NVME_CC_ENABLE) && !dev->ready && !dev->cfs)
+		return MNVME_CTRL_ENABLE;
+	if ((dev->cc & NVME_CC_SHN_MASK) && !dev->shst)
+		return MNVME_CTRL_SHUTDOWN;
+	return MNVME_CTRL_NOTHING;
+}
+
+static bool mnvme_ctrl_step(struct mnvme *dev)
+{
+	enum mnvme_ctrl_step step;
+
+	mutex_lock(&dev->lock);
+	step = mnvme_ctrl_next(dev);
+	if (step == MNVME_CTRL_ENABLE)
+		mnvme_ctrl_enable(dev);
+	mutex_unlock(&dev->lock);
+
+	/* These wait, and the registers answer meanwhile. */
+	if (step == MNVME_CTRL_POWER_ON)
+		__mnvme_power_on(dev);
+	else if (step == MNVME_CTRL_RESET)
+		mnvme_ctrl_reset(dev);
+	else if (step == MNVME_CTRL_SHUTDOWN)
+		mnvme_shutdown(dev);
+	return step != MNVME_CTRL_NOTHING;
 }
 
 void mnvme_ctrl_work(struct work_struct *work)
 {
 	struct mnvme *dev = container_of(work, struct mnvme, ctrl_work);
 
-	mutex_lock(&dev->lock);
-	if (!READ_ONCE(dev->running))
-		goto out;
+	mutex_lock(&dev->ctrl);
+	while (mnvme_ctrl_step(dev))
+		;
+	mutex_unlock(&dev->ctrl);
+}
 
-	if (dev->flr_pending)
-		mnvme_power_on(dev);
-	if (dev->reset_pending)
-		mnvme_ctrl_reset(dev);
-	if ((dev->cc & NVME_CC_ENABLE) && !dev->ready && !dev->cfs)
-		mnvme_ctrl_enable(dev);
-	if ((dev->cc & NVME_CC_SHN_MASK) && !dev->shst)
-		mnvme_shutdown(dev);
-out:
-	mutex_unlock(&dev->lock);
+/* Completions that wait for guest memory: the host is to have them before the stop. */
+static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq)
+{
+	unsigned long end = jiffies + MNVME_STOP_TIMEOUT;
+	int ret;
+
+	for (;;) {
+		mutex_lock(&sq->exec);
+		ret = READ_ONCE(dev->cfs) ? 0 : mnvme_sq_post(sq);
+		mutex_unlock(&sq->exec);
+		if (ret != -EAGAIN || atomic_read(&dev->resets))
+			return 0;
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+}
+
+static int mnvme_come_to_rest(struct mnvme *dev)
+{
+	bool ended = true;
+	int ret = 0;
+	u16 i;
+
+	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++)
+		ret = mnvme_finish_posts(dev, &dev->sq[i]);
+	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++)
+		ended &= mnvme_sq_quiesce(&dev->sq[i]);
+	return ended ? ret : -ETIMEDOUT;
 }
 
 /**
  * mnvme_stop() - bring the device to rest
  * @dev: the controller
  *
- * When it returns each command is either complete, interrupt included, or was
- * not fetched.
+ * When it returns 0 each command is either complete, interrupt included, or counts as
+ * not executed.
  *
  * Context: may sleep. &mnvme.lock is not held: the work that is waited for
  * takes it.
+ * Return: 0; -ETIMEDOUT if guest memory did not answer for 10 seconds, or -EINTR. With
+ * an error the device goes on.
  */
-void mnvme_stop(struct mnvme *dev)
+int mnvme_stop(struct mnvme *dev)
 {
-	u16 i;
+	int ret;
 
 	dev->log.power_on_ns = mnvme_power_on_ns(dev);
 	WRITE_ONCE(dev->running, false);
-	smp_mb(); /* a work that starts after the waits below sees it */
+	smp_mb(); /* who looks at it after the waits below sees it */
+	wake_up_all(&dev->halt);
 	cancel_work_sync(&dev->ctrl_work);
-	for (i = 0; i < MNVME_NR_QUEUES; i++)
-		mnvme_sq_quiesce(&dev->sq[i]);
+	ret = mnvme_come_to_rest(dev);
+	if (ret) {
+		if (ret == -ETIMEDOUT)
+			mnvme_warn(dev, "does not stop: guest memory that a completion or a copy needs does not answer\n");
+		mnvme_run(dev);
+		return ret;
+	}
 	mnvme_irq_hold(dev);
 	mnvme_dbbuf_stop(dev);
+	return 0;
 }
 
 /**

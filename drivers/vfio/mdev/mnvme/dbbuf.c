@@ -38,22 +38,24 @@ static u64 mnvme_dbbuf_at(u64 page, u16 qid, bool is_cq)
 	return page + (2 * qid + is_cq) * sizeof(u32);
 }
 
-static int mnvme_dbbuf_put(struct mnvme *dev, u64 page, u16 qid, bool is_cq,
+/* @by: the queue for which it is done, with its exec held */
+static int mnvme_dbbuf_put(struct mnvme_sq *by, u64 page, u16 qid, bool is_cq,
 			   u32 val)
 {
 	__le32 raw = cpu_to_le32(val);
 
-	return mnvme_dma(dev, mnvme_dbbuf_at(page, qid, is_cq), &raw, sizeof(raw),
+	return mnvme_dma(by, mnvme_dbbuf_at(page, qid, is_cq), &raw, sizeof(raw),
 			 true);
 }
 
 /* What both pages say at first. */
 static int mnvme_dbbuf_init(struct mnvme *dev, u16 qid, bool is_cq, u32 val)
 {
+	struct mnvme_sq *admin = &dev->sq[0];
 	int ret;
 
-	ret = mnvme_dbbuf_put(dev, dev->dbbuf.shadow, qid, is_cq, val);
-	return ret ?: mnvme_dbbuf_put(dev, dev->dbbuf.event_idx, qid, is_cq, val);
+	ret = mnvme_dbbuf_put(admin, dev->dbbuf.shadow, qid, is_cq, val);
+	return ret ?: mnvme_dbbuf_put(admin, dev->dbbuf.event_idx, qid, is_cq, val);
 }
 
 /*
@@ -62,16 +64,16 @@ static int mnvme_dbbuf_init(struct mnvme *dev, u16 qid, bool is_cq, u32 val)
  * turn as long as nobody takes what it submits, so what is read twice in a row was
  * there, and so were what is known and what was rung.
  */
-static int mnvme_shadow_read(struct mnvme *dev, u16 qid, bool is_cq, u32 known,
+static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known,
 			     u32 rung, u32 *val)
 {
-	u64 at = mnvme_dbbuf_at(dev->dbbuf.shadow, qid, is_cq);
+	u64 at = mnvme_dbbuf_at(by->dev->dbbuf.shadow, qid, is_cq);
 	u32 now, last = known;
 	__le32 raw;
 	int i, ret;
 
 	for (i = 0; i < MNVME_SHADOW_TRIES; i++, last = now) {
-		ret = mnvme_dma(dev, at, &raw, sizeof(raw), false);
+		ret = mnvme_dma(by, at, &raw, sizeof(raw), false);
 		if (ret)
 			return ret;
 		/* As in the registers, the upper half is reserved. */
@@ -81,11 +83,23 @@ static int mnvme_shadow_read(struct mnvme *dev, u16 qid, bool is_cq, u32 known,
 			return 0;
 		}
 	}
-	return -EAGAIN;
+	return -EBUSY;
 }
 
-/* Context: &mnvme_sq.exec. Return: 1 if the tail moved, 0 if not, or an errno. */
-static int mnvme_sq_look(struct mnvme_sq *sq)
+/* What was rung is looked at later, unless the host rang once more. */
+static void mnvme_sq_ring_again(struct mnvme_sq *sq, u32 rung)
+{
+	spin_lock(&sq->lock);
+	if (sq->rung == MNVME_NO_DOORBELL)
+		sq->rung = rung;
+	spin_unlock(&sq->lock);
+}
+
+/*
+ * Context: &mnvme_sq.exec of both. Return: 1 if the tail moved, 0 if not, or an errno:
+ * -EAGAIN from mnvme_dma(), -EBUSY for a value that changes all the time.
+ */
+static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 {
 	bool live, ok;
 	u32 rung, val;
@@ -99,7 +113,9 @@ static int mnvme_sq_look(struct mnvme_sq *sq)
 	if (!live)
 		return 0;
 
-	ret = mnvme_shadow_read(sq->dev, sq->id, false, sq->tail, rung, &val);
+	ret = mnvme_shadow_read(by, sq->id, false, sq->tail, rung, &val);
+	if (ret == -EAGAIN)
+		mnvme_sq_ring_again(sq, rung);
 	if (ret)
 		return ret;
 	if (val == sq->tail)
@@ -123,8 +139,7 @@ static int mnvme_sq_arm(struct mnvme_sq *sq)
 
 	if (sq->event_idx == sq->tail)
 		return 0;
-	ret = mnvme_dbbuf_put(sq->dev, sq->dev->dbbuf.event_idx, sq->id, false,
-			      sq->tail);
+	ret = mnvme_dbbuf_put(sq, sq->dev->dbbuf.event_idx, sq->id, false, sq->tail);
 	if (ret)
 		return ret;
 	sq->event_idx = sq->tail;
@@ -135,12 +150,13 @@ static int mnvme_sq_arm(struct mnvme_sq *sq)
 /**
  * mnvme_sq_idle() - all commands of a submission queue that are known are executed
  * @sq: the queue, with its exec held
+ * @arm: have the host ring when there are more
  *
- * Return: whether there are more. If not, the host rings when there are.
+ * Return: whether there are more.
  */
-bool mnvme_sq_idle(struct mnvme_sq *sq)
+bool mnvme_sq_idle(struct mnvme_sq *sq, bool arm)
 {
-	int ret;
+	int ret = 0;
 
 	if (!READ_ONCE(sq->shadow) || !mnvme_may_execute(sq->dev))
 		return false;
@@ -148,24 +164,25 @@ bool mnvme_sq_idle(struct mnvme_sq *sq)
 	if (sq->head != sq->tail)
 		return false;
 
-	ret = mnvme_sq_arm(sq);
+	if (arm)
+		ret = mnvme_sq_arm(sq);
 	if (!ret)
-		ret = mnvme_sq_look(sq);
-	if (ret == -EAGAIN)
+		ret = mnvme_sq_look(sq, sq);
+	if (ret == -EBUSY)
 		mnvme_sq_kick(sq);
-	else if (ret < 0)
+	else if (ret < 0 && ret != -EAGAIN)
 		mnvme_dbbuf_lost(sq->dev);
 	return ret > 0;
 }
 
-/* Context: &mnvme_cq.post. Return: 1 if the head moved, 0 if not, or an errno. */
-static int mnvme_cq_look(struct mnvme_cq *cq)
+/* Context: &mnvme_cq.post and @by's exec. Return: as for mnvme_sq_look(), of the head. */
+static int mnvme_cq_look(struct mnvme_cq *cq, struct mnvme_sq *by)
 {
 	bool live, ok;
 	u32 val;
 	int ret;
 
-	ret = mnvme_shadow_read(cq->dev, cq->id, true, READ_ONCE(cq->head),
+	ret = mnvme_shadow_read(by, cq->id, true, READ_ONCE(cq->head),
 				MNVME_NO_DOORBELL, &val);
 	if (ret)
 		return ret;
@@ -182,32 +199,32 @@ static int mnvme_cq_look(struct mnvme_cq *cq)
 }
 
 /* The same, and if it did not move the host rings when it does. */
-static int mnvme_cq_look_or_arm(struct mnvme_cq *cq)
+static int mnvme_cq_look_or_arm(struct mnvme_cq *cq, struct mnvme_sq *by)
 {
-	int ret = mnvme_cq_look(cq);
+	int ret = mnvme_cq_look(cq, by);
 
 	if (ret || cq->event_idx == READ_ONCE(cq->head))
 		return ret;
-	ret = mnvme_dbbuf_put(cq->dev, cq->dev->dbbuf.event_idx, cq->id, true,
+	ret = mnvme_dbbuf_put(by, cq->dev->dbbuf.event_idx, cq->id, true,
 			      READ_ONCE(cq->head));
 	if (ret)
 		return ret;
 	cq->event_idx = READ_ONCE(cq->head);
 	smp_mb(); /* EventIdx before the look; pairs with the host's, see above */
-	return mnvme_cq_look(cq);
+	return mnvme_cq_look(cq, by);
 }
 
 /**
  * mnvme_cq_full() - a completion queue has no room, as far as is known
  * @cq: the queue
- * @sq: the submission queue that needs some
+ * @sq: the submission queue that needs some, with its exec held
  *
  * Only now does it matter how much the host took.
  *
  * Return: whether there may be room after all. If not, the host rings when it took
  * some, and the submission queues are kicked.
  */
-bool mnvme_cq_full(struct mnvme_cq *cq, const struct mnvme_sq *sq)
+bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq)
 {
 	int ret;
 
@@ -215,13 +232,13 @@ bool mnvme_cq_full(struct mnvme_cq *cq, const struct mnvme_sq *sq)
 		return false;
 
 	mutex_lock(&cq->post);
-	ret = mnvme_cq_look_or_arm(cq);
+	ret = mnvme_cq_look_or_arm(cq, sq);
 	mutex_unlock(&cq->post);
 	if (ret > 0)
 		mnvme_cq_wake(cq, sq);
-	else if (ret == -EAGAIN)
+	else if (ret == -EBUSY)
 		mnvme_cq_wake(cq, NULL);
-	else if (ret < 0)
+	else if (ret < 0 && ret != -EAGAIN)
 		mnvme_dbbuf_lost(cq->dev);
 	return ret > 0;
 }
@@ -238,37 +255,60 @@ bool mnvme_cq_full(struct mnvme_cq *cq, const struct mnvme_sq *sq)
  */
 u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq)
 {
-	if (!dev->dbbuf.on || !mnvme_dbbuf_init(dev, qid, is_cq, 0))
+	u16 status;
+
+	if (!dev->dbbuf.on)
 		return NVME_SC_SUCCESS;
-	mnvme_dbbuf_lost(dev);
-	return NVME_SC_DATA_XFER_ERROR;
+	status = mnvme_dma_status(mnvme_dbbuf_init(dev, qid, is_cq, 0));
+	if (status && status != MNVME_NOT_EXECUTED)
+		mnvme_dbbuf_lost(dev);
+	return status;
 }
 
-/* Back to the register, with what was known last. */
-static void mnvme_dbbuf_leave(struct mnvme *dev)
+/* Back to the register, with what was known last. Return: -EAGAIN, or 0. */
+static int mnvme_sq_leave(struct mnvme_sq *sq)
 {
-	u16 i;
+	int ret = 0;
 
-	for (i = 1; i < MNVME_NR_QUEUES; i++) {
-		struct mnvme_sq *sq = &dev->sq[i];
-		struct mnvme_cq *cq = &dev->cq[i];
-
-		mutex_lock(&sq->exec);
-		if (READ_ONCE(sq->shadow))
-			mnvme_sq_look(sq);
+	mutex_lock(&sq->exec);
+	if (READ_ONCE(sq->shadow))
+		ret = mnvme_sq_look(sq, &sq->dev->sq[0]);
+	if (ret != -EAGAIN) {
 		spin_lock(&sq->lock);
 		sq->shadow = false;
 		spin_unlock(&sq->lock);
-		mutex_unlock(&sq->exec);
+	}
+	mutex_unlock(&sq->exec);
+	return ret == -EAGAIN ? ret : 0;
+}
 
-		mutex_lock(&cq->post);
-		if (READ_ONCE(cq->shadow))
-			mnvme_cq_look(cq);
+static int mnvme_cq_leave(struct mnvme_cq *cq)
+{
+	int ret = 0;
+
+	mutex_lock(&cq->post);
+	if (READ_ONCE(cq->shadow))
+		ret = mnvme_cq_look(cq, &cq->dev->sq[0]);
+	if (ret != -EAGAIN) {
 		spin_lock(&cq->lock);
 		cq->shadow = false;
 		spin_unlock(&cq->lock);
-		mutex_unlock(&cq->post);
 	}
+	mutex_unlock(&cq->post);
+	return ret == -EAGAIN ? ret : 0;
+}
+
+static int mnvme_dbbuf_leave(struct mnvme *dev)
+{
+	int ret = 0;
+	u16 i;
+
+	for (i = 1; !ret && i < MNVME_NR_QUEUES; i++) {
+		ret = mnvme_sq_leave(&dev->sq[i]);
+		if (!ret)
+			ret = mnvme_cq_leave(&dev->cq[i]);
+	}
+	return ret;
 }
 
 static int mnvme_sq_enter(struct mnvme_sq *sq)
@@ -284,6 +324,11 @@ static int mnvme_sq_enter(struct mnvme_sq *sq)
 	spin_unlock(&sq->lock);
 	ret = mnvme_dbbuf_init(sq->dev, sq->id, false, tail);
 	sq->event_idx = tail;
+	if (ret) {
+		spin_lock(&sq->lock);
+		sq->shadow = false;
+		spin_unlock(&sq->lock);
+	}
 	mutex_unlock(&sq->exec);
 	return ret;
 }
@@ -300,6 +345,11 @@ static int mnvme_cq_enter(struct mnvme_cq *cq)
 	spin_unlock(&cq->lock);
 	ret = mnvme_dbbuf_init(cq->dev, cq->id, true, head);
 	cq->event_idx = head;
+	if (ret) {
+		spin_lock(&cq->lock);
+		cq->shadow = false;
+		spin_unlock(&cq->lock);
+	}
 	mutex_unlock(&cq->post);
 	return ret;
 }
@@ -320,20 +370,22 @@ static int mnvme_dbbuf_enter(struct mnvme *dev)
 }
 
 /* The admin queue's values, which nobody uses, are written back. */
-static bool mnvme_dbbuf_usable(struct mnvme *dev, u64 page)
+static int mnvme_dbbuf_test(struct mnvme *dev, u64 page)
 {
 	u64 raw;
+	int ret;
 
-	return !(page & ((1ull << dev->page_shift) - 1)) &&
-	       !mnvme_dma(dev, page, &raw, sizeof(raw), false) &&
-	       !mnvme_dma(dev, page, &raw, sizeof(raw), true);
+	if (page & ((1ull << dev->page_shift) - 1))
+		return -EINVAL;
+	ret = mnvme_dma(&dev->sq[0], page, &raw, sizeof(raw), false);
+	return ret ?: mnvme_dma(&dev->sq[0], page, &raw, sizeof(raw), true);
 }
 
 /**
  * mnvme_dbbuf_config() - Doorbell Buffer Config
  * @req: the command
  *
- * Context: the admin queue's work.
+ * Context: the admin queue's executor.
  * Return: NVMe status.
  */
 u16 mnvme_dbbuf_config(struct mnvme_req *req)
@@ -341,21 +393,27 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req)
 	u64 shadow = le64_to_cpu(req->cmd->dbbuf.prp1);
 	u64 event_idx = le64_to_cpu(req->cmd->dbbuf.prp2);
 	struct mnvme *dev = req->dev;
+	u16 status;
+	int ret;
 
-	if (!mnvme_dbbuf_usable(dev, shadow))
-		return MNVME_BAD_FIELD(req, dbbuf.prp1);
-	if (!mnvme_dbbuf_usable(dev, event_idx))
-		return MNVME_BAD_FIELD(req, dbbuf.prp2);
+	ret = mnvme_dbbuf_test(dev, shadow);
+	if (ret)
+		return ret == -EAGAIN ? MNVME_NOT_EXECUTED :
+					MNVME_BAD_FIELD(req, dbbuf.prp1);
+	ret = mnvme_dbbuf_test(dev, event_idx);
+	if (ret)
+		return ret == -EAGAIN ? MNVME_NOT_EXECUTED :
+					MNVME_BAD_FIELD(req, dbbuf.prp2);
 
-	mnvme_dbbuf_leave(dev);
+	if (mnvme_dbbuf_leave(dev))
+		return MNVME_NOT_EXECUTED;
 	dev->dbbuf.shadow = shadow;
 	dev->dbbuf.event_idx = event_idx;
 	dev->dbbuf.on = true;
-	if (mnvme_dbbuf_enter(dev)) {
+	status = mnvme_dma_status(mnvme_dbbuf_enter(dev));
+	if (status && status != MNVME_NOT_EXECUTED)
 		mnvme_dbbuf_lost(dev);
-		return NVME_SC_DATA_XFER_ERROR;
-	}
-	return NVME_SC_SUCCESS;
+	return status;
 }
 
 /**
@@ -376,8 +434,10 @@ void mnvme_dbbuf_stop(struct mnvme *dev)
 		struct mnvme_sq *sq = &dev->sq[i];
 
 		mutex_lock(&sq->exec);
+		sq->here = true;
 		if (READ_ONCE(sq->shadow))
-			mnvme_sq_look(sq);
+			mnvme_sq_look(sq, sq);
+		sq->here = false;
 		mutex_unlock(&sq->exec);
 	}
 }

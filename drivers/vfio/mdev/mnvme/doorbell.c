@@ -73,7 +73,8 @@ void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
 	bool is_cq = off & sizeof(u32);
 	bool live, ok;
 
-	if (!READ_ONCE(dev->ready) || qid >= MNVME_NR_QUEUES)
+	if (!READ_ONCE(dev->ready) || READ_ONCE(dev->resetting) ||
+	    qid >= MNVME_NR_QUEUES)
 		return;
 
 	val &= 0xffff;

@@ -17,6 +17,7 @@ u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len)
 	bool sgl = req->cmd->common.flags & NVME_CMD_SGL_ALL;
 
 	d->dev = req->dev;
+	d->sq = req->sq;
 	d->left = len;
 	d->seg = 0;
 	d->idx = 0;
@@ -54,9 +55,9 @@ u16 mnvme_dptr_next(struct mnvme_dptr *d)
  */
 u16 mnvme_dptr_dma(struct mnvme_dptr *d, void *buf, u32 len, bool write)
 {
-	if (!d->discard && mnvme_dma(d->dev, d->iova, buf, len, write))
-		return NVME_SC_DATA_XFER_ERROR;
-	return NVME_SC_SUCCESS;
+	if (d->discard)
+		return NVME_SC_SUCCESS;
+	return mnvme_dma_status(mnvme_dma(d->sq, d->iova, buf, len, write));
 }
 
 /**

@@ -2,7 +2,7 @@
 /*
  * Asynchronous events (NVMe 5.2)
  *
- * An event can be raised anywhere. It is reported by the admin queue's work,
+ * An event can be raised anywhere. It is reported by the admin queue's executor,
  * which alone knows the outstanding requests and posts to the admin completion
  * queue. A type that was reported is masked until its log page is read. What was
  * raised before the log page was read is told by the page, and is not reported.
@@ -58,7 +58,7 @@ static void mnvme_event_complete(struct mnvme *dev, u16 cid, u32 result,
 		.status = cpu_to_le16(status << 1),
 	};
 
-	mnvme_cq_post(dev, &dev->cq[0], &cqe, 1);
+	mnvme_sq_complete(&dev->sq[0], &cqe);
 }
 
 /**
@@ -165,7 +165,7 @@ static bool mnvme_event_next(struct mnvme_events *ev, u32 *result)
  * mnvme_events_deliver() - complete requests for which there are events
  * @dev: the controller
  *
- * Context: the admin queue's work.
+ * Context: the admin queue's executor, with all of the queue's completions posted.
  */
 void mnvme_events_deliver(struct mnvme *dev)
 {

@@ -2,10 +2,14 @@
 /*
  * Commands of a submission queue: fetched, executed and completed in batches
  *
- * That is done by a work item of the queue's own, so that queues on different CPUs
- * do not contend, or, for commands that do not take long, by the thread that
- * writes the doorbell: to wake another takes longer than a few pages are copied
- * in. &mnvme_sq.exec keeps the two apart.
+ * That is done by the queue's executor, or, for commands that do not take long, by the
+ * thread that writes the doorbell: to wake another takes longer than a few pages are
+ * copied in. &mnvme_sq.exec keeps the two apart.
+ *
+ * Neither waits for guest memory that is not there. The command counts as not executed:
+ * the queue's head stays in front of it, and it begins again when the library says that
+ * its memory is there. Until a command is complete the host cannot tell how often it was
+ * begun.
  */
 #include <linux/delay.h>
 #include <linux/moduleparam.h>
@@ -33,19 +37,37 @@ MODULE_PARM_DESC(inline_kib,
 /* Commands that one write of a doorbell may be held up by. */
 #define MNVME_HERE_COMMANDS	64
 
+/* Time and batches of one queue before its executor looks at the next. */
+#define MNVME_TURN_NS		(2 * NSEC_PER_MSEC)
+#define MNVME_BATCHES		4
+
 #define MNVME_FUSE		(NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND)
 
 /**
  * mnvme_may_execute() - whether commands may be fetched and executed now
  * @dev: the controller
  *
- * Return: false while stopped, not ready, failed, shut down or without DMA.
+ * Return: false while stopped, reset, not ready, failed, shut down or without DMA.
  */
 bool mnvme_may_execute(const struct mnvme *dev)
 {
-	return READ_ONCE(dev->running) && READ_ONCE(dev->ready) &&
+	return READ_ONCE(dev->running) && !READ_ONCE(dev->resetting) &&
+	       READ_ONCE(dev->ready) &&
 	       READ_ONCE(dev->bus_master) && !READ_ONCE(dev->cfs) &&
 	       !READ_ONCE(dev->shst);
+}
+
+/**
+ * mnvme_sq_may_execute() - whether a queue's commands may go on
+ * @sq: the queue
+ *
+ * Looked at between pieces of a command, too, so that nobody who ends it waits for long.
+ *
+ * Return: false as for mnvme_may_execute(), and where the queue was deleted.
+ */
+bool mnvme_sq_may_execute(const struct mnvme_sq *sq)
+{
+	return READ_ONCE(sq->live) && mnvme_may_execute(sq->dev);
 }
 
 /* Commands that the doorbell announced, up to the end of the queue's memory. */
@@ -79,6 +101,7 @@ static u32 mnvme_sq_reserve(struct mnvme_sq *sq, u32 nr)
 static u32 __mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 {
 	u32 nr;
+	int ret;
 
 	if (!mnvme_may_execute(sq->dev))
 		return 0;
@@ -86,13 +109,28 @@ static u32 __mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 	nr = min_t(u32, mnvme_sq_pending(sq), MNVME_BATCH);
 	if (nr)
 		nr = mnvme_sq_reserve(sq, nr);
-	if (nr && mnvme_dma(sq->dev, sq->base + (u64)sq->head * sizeof(*cmd), cmd,
-			    nr * sizeof(*cmd), false)) {
-		mnvme_cq_unreserve(&sq->dev->cq[sq->cqid], nr);
-		mnvme_fail(sq->dev, "a submission queue is not in guest memory");
+	if (!nr)
 		return 0;
-	}
-	return nr;
+	ret = mnvme_dma(sq, sq->base + (u64)sq->head * sizeof(*cmd), cmd,
+			nr * sizeof(*cmd), false);
+	if (!ret)
+		return nr;
+	mnvme_cq_unreserve(&sq->dev->cq[sq->cqid], nr);
+	if (ret != -EAGAIN)
+		mnvme_fail(sq->dev, "a submission queue is not in guest memory");
+	return 0;
+}
+
+/*
+ * All that is known is executed. Where the queue is to be polled the host is not asked
+ * to ring; the thread that wrote a doorbell leaves the polling to the executor.
+ */
+static bool mnvme_sq_more(struct mnvme_sq *sq)
+{
+	bool armed = sq->event_idx == sq->tail;
+
+	sq->polled = sq->here ? sq->poll_ns && !armed : mnvme_polls(sq);
+	return mnvme_sq_idle(sq, !sq->polled);
 }
 
 static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
@@ -101,7 +139,9 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 
 	do {
 		nr = __mnvme_sq_fetch(sq, cmd);
-	} while (!nr && mnvme_sq_idle(sq));
+	} while (!nr && !sq->waits && mnvme_sq_more(sq));
+	if (nr)
+		mnvme_poll_adapt(sq);
 	return nr;
 }
 
@@ -130,7 +170,7 @@ static u16 mnvme_execute(struct mnvme_req *req)
 		status = mnvme_admin_command(req);
 
 	if (status != NVME_SC_SUCCESS && status != MNVME_NO_COMPLETION &&
-	    !req->unlogged) {
+	    status != MNVME_NOT_EXECUTED && !req->unlogged) {
 		mnvme_log_error(req, status);
 		status |= MNVME_STATUS_MORE;
 	}
@@ -167,42 +207,49 @@ static void mnvme_delay(const struct mnvme_sq *sq)
 	unsigned int us = min(READ_ONCE(delay_us), MNVME_DELAY_MAX);
 
 	if (us && sq->id)
-		usleep_range(us, us + us / 4 + 1);
+		wait_event_interruptible_hrtimeout(sq->dev->halt,
+						   !mnvme_sq_may_execute(sq),
+						   ns_to_ktime(us * NSEC_PER_USEC));
 }
 
-/* Executes @nr commands, or fewer if the device is to stop, and completes them. */
+/*
+ * Executes @nr commands, or fewer if the device is to stop or memory is not there, and
+ * posts their completions as far as that can be done now.
+ */
 static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 			   u32 nr)
 {
-	struct nvme_completion cqe[MNVME_BATCH];
 	struct mnvme *dev = sq->dev;
-	struct mnvme_cq *cq = &dev->cq[sq->cqid];
 	struct mnvme_req req = { .dev = dev, .sq = sq };
-	u32 done, posted = 0, n = 0;
+	struct nvme_completion cqe;
+	u32 i, left = nr;
 	u16 status;
 
-	for (done = 0; done < nr && mnvme_may_execute(dev); done++) {
+	for (i = 0; i < nr && !sq->waits; i++) {
 		mnvme_delay(sq);
-		mnvme_req_init(&req, cmd + done);
-		mnvme_sq_advance(sq);
+		if (!mnvme_sq_may_execute(sq))
+			break;
+		mnvme_req_init(&req, cmd + i);
 		status = mnvme_execute(&req);
+		if (status == MNVME_NOT_EXECUTED)
+			break;
+		mnvme_sq_advance(sq);
 		if (status == MNVME_NO_COMPLETION)
 			continue;
 
-		mnvme_cqe_fill(&cqe[n++], &req, status);
+		mnvme_cqe_fill(&cqe, &req, status);
+		mnvme_sq_complete(sq, &cqe);
+		left--;
 		if (req.bytes >= MNVME_BATCH_BYTES) {
-			mnvme_cq_post(dev, cq, cqe, n);
-			posted += n;
-			n = 0;
+			mnvme_sq_post(sq);
 			req.bytes = 0;
 		}
 	}
 
-	if (n)
-		mnvme_cq_post(dev, cq, cqe, n);
-	posted += n;
-	if (posted < nr)
-		mnvme_cq_unreserve(cq, nr - posted);
+	mnvme_sq_post(sq);
+	if (left)
+		mnvme_cq_unreserve(&dev->cq[sq->cqid], left);
+	sq->last_ns = local_clock();
 }
 
 /*
@@ -211,32 +258,74 @@ static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
  */
 static void mnvme_count_busy(struct mnvme_sq *sq, u64 start)
 {
-	u64 end = local_clock();
+	/* Else nothing was executed. */
+	if (sq->last_ns > start)
+		sq->count.busy_ns += sq->last_ns - start;
+}
 
-	if (end > start)
-		sq->count.busy_ns += end - start;
+/*
+ * Posts what was executed; for the admin queue, also events that requests wait for.
+ * False: its completion queue is not there.
+ */
+static bool mnvme_sq_settle(struct mnvme_sq *sq)
+{
+	if (mnvme_sq_post(sq))
+		return false;
+	if (sq->id)
+		return true;
+	mnvme_events_deliver(sq->dev);
+	return !mnvme_sq_post(sq);
+}
+
+/* With @sq's exec taken. Whether there may be more to execute at once. */
+static bool mnvme_sq_turn(struct mnvme_sq *sq)
+{
+	struct nvme_command cmd[MNVME_BATCH];
+	u64 start = local_clock();
+	u32 nr, i;
+
+	if (!mnvme_sq_settle(sq))
+		return false;
+	for (i = 0; i < MNVME_BATCHES && local_clock() - start < MNVME_TURN_NS; i++) {
+		nr = mnvme_sq_fetch(sq, cmd);
+		if (!nr)
+			return false;
+		mnvme_sq_batch(sq, cmd, nr);
+		if (sq->waits || !mnvme_sq_settle(sq))
+			return false;
+		cond_resched();
+	}
+	return true;
 }
 
 /**
- * mnvme_sq_execute() - execute all commands of a submission queue
+ * mnvme_sq_execute() - execute commands of a submission queue
  * @sq: the queue
  *
- * Context: the queue's work.
+ * After some batches the queue is kicked again: it is the turn of others. A queue that
+ * is polled is kicked again, too.
+ *
+ * Context: the queue's executor.
  */
 void mnvme_sq_execute(struct mnvme_sq *sq)
 {
-	struct nvme_command cmd[MNVME_BATCH];
+	bool more = false;
 	u64 start;
-	u32 nr;
 
 	mutex_lock(&sq->exec);
-	start = local_clock();
-	while ((nr = mnvme_sq_fetch(sq, cmd))) {
-		mnvme_sq_batch(sq, cmd, nr);
-		cond_resched();
+	/* Else it is kicked when the access is over. */
+	if (!vfio_mig_dma_pending(&sq->dma)) {
+		start = local_clock();
+		sq->waits = false;
+		sq->polled = false;
+		more = mnvme_sq_turn(sq);
+		more |= sq->polled && !sq->waits;
+		mnvme_irq_settle(sq, more);
+		mnvme_count_busy(sq, start);
 	}
-	mnvme_count_busy(sq, start);
 	mutex_unlock(&sq->exec);
+	if (more)
+		mnvme_sq_kick(sq);
 }
 
 /* What a command adds to the time that it takes, in bytes. */
@@ -268,7 +357,7 @@ static u32 mnvme_light(const struct mnvme *dev, const struct nvme_command *cmd,
 	return i;
 }
 
-/* With @sq's exec taken. False: there is something left for the work. */
+/* With @sq's exec taken. False: there is something left for the executor. */
 static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
 {
 	struct nvme_command cmd[MNVME_BATCH];
@@ -282,31 +371,41 @@ static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
 		if (light)
 			mnvme_sq_batch(sq, cmd, light);
 		commands += light;
-		if (light < nr || commands >= MNVME_HERE_COMMANDS)
+		if (light < nr || commands >= MNVME_HERE_COMMANDS || sq->waits)
 			return false;
 	}
-	return true;
+	return !sq->waits && !sq->polled;
 }
 
 /**
  * mnvme_sq_execute_here() - execute commands in the thread that wrote a doorbell
  * @sq: the queue
  *
- * Return: false if the work has to look at the queue.
+ * That thread is a vCPU's: it takes the memory that is there, and waits for none.
+ *
+ * Return: false if the executor has to look at the queue.
  */
 bool mnvme_sq_execute_here(struct mnvme_sq *sq)
 {
-	bool done;
+	bool done = false;
 	u64 start;
 
-	if (!sq->id || current->mm != sq->dev->mm || READ_ONCE(delay_us))
+	if (!sq->id || current->mm != sq->dev->mm || READ_ONCE(delay_us) ||
+	    vfio_mig_dma_busy(sq->dev->mig))
 		return false;
 	if (!mutex_trylock(&sq->exec))
 		return false;
-	start = local_clock();
-	done = mnvme_sq_execute_light(sq);
-	mnvme_count_busy(sq, start);
+	if (!vfio_mig_dma_pending(&sq->dma)) {
+		start = local_clock();
+		sq->here = true;
+		sq->waits = false;
+		sq->polled = false;
+		if (!mnvme_sq_post(sq))
+			done = mnvme_sq_execute_light(sq);
+		sq->here = false;
+		mnvme_count_busy(sq, start);
+	}
 	mutex_unlock(&sq->exec);
-	/* What came meanwhile found the mutex taken, and kicked the work. */
+	/* What came meanwhile found the mutex taken, and kicked the executor. */
 	return done;
 }

@@ -2,15 +2,19 @@
 /*
  * The NVM command set (NVMe 6)
  *
- * Data moves in one copy between the guest's memory and the page of the
- * namespace. A bracket around a page is held for one segment of guest memory
- * and never nested.
+ * Data moves in one copy between the guest's memory and a page of the namespace. A page
+ * that is written as a whole is filled first, and put in the place of the old one then.
+ * So one logical block is atomic (NVMe 6.4.1), and a bracket around a page is never held
+ * while guest memory is waited for.
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "mnvme.h"
+
+/* What is freed before a look at whether the command is to go on. */
+#define MNVME_ZERO_PIECE	SZ_1M
 
 /* Reads of what was never written get this page. */
 static void *mnvme_zeros(void)
@@ -63,53 +67,142 @@ static u16 mnvme_data_range(struct mnvme_req *req, struct mnvme_range *range)
 	return NVME_SC_SUCCESS;
 }
 
-static u16 mnvme_read_piece(struct mnvme *dev, struct mnvme_dptr *d,
-			    pgoff_t index, u32 off, u32 len)
-{
-	struct page *page = vfio_mig_page_read_begin(&dev->pages, index);
-	void *data = page ? page_address(page) + off : mnvme_zeros();
-	u16 status = mnvme_dptr_dma(d, data, len, true);
-
-	vfio_mig_page_read_end(&dev->pages, index);
-	return status;
-}
-
 /**
- * mnvme_alloc_status() - what a command ends with that gets no page to write to
- * @page: what vfio_mig_page_write_begin() said
+ * mnvme_alloc_status() - what a command ends with for what a page's allocation said
+ * @ret: 0 or an errno
  *
  * No retry helps while the memory that all devices share is used up.
  *
  * Return: NVMe status.
  */
-u16 mnvme_alloc_status(struct page *page)
+u16 mnvme_alloc_status(int ret)
 {
-	if (PTR_ERR(page) == -ENOSPC)
-		return MNVME_DNR(NVME_SC_CAP_EXCEEDED);
-	return NVME_SC_INTERNAL;
+	if (!ret)
+		return NVME_SC_SUCCESS;
+	return ret == -ENOSPC ? MNVME_DNR(NVME_SC_CAP_EXCEEDED) : NVME_SC_INTERNAL;
 }
 
-static u16 mnvme_write_piece(struct mnvme *dev, struct mnvme_dptr *d,
-			     pgoff_t index, u32 off, u32 len)
+/* A page of the queue's own, which becomes one of the namespace. */
+static void *mnvme_spare(struct mnvme_sq *sq)
 {
-	struct page *page = vfio_mig_page_write_begin(&dev->pages, index);
+	if (!sq->spare)
+		sq->spare = vfio_mig_spare_alloc(&sq->dev->pages);
+	return sq->spare ? page_address(sq->spare) : NULL;
+}
+
+static pgoff_t mnvme_page_index(u64 pos)
+{
+	return pos >> MNVME_NS_PAGE_SHIFT;
+}
+
+static u32 mnvme_page_off(u64 pos)
+{
+	return pos & (MNVME_NS_PAGE_SIZE - 1);
+}
+
+static void mnvme_read_page(struct mnvme *dev, u64 pos, void *buf, u32 len)
+{
+	struct page *page = vfio_mig_page_read_begin(&dev->pages, mnvme_page_index(pos));
+
+	if (page)
+		memcpy(buf, page_address(page) + mnvme_page_off(pos), len);
+	else
+		memset(buf, 0, len);
+	vfio_mig_page_read_end(&dev->pages, mnvme_page_index(pos));
+}
+
+/* False: guest memory is not there, or not in one segment, so nothing was done. */
+static bool mnvme_read_direct(struct mnvme *dev, struct mnvme_dptr *d, u64 pos,
+			      u32 len)
+{
+	struct page *page;
+	bool done;
+	void *data;
+
+	if (d->seg < len || d->discard)
+		return false;
+	page = vfio_mig_page_read_begin(&dev->pages, mnvme_page_index(pos));
+	data = page ? page_address(page) + mnvme_page_off(pos) : mnvme_zeros();
+	done = !vfio_mig_dma_rw_nofault(dev->mig, d->iova, data, len, true);
+	vfio_mig_page_read_end(&dev->pages, mnvme_page_index(pos));
+	if (done)
+		mnvme_dptr_advance(d, len);
+	return done;
+}
+
+/*
+ * Part of a page, from the namespace. What is read was there at one time, so that each
+ * block is as one Write left it, whatever the segments of guest memory are.
+ */
+static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
+			    u32 len)
+{
+	void *buf;
+
+	if (mnvme_read_direct(req->dev, d, pos, len))
+		return NVME_SC_SUCCESS;
+	buf = mnvme_spare(req->sq);
+	if (!buf)
+		return NVME_SC_INTERNAL;
+	mnvme_read_page(req->dev, pos, buf, len);
+	return mnvme_dptr_copy(d, buf, len, true);
+}
+
+/*
+ * Part of a page, to the namespace: gathered first, and written all at once then, so
+ * that nobody sees half a block, whatever the segments of guest memory are.
+ */
+static u16 mnvme_write_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
+			     u32 len)
+{
+	struct vfio_mig_pages *pages = &req->dev->pages;
+	void *buf = mnvme_spare(req->sq);
 	u16 status;
 
-	if (IS_ERR(page))
-		return mnvme_alloc_status(page);
-	status = mnvme_dptr_dma(d, page_address(page) + off, len, false);
-	vfio_mig_page_write_end(&dev->pages, index);
-	return status;
+	if (!buf)
+		return NVME_SC_INTERNAL;
+	status = mnvme_dptr_copy(d, buf, len, false);
+	if (status)
+		return status;
+	if (len == MNVME_NS_PAGE_SIZE)
+		return mnvme_alloc_status(vfio_mig_page_exchange(pages,
+								 mnvme_page_index(pos),
+								 &req->sq->spare));
+	return mnvme_alloc_status(vfio_mig_page_write(pages, mnvme_page_index(pos),
+						      mnvme_page_off(pos), buf, len));
+}
+
+/* Bytes up to the end of the page, or of the segment if that has whole blocks. */
+static u32 mnvme_piece(struct mnvme *dev, const struct mnvme_dptr *d, u64 pos,
+		       u64 left, bool write)
+{
+	u32 len = min_t(u64, left, MNVME_NS_PAGE_SIZE - mnvme_page_off(pos));
+	u32 whole = round_down(d->seg, 1u << dev->type->lba_shift);
+
+	return write || !whole ? len : min(len, whole);
+}
+
+static void mnvme_count(struct mnvme_req *req, u64 len, bool write)
+{
+	struct mnvme_counters *count = &req->sq->count;
+
+	req->bytes += len;
+	if (write) {
+		count->sectors_written += len >> SECTOR_SHIFT;
+		count->writes++;
+	} else {
+		count->sectors_read += len >> SECTOR_SHIFT;
+		count->reads++;
+	}
 }
 
 static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 {
-	struct mnvme *dev = req->dev;
-	struct mnvme_counters *count = &req->sq->count;
 	struct mnvme_range r;
 	struct mnvme_dptr d;
-	u32 off, len;
 	u16 status;
+	u64 end;
+	u32 len;
 
 	status = mnvme_data_range(req, &r);
 	if (!status)
@@ -117,36 +210,22 @@ static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 	if (status)
 		return status;
 
-	for (; d.left; r.pos += len) {
+	for (end = r.pos + r.len; r.pos < end; r.pos += len) {
+		if (!mnvme_sq_may_execute(req->sq))
+			return MNVME_NOT_EXECUTED;
 		status = mnvme_dptr_next(&d);
-		if (status)
-			break;
-
-		off = r.pos & (MNVME_NS_PAGE_SIZE - 1);
-		len = min(d.seg, MNVME_NS_PAGE_SIZE - off);
-		if (write)
-			status = mnvme_write_piece(dev, &d, r.pos >> MNVME_NS_PAGE_SHIFT,
-						   off, len);
-		else
-			status = mnvme_read_piece(dev, &d, r.pos >> MNVME_NS_PAGE_SHIFT,
-						  off, len);
-		if (status)
-			break;
-		mnvme_dptr_advance(&d, len);
+		len = mnvme_piece(req->dev, &d, r.pos, end - r.pos, write);
+		if (!status)
+			status = write ? mnvme_write_piece(req, &d, r.pos, len) :
+					 mnvme_read_piece(req, &d, r.pos, len);
+		if (status) {
+			/* Where the data pointer is; or here, if it went on. */
+			req->err_lba = min(end - d.left, r.pos + len - 1) >>
+				       req->dev->type->lba_shift;
+			return status;
+		}
 	}
-	if (status) {
-		req->err_lba = r.pos >> dev->type->lba_shift;
-		return status;
-	}
-
-	req->bytes += r.len;
-	if (write) {
-		count->sectors_written += r.len >> SECTOR_SHIFT;
-		count->writes++;
-	} else {
-		count->sectors_read += r.len >> SECTOR_SHIFT;
-		count->reads++;
-	}
+	mnvme_count(req, r.len, write);
 	return NVME_SC_SUCCESS;
 }
 
@@ -184,14 +263,15 @@ static u16 mnvme_compare(struct mnvme_req *req)
 	if (status)
 		return status;
 
-	buf = kmalloc(MNVME_NS_PAGE_SIZE, GFP_KERNEL);
+	buf = kmalloc(MNVME_NS_PAGE_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!buf)
 		return NVME_SC_INTERNAL;
 
 	for (end = r.pos + r.len; r.pos < end; r.pos += len) {
 		len = min_t(u64, end - r.pos, MNVME_NS_PAGE_SIZE -
 			    (r.pos & (MNVME_NS_PAGE_SIZE - 1)));
-		status = mnvme_dptr_copy(&d, buf, len, false);
+		status = mnvme_sq_may_execute(req->sq) ?
+			 mnvme_dptr_copy(&d, buf, len, false) : MNVME_NOT_EXECUTED;
 		if (status) {
 			r.pos = end - d.left;
 			break;
@@ -226,12 +306,9 @@ static u16 mnvme_zero_piece(struct mnvme *dev, u64 pos, u32 len)
 	if (!page)
 		return NVME_SC_SUCCESS;
 
-	page = vfio_mig_page_write_begin(&dev->pages, index);
-	if (IS_ERR(page))
-		return mnvme_alloc_status(page);
-	memset(page_address(page) + (pos & (MNVME_NS_PAGE_SIZE - 1)), 0, len);
-	vfio_mig_page_write_end(&dev->pages, index);
-	return NVME_SC_SUCCESS;
+	return mnvme_alloc_status(vfio_mig_page_write(&dev->pages, index,
+						      mnvme_page_off(pos),
+						      mnvme_zeros(), len));
 }
 
 /**
@@ -263,12 +340,31 @@ u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r)
 	return status;
 }
 
+/* Piece by piece, as it may be most of the namespace. */
+static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
+{
+	struct mnvme_range piece;
+	u16 status;
+
+	for (; r.len; r.pos += piece.len, r.len -= piece.len) {
+		if (!mnvme_sq_may_execute(req->sq))
+			return MNVME_NOT_EXECUTED;
+		piece.pos = r.pos;
+		piece.len = min_t(u64, r.len, MNVME_ZERO_PIECE -
+				  (r.pos & (MNVME_ZERO_PIECE - 1)));
+		status = mnvme_zero(req->dev, piece);
+		if (status)
+			return status;
+	}
+	return NVME_SC_SUCCESS;
+}
+
 static u16 mnvme_write_zeroes(struct mnvme_req *req)
 {
 	struct mnvme_range r;
 	u16 status = mnvme_rw_range(req, &r);
 
-	return status ?: mnvme_zero(req->dev, r);
+	return status ?: mnvme_zero_range(req, r);
 }
 
 static u16 mnvme_verify(struct mnvme_req *req)
@@ -297,7 +393,7 @@ static u16 mnvme_dsm_ranges(struct mnvme_req *req,
 		/* The field at fault is the range's, and not one of the command. */
 		req->err_loc = MNVME_NO_LOCATION;
 		if (!status && act)
-			status = mnvme_zero(req->dev, r);
+			status = mnvme_zero_range(req, r);
 		if (status)
 			return status;
 	}
@@ -311,7 +407,7 @@ static u16 mnvme_dsm(struct mnvme_req *req)
 	struct nvme_dsm_range *range;
 	u16 status;
 
-	range = kmalloc_array(nr, sizeof(*range), GFP_KERNEL);
+	range = kmalloc_array(nr, sizeof(*range), GFP_KERNEL_ACCOUNT);
 	if (!range)
 		return NVME_SC_INTERNAL;
 

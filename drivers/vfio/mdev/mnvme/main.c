@@ -20,9 +20,8 @@ static unsigned int max_instances = 256;
 module_param(max_instances, uint, 0444);
 MODULE_PARM_DESC(max_instances, "Devices that can exist at once, 1 to 4096 (default 256)");
 
+/* For ctrl_work, which does not touch guest memory. */
 struct workqueue_struct *mnvme_wq;
-/* Apart: what it does is waited for by those in the other one. */
-struct workqueue_struct *mnvme_dma_wq;
 struct vfio_mig_budget mnvme_budget;
 
 static atomic_t mnvme_instances = ATOMIC_INIT(0);
@@ -250,16 +249,10 @@ static int __init mnvme_init(void)
 	mnvme_wq = alloc_workqueue("mnvme", WQ_UNBOUND, WQ_UNBOUND_MAX_ACTIVE);
 	if (!mnvme_wq)
 		return -ENOMEM;
-	mnvme_dma_wq = alloc_workqueue("mnvme_dma", WQ_UNBOUND,
-				       WQ_UNBOUND_MAX_ACTIVE);
-	if (!mnvme_dma_wq) {
-		ret = -ENOMEM;
-		goto err_wq;
-	}
 
 	ret = class_register(&mnvme_class);
 	if (ret)
-		goto err_dma_wq;
+		goto err_wq;
 	ret = mdev_register_driver(&mnvme_driver);
 	if (ret)
 		goto err_class;
@@ -282,8 +275,6 @@ err_driver:
 	mdev_unregister_driver(&mnvme_driver);
 err_class:
 	class_unregister(&mnvme_class);
-err_dma_wq:
-	destroy_workqueue(mnvme_dma_wq);
 err_wq:
 	destroy_workqueue(mnvme_wq);
 	return ret;
@@ -295,7 +286,6 @@ static void __exit mnvme_exit(void)
 	device_unregister(mnvme_parent_dev);
 	mdev_unregister_driver(&mnvme_driver);
 	class_unregister(&mnvme_class);
-	destroy_workqueue(mnvme_dma_wq);
 	destroy_workqueue(mnvme_wq);
 }
 

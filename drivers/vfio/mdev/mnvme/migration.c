@@ -9,8 +9,7 @@
 
 static int mnvme_mig_stop(struct vfio_device *vdev)
 {
-	mnvme_stop(to_mnvme(vdev));
-	return 0;
+	return mnvme_stop(to_mnvme(vdev));
 }
 
 static void mnvme_mig_run(struct vfio_device *vdev)
@@ -20,11 +19,7 @@ static void mnvme_mig_run(struct vfio_device *vdev)
 
 static void mnvme_mig_reset(struct vfio_device *vdev)
 {
-	struct mnvme *dev = to_mnvme(vdev);
-
-	mutex_lock(&dev->lock);
-	mnvme_power_on(dev);
-	mutex_unlock(&dev->lock);
+	mnvme_power_on(to_mnvme(vdev));
 }
 
 static size_t mnvme_mig_save(struct vfio_device *vdev, void *buf)
@@ -128,6 +123,12 @@ int mnvme_migration_init(struct mnvme *dev)
 		.dma_logging = true,
 	};
 
+	u16 i;
+
 	dev->mig = vfio_mig_create(&dev->vdev, &desc);
-	return PTR_ERR_OR_ZERO(dev->mig);
+	if (IS_ERR(dev->mig))
+		return PTR_ERR(dev->mig);
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
+		mnvme_dma_init(&dev->sq[i]);
+	return 0;
 }

@@ -15,10 +15,12 @@
 #include <linux/nvme.h>
 #include <linux/pci_regs.h>
 #include <linux/spinlock.h>
+#include <linux/timer.h>
 #include <linux/uuid.h>
 #include <linux/vfio.h>
 #include <linux/vfio_mig_compat.h>
 #include <linux/vfio_mig_core.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 /* Queue identifiers: 0 is the admin queue, 1..MNVME_IO_QUEUES the others. */
@@ -68,10 +70,15 @@
 #define MNVME_DNR(sc)		((sc) | MNVME_STATUS_DNR)
 /* Not a status: the command stays outstanding and has no completion yet. */
 #define MNVME_NO_COMPLETION	0xffff
+/* Not a status: guest memory is not there yet. The command is executed again later. */
+#define MNVME_NOT_EXECUTED	0xfffe
 /* Not a value of a doorbell. */
 #define MNVME_NO_DOORBELL	U32_MAX
 /* NVMe figure "Error Information Log Entry": no particular field is at fault. */
 #define MNVME_NO_LOCATION	0xffff
+
+/* The admin queue has an executor of its own, in front of those for I/O queues. */
+#define MNVME_EXECUTORS_MAX	MNVME_NR_QUEUES
 
 struct mnvme;
 
@@ -106,12 +113,42 @@ struct mnvme_counters {
 };
 
 /**
+ * struct mnvme_executor - a thread of the user's that executes commands
+ * @dev: the controller
+ * @worker: the thread, while the device is open
+ * @kicked: queues to look at
+ * @last: the queue that was looked at last
+ */
+struct mnvme_executor {
+	struct mnvme *dev;
+	struct vfio_mig_worker *worker;
+	DECLARE_BITMAP(kicked, MNVME_NR_QUEUES);
+	unsigned int last;
+};
+
+/**
  * struct mnvme_sq - a submission queue
  * @dev: the controller
  * @id: queue identifier
- * @work: executes commands
- * @exec: held while commands are fetched, executed and completed, by @work or
- *	where the doorbell is written; nobody else uses @head of a live queue
+ * @executor: executes its commands
+ * @exec: held while commands are fetched, executed and completed, by @executor or
+ *	where the doorbell is written; nobody else uses @head of a live queue. Whoever
+ *	holds it does not wait for long, whatever guest memory does
+ * @dma: guest memory as this queue sees it; with @exec held, as all up to @owed_at
+ * @last_ns: when commands were executed last
+ * @poll_ns: how long the doorbell is polled after that
+ * @polled: EventIdx was not armed, as the queue is polled
+ * @irq_owed: completions that the host was not interrupted for yet
+ * @irq_since: since when
+ * @irq_gain: how often an interrupt may still wait for nothing
+ * @irq_timer: ends a wait that the host asked for
+ * @spare: a page that is filled before it becomes one of the namespace, or NULL
+ * @here: a thread executes that may not wait for memory
+ * @waits: an access found memory that is not there
+ * @done: completions of commands that were executed, to be posted
+ * @nr_done: how many there are
+ * @owed: all of them were written but for a byte of the first one's phase tag
+ * @owed_at: its address in the guest
  * @lock: protects @live, @tail, @shadow and @rung, and orders kicks against deletion
  * @live: the queue exists
  * @base: its address in the guest
@@ -132,8 +169,23 @@ struct mnvme_counters {
 struct mnvme_sq {
 	struct mnvme *dev;
 	u16 id;
-	struct work_struct work;
-	struct mutex exec; /* of head and count */
+	struct mnvme_executor *executor;
+	struct mutex exec; /* of head, count and what follows */
+	struct vfio_mig_dma dma;
+	u64 last_ns;
+	u64 poll_ns;
+	bool polled;
+	u32 irq_owed;
+	u64 irq_since;
+	u8 irq_gain;
+	struct timer_list irq_timer;
+	struct page *spare;
+	bool here;
+	bool waits;
+	struct nvme_completion done[MNVME_BATCH + MNVME_AER_MAX];
+	u32 nr_done;
+	bool owed;
+	u64 owed_at;
 	spinlock_t lock; /* of live, tail, shadow and rung */
 	bool live;
 	u64 base;
@@ -154,7 +206,7 @@ struct mnvme_sq {
  * @id: queue identifier
  * @lock: protects all members but @post and @event_idx
  * @post: held while entries are written or the host's head is read, by one
- *	submission queue at a time
+ *	submission queue at a time; not for long, as &mnvme_sq.exec
  * @live: the queue exists
  * @ien: interrupts enabled
  * @phase: phase tag of the entries written in this pass
@@ -303,7 +355,7 @@ enum mnvme_event_type {
  * @masked: types reported whose log page was not read since
  * @info: "Asynchronous Event Information" of the pending event
  * @raised: how many events of a type were raised; belongs to no state
- * @nr: outstanding requests; this and @cid belong to the admin queue's work
+ * @nr: outstanding requests; this and @cid belong to the admin queue's executor
  * @cid: their command identifiers, oldest first
  */
 struct mnvme_events {
@@ -322,7 +374,7 @@ struct mnvme_events {
  * @shadow: guest address of the doorbells
  * @event_idx: guest address of the values at which the host is to ring
  *
- * Written by the admin queue's work; the queues that use it are told by their own
+ * Written by the admin queue's executor; the queues that use it are told by their own
  * flags.
  */
 struct mnvme_dbbuf {
@@ -370,6 +422,13 @@ struct mnvme_log {
  * @reset_pending: CC.EN was cleared
  * @flr_pending: a function level reset was asked for
  * @ctrl_work: acts on changes of CC, and on function level resets
+ * @halt: woken when commands may no longer be executed
+ * @executor: the admin queue's, then those of I/O queues
+ * @nr_executors: how many there are, while the device is open
+ * @ctrl: held by who resets, enables or shuts down the controller; taken before @lock,
+ *	and by nobody who serves an access of a register
+ * @resets: how many are in VFIO_DEVICE_RESET
+ * @resetting: a reset goes on: nothing is executed
  * @running: not stopped by migration
  * @mem_enabled: the function answers to accesses of its BAR
  * @bus_master: the guest allows DMA
@@ -382,7 +441,7 @@ struct mnvme_log {
  * @shst: CSTS.SHST, in place
  * @page_shift: memory page size in use while @ready
  * @irq: interrupts
- * @features: belongs to the admin queue's work
+ * @features: belongs to the admin queue's executor
  * @events: asynchronous events
  * @log: error log and counters
  * @dbbuf: shadow doorbells
@@ -407,7 +466,13 @@ struct mnvme {
 	bool reset_pending;
 	bool flr_pending;
 	struct work_struct ctrl_work;
+	wait_queue_head_t halt;
+	struct mnvme_executor executor[MNVME_EXECUTORS_MAX];
+	unsigned int nr_executors;
 
+	struct mutex ctrl; /* one reset at a time */
+	atomic_t resets;
+	bool resetting;
 	bool running;
 	bool mem_enabled;
 	bool bus_master;
@@ -450,7 +515,6 @@ static inline u32 mnvme_copy_max(const struct mnvme *dev)
 
 /* main.c */
 extern struct workqueue_struct *mnvme_wq;
-extern struct workqueue_struct *mnvme_dma_wq;
 extern struct vfio_mig_budget mnvme_budget;
 int mnvme_instance_get(const struct mnvme_type *type);
 void mnvme_instance_put(void);
@@ -474,10 +538,9 @@ int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
 
 /* ctrl.c */
 void mnvme_ctrl_work(struct work_struct *work);
-void mnvme_ctrl_reset(struct mnvme *dev);
 void mnvme_power_on(struct mnvme *dev);
 void mnvme_fail(struct mnvme *dev, const char *why);
-void mnvme_stop(struct mnvme *dev);
+int mnvme_stop(struct mnvme *dev);
 void mnvme_run(struct mnvme *dev);
 
 /* irq.c */
@@ -497,12 +560,27 @@ u32 mnvme_msix_read(struct mnvme *dev, u32 off);
 void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val);
 
 /* dma.c */
-bool mnvme_use_mm(struct mnvme *dev);
-void mnvme_unuse_mm(struct mnvme *dev);
-int mnvme_dma(struct mnvme *dev, u64 iova, void *buf, size_t len, bool write);
+void mnvme_dma_init(struct mnvme_sq *sq);
+int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write);
+u16 mnvme_dma_status(int ret);
+
+/* executor.c */
+int mnvme_executors_start(struct mnvme *dev);
+void mnvme_executors_stop(struct mnvme *dev);
+void mnvme_executor_kick(struct mnvme_sq *sq);
+bool mnvme_executors_killed(const struct mnvme *dev);
+
+/* poll.c */
+void mnvme_poll_init(struct mnvme_sq *sq);
+bool mnvme_poll_adapt(struct mnvme_sq *sq);
+bool mnvme_polls(const struct mnvme_sq *sq);
+void mnvme_irq_owe(struct mnvme_sq *sq, u32 nr);
+void mnvme_irq_settle(struct mnvme_sq *sq, bool again);
+void mnvme_irq_flush(struct mnvme_sq *sq);
 
 /* exec.c */
 bool mnvme_may_execute(const struct mnvme *dev);
+bool mnvme_sq_may_execute(const struct mnvme_sq *sq);
 void mnvme_sq_execute(struct mnvme_sq *sq);
 bool mnvme_sq_execute_here(struct mnvme_sq *sq);
 
@@ -515,8 +593,8 @@ void mnvme_doorbell_refused(struct mnvme *dev, u16 qid, bool is_cq, bool live,
 bool mnvme_dbbuf_offered(void);
 u16 mnvme_dbbuf_config(struct mnvme_req *req);
 u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq);
-bool mnvme_sq_idle(struct mnvme_sq *sq);
-bool mnvme_cq_full(struct mnvme_cq *cq, const struct mnvme_sq *sq);
+bool mnvme_sq_idle(struct mnvme_sq *sq, bool arm);
+bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq);
 void mnvme_dbbuf_stop(struct mnvme *dev);
 void mnvme_dbbuf_loaded(struct mnvme *dev);
 
@@ -525,7 +603,7 @@ void mnvme_queues_init(struct mnvme *dev);
 void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio);
 void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 		     bool ien);
-void mnvme_sq_quiesce(struct mnvme_sq *sq);
+bool mnvme_sq_quiesce(struct mnvme_sq *sq);
 void mnvme_sq_delete(struct mnvme_sq *sq);
 void mnvme_cq_delete(struct mnvme_cq *cq);
 u32 mnvme_queued(struct mnvme *dev);
@@ -535,14 +613,15 @@ bool mnvme_cq_take(struct mnvme_cq *cq, u32 head);
 void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except);
 u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr);
-void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
-		   struct nvme_completion *cqe, u32 nr);
+void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe);
+int mnvme_sq_post(struct mnvme_sq *sq);
 bool mnvme_cq_empty(const struct mnvme_cq *cq);
 
 /* dptr.c */
 /**
  * struct mnvme_dptr - walks the guest memory that a command's data pointer names
  * @dev: the controller
+ * @sq: the command's queue
  * @left: bytes of the transfer not consumed yet
  * @iova: guest address of the current segment
  * @seg: bytes left in it; never more than @left
@@ -560,6 +639,7 @@ bool mnvme_cq_empty(const struct mnvme_cq *cq);
  */
 struct mnvme_dptr {
 	struct mnvme *dev;
+	struct mnvme_sq *sq;
 	u32 left;
 	u64 iova;
 	u32 seg;
@@ -615,7 +695,7 @@ u16 mnvme_io_command(struct mnvme_req *req);
 u16 mnvme_check_range(struct mnvme_req *req, u64 slba, u64 nlb,
 		      struct mnvme_range *range);
 u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r);
-u16 mnvme_alloc_status(struct page *page);
+u16 mnvme_alloc_status(int ret);
 
 /* copy.c */
 u16 mnvme_copy(struct mnvme_req *req);

@@ -68,9 +68,12 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 {
 	u32 need = DIV_ROUND_UP(d->left, mnvme_page_size(d->dev));
 	u32 nr = min3(need, d->list_left, (u32)ARRAY_SIZE(d->prp));
+	u16 status;
 
-	if (mnvme_dma(d->dev, d->list, d->prp, nr * sizeof(u64), false))
-		return NVME_SC_DATA_XFER_ERROR;
+	status = mnvme_dma_status(mnvme_dma(d->sq, d->list, d->prp,
+					    nr * sizeof(u64), false));
+	if (status)
+		return status;
 
 	d->list += nr * sizeof(u64);
 	d->list_left -= nr;

@@ -96,57 +96,52 @@ void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr)
 
 /*
  * A host that polls must not see an entry's phase tag before the rest of it, and
- * copies to user memory promise no order. So all is written with the first
- * entry's tag still wrong, and that tag last: a host does not look at an entry
- * before it has seen the one in front of it.
+ * copies to user memory promise no order. So all is written with the first entry's tag
+ * still wrong, and that tag last: a host does not look at an entry before it has seen
+ * the one in front of it.
+ *
+ * This is all but that tag.
  */
-static int mnvme_cq_write(struct mnvme *dev, const struct mnvme_cq *cq,
-			  u32 tail, struct nvme_completion *cqe, u32 nr)
+static int mnvme_cq_write(struct mnvme_sq *sq, const struct mnvme_cq *cq, u32 tail)
 {
-	u64 base = cq->base + (u64)tail * sizeof(*cqe);
-	u32 first = min(nr, cq->size - tail);
+	u64 base = cq->base + (u64)tail * sizeof(sq->done[0]);
+	u32 first = min(sq->nr_done, cq->size - tail);
 	__le16 phase = cpu_to_le16(1);
 	int ret = 0;
 
-	if (first < nr)
-		ret = mnvme_dma(dev, cq->base, cqe + first,
-				(nr - first) * sizeof(*cqe), true);
+	if (first < sq->nr_done)
+		ret = mnvme_dma(sq, cq->base, sq->done + first,
+				(sq->nr_done - first) * sizeof(sq->done[0]), true);
 	if (ret)
 		return ret;
 
-	cqe->status ^= phase;
-	ret = mnvme_dma(dev, base, cqe, first * sizeof(*cqe), true);
-	cqe->status ^= phase;
-	if (ret)
-		return ret;
-
-	smp_wmb(); /* the rest before the first entry's phase tag */
-	return mnvme_dma(dev, base + offsetof(struct nvme_completion, status),
-			 &cqe->status, 1, true);
+	sq->done[0].status ^= phase;
+	ret = mnvme_dma(sq, base, sq->done, first * sizeof(sq->done[0]), true);
+	sq->done[0].status ^= phase;
+	return ret;
 }
 
-/**
- * mnvme_cq_post() - write completions and interrupt
- * @dev: the controller
- * @cq: completion queue, with @nr entries reserved
- * @cqe: completions without phase tags
- * @nr: how many, at least 1
- *
- * Context: process context. Takes &mnvme_cq.post and leaf locks.
- */
-void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
-		   struct nvme_completion *cqe, u32 nr)
+static void mnvme_set_phases(struct mnvme_sq *sq, const struct mnvme_cq *cq)
 {
-	u32 i, tail, next;
-	int ret;
+	const __le16 phase = cpu_to_le16(1);
+	u32 i;
 
-	mutex_lock(&cq->post);
-	/* Before the host can see an entry, or it would take one too many. */
+	for (i = 0; i < sq->nr_done; i++) {
+		bool wrapped = cq->tail + i >= cq->size;
+
+		sq->done[i].status &= ~phase;
+		if (cq->phase ^ wrapped)
+			sq->done[i].status |= phase;
+	}
+}
+
+/* Before the host can see an entry, or it would take one too many. */
+static void mnvme_cq_advance(struct mnvme_cq *cq, u32 nr)
+{
+	u32 next;
+
 	spin_lock(&cq->lock);
-	tail = cq->tail;
-	next = tail + nr;
-	for (i = 0; i < nr; i++)
-		cqe[i].status |= cpu_to_le16(cq->phase ^ (tail + i >= cq->size));
+	next = cq->tail + nr;
 	if (next >= cq->size) {
 		next -= cq->size;
 		cq->phase ^= 1;
@@ -154,14 +149,69 @@ void mnvme_cq_post(struct mnvme *dev, struct mnvme_cq *cq,
 	WRITE_ONCE(cq->tail, next);
 	cq->reserved -= nr;
 	spin_unlock(&cq->lock);
+}
 
-	ret = mnvme_cq_write(dev, cq, tail, cqe, nr);
+/* Context: &mnvme_cq.post, without which the tail does not change. */
+static int __mnvme_sq_post(struct mnvme_sq *sq, struct mnvme_cq *cq)
+{
+	int ret;
+
+	if (!sq->owed) {
+		mnvme_set_phases(sq, cq);
+		ret = mnvme_cq_write(sq, cq, cq->tail);
+		if (ret)
+			return ret;
+		sq->owed_at = cq->base + (u64)cq->tail * sizeof(sq->done[0]) +
+			      offsetof(struct nvme_completion, status);
+		sq->owed = true;
+		mnvme_cq_advance(cq, sq->nr_done);
+		smp_wmb(); /* the rest before the first entry's phase tag */
+	}
+	return mnvme_dma(sq, sq->owed_at, &sq->done[0].status, 1, true);
+}
+
+/**
+ * mnvme_sq_complete() - a command was executed
+ * @sq: its queue, with its exec held
+ * @cqe: the completion, for which an entry is reserved, without a phase tag
+ *
+ * mnvme_sq_post() lets the host know.
+ */
+void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe)
+{
+	if (!WARN_ON_ONCE(sq->nr_done == ARRAY_SIZE(sq->done)))
+		sq->done[sq->nr_done++] = *cqe;
+}
+
+/**
+ * mnvme_sq_post() - write completions and interrupt
+ * @sq: the queue whose commands were executed, with its exec held
+ *
+ * Context: process context. Takes &mnvme_cq.post and leaf locks.
+ * Return: 0, or an errno where completions are left. -EAGAIN: the completion queue is
+ * not there yet. Others: it will not be.
+ */
+int mnvme_sq_post(struct mnvme_sq *sq)
+{
+	struct mnvme_cq *cq = &sq->dev->cq[sq->cqid];
+	u32 nr;
+	int ret;
+
+	if (!sq->nr_done)
+		return 0;
+	mutex_lock(&cq->post);
+	ret = __mnvme_sq_post(sq, cq);
 	mutex_unlock(&cq->post);
 
-	if (ret)
-		mnvme_fail(dev, "a completion queue is not in guest memory");
-	else
-		mnvme_irq_raise(dev, cq);
+	if (!ret) {
+		nr = sq->nr_done;
+		sq->nr_done = 0;
+		sq->owed = false;
+		mnvme_irq_owe(sq, nr);
+	} else if (ret != -EAGAIN) {
+		mnvme_fail(sq->dev, "a completion queue is not in guest memory");
+	}
+	return ret;
 }
 
 /**
@@ -187,28 +237,6 @@ u32 mnvme_queued(struct mnvme *dev)
 	return nr;
 }
 
-static void mnvme_io_work(struct work_struct *work)
-{
-	struct mnvme_sq *sq = container_of(work, struct mnvme_sq, work);
-	bool used = mnvme_use_mm(sq->dev);
-
-	mnvme_sq_execute(sq);
-	if (used)
-		mnvme_unuse_mm(sq->dev);
-}
-
-static void mnvme_admin_work(struct work_struct *work)
-{
-	struct mnvme_sq *sq = container_of(work, struct mnvme_sq, work);
-	bool used = mnvme_use_mm(sq->dev);
-
-	mnvme_events_deliver(sq->dev);
-	mnvme_sq_execute(sq);
-	mnvme_events_deliver(sq->dev);
-	if (used)
-		mnvme_unuse_mm(sq->dev);
-}
-
 void mnvme_queues_init(struct mnvme *dev)
 {
 	u16 i;
@@ -220,15 +248,13 @@ void mnvme_queues_init(struct mnvme *dev)
 		sq->dev = dev;
 		sq->id = i;
 		spin_lock_init(&sq->lock);
-		/* Apart, as the admin queue's work waits for the others. */
-		if (i) {
-			INIT_WORK(&sq->work, mnvme_io_work);
+		/* Apart, as the admin queue's executor waits for the others. */
+		if (i)
 			mutex_init(&sq->exec);
-		} else {
-			INIT_WORK(&sq->work, mnvme_admin_work);
+		else
 			mutex_init(&sq->exec);
-		}
 
+		mnvme_poll_init(sq);
 		cq->dev = dev;
 		cq->id = i;
 		spin_lock_init(&cq->lock);
@@ -248,6 +274,8 @@ void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio)
 	sq->shadow = sq->id && sq->dev->dbbuf.on;
 	sq->rung = MNVME_NO_DOORBELL;
 	sq->event_idx = 0;
+	sq->poll_ns = 0;
+	sq->last_ns = 0;
 	sq->live = true;
 	spin_unlock(&sq->lock);
 }
@@ -272,31 +300,52 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 }
 
 /**
- * mnvme_sq_quiesce() - wait for the commands that are being executed
+ * mnvme_sq_quiesce() - wait for the command that is being executed
  * @sq: the queue, which may not execute more: mnvme_may_execute() says so, or it
  *	was marked as not existing
+ *
+ * A command whose memory is not there is given up, and counts as not executed.
+ *
+ * Return: false if an access to guest memory goes on, see vfio_mig_dma_drop().
  */
-void mnvme_sq_quiesce(struct mnvme_sq *sq)
+bool mnvme_sq_quiesce(struct mnvme_sq *sq)
 {
-	cancel_work_sync(&sq->work);
-	/* And for one that is executed where the doorbell was written. */
+	bool ended;
+
+	/* Whoever kicks holds the lock: it sees that nothing is to be executed. */
+	spin_lock(&sq->lock);
+	spin_unlock(&sq->lock);
 	mutex_lock(&sq->exec);
+	mnvme_irq_flush(sq);
+	ended = vfio_mig_dma_drop(&sq->dma);
 	mutex_unlock(&sq->exec);
+	if (!ended)
+		mnvme_warn(sq->dev, "submission queue %u: an access to guest memory does not end\n",
+			   sq->id);
+	return ended;
 }
 
 /**
  * mnvme_sq_delete() - end a submission queue
  * @sq: the queue; need not exist
  *
- * Waits for the command that is being executed. Those behind it are dropped,
- * as NVMe 5.6 allows.
+ * Waits for the command that is being executed. Those behind it are dropped, as NVMe
+ * 5.6 allows, and so are completions that the host's memory does not take.
  */
 void mnvme_sq_delete(struct mnvme_sq *sq)
 {
 	spin_lock(&sq->lock);
 	sq->live = false;
 	spin_unlock(&sq->lock);
+	wake_up_all(&sq->dev->halt);
 	mnvme_sq_quiesce(sq);
+	if (sq->nr_done && !sq->owed)
+		mnvme_cq_unreserve(&sq->dev->cq[sq->cqid], sq->nr_done);
+	sq->nr_done = 0;
+	sq->owed = false;
+	if (sq->spare)
+		put_page(sq->spare);
+	sq->spare = NULL;
 	mnvme_fold_counters(sq);
 }
 
@@ -310,12 +359,12 @@ void mnvme_cq_delete(struct mnvme_cq *cq)
 	spin_unlock(&cq->lock);
 }
 
-/* Under the lock: after mnvme_sq_delete() nothing may start the work again. */
+/* Under the lock: after mnvme_sq_delete() nothing may be executed again. */
 static void __mnvme_sq_kick(struct mnvme_sq *sq)
 {
 	lockdep_assert_held(&sq->lock);
 	if (sq->live && READ_ONCE(sq->dev->running))
-		queue_work(mnvme_wq, &sq->work);
+		mnvme_executor_kick(sq);
 }
 
 /**

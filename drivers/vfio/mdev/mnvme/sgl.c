@@ -100,11 +100,14 @@ u16 mnvme_sgl_init(struct mnvme_dptr *d, struct mnvme_req *req)
 static u16 mnvme_sgl_fill(struct mnvme_dptr *d)
 {
 	u32 nr = min_t(u32, d->list_left, ARRAY_SIZE(d->sgl));
+	u16 status;
 
 	if (!nr)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_DATA);
-	if (mnvme_dma(d->dev, d->list, d->sgl, nr * sizeof(d->sgl[0]), false))
-		return NVME_SC_DATA_XFER_ERROR;
+	status = mnvme_dma_status(mnvme_dma(d->sq, d->list, d->sgl,
+					    nr * sizeof(d->sgl[0]), false));
+	if (status)
+		return status;
 	d->list += nr * sizeof(d->sgl[0]);
 	d->list_left -= nr;
 	d->idx = 0;

@@ -28,9 +28,11 @@ static int mnvme_init_dev(struct vfio_device *vdev)
 	}
 
 	mnvme_set_identity(dev, &mdev->uuid);
+	mutex_init(&dev->ctrl);
 	mutex_init(&dev->lock);
 	spin_lock_init(&dev->events.lock);
 	spin_lock_init(&dev->log.lock);
+	init_waitqueue_head(&dev->halt);
 	INIT_WORK(&dev->ctrl_work, mnvme_ctrl_work);
 	mnvme_irq_init(&dev->irq);
 	mnvme_queues_init(dev);
@@ -51,12 +53,17 @@ static int mnvme_open_device(struct vfio_device *vdev)
 	struct mnvme *dev = to_mnvme(vdev);
 	int ret;
 
+	ret = mnvme_executors_start(dev);
+	if (ret)
+		return ret;
 	dev->mm = current->mm;
-	if (dev->mm)
-		mmgrab(dev->mm);
+	mmgrab(dev->mm);
 	ret = vfio_mig_open(dev->mig);
-	if (ret && dev->mm)
+	if (ret) {
+		mnvme_executors_stop(dev);
 		mmdrop(dev->mm);
+		dev->mm = NULL;
+	}
 	return ret;
 }
 
@@ -64,16 +71,18 @@ static void mnvme_close_device(struct vfio_device *vdev)
 {
 	struct mnvme *dev = to_mnvme(vdev);
 
+	/*
+	 * As if the machine lost power: what the next user finds is a disk. First, as
+	 * nothing waits for guest memory then.
+	 */
+	mnvme_power_on(dev);
 	vfio_mig_close(dev->mig);
 
-	/* As if the machine lost power: what the next user finds is a disk. */
 	mutex_lock(&dev->lock);
-	mnvme_power_on(dev);
 	mnvme_irq_release_user(dev);
 	mutex_unlock(&dev->lock);
-
-	if (dev->mm)
-		mmdrop(dev->mm);
+	mnvme_executors_stop(dev);
+	mmdrop(dev->mm);
 	dev->mm = NULL;
 }
 
@@ -122,6 +131,21 @@ static void mnvme_request(struct vfio_device *vdev, unsigned int count)
 	mnvme_irq_request(to_mnvme(vdev), count);
 }
 
+static long mnvme_ioctl(struct vfio_device *vdev, unsigned int cmd,
+			unsigned long arg)
+{
+	struct mnvme *dev = to_mnvme(vdev);
+	long ret;
+
+	/* A stop that waits for guest memory has nothing to wait for any more. */
+	if (cmd == VFIO_DEVICE_RESET)
+		atomic_inc(&dev->resets);
+	ret = vfio_mig_pci_ioctl(vdev, cmd, arg);
+	if (cmd == VFIO_DEVICE_RESET)
+		atomic_dec(&dev->resets);
+	return ret;
+}
+
 const struct vfio_device_ops mnvme_vfio_ops = {
 	.name = "mnvme",
 	.init = mnvme_init_dev,
@@ -131,7 +155,7 @@ const struct vfio_device_ops mnvme_vfio_ops = {
 	.read = vfio_mig_pci_read,
 	.write = vfio_mig_pci_write,
 	.mmap = vfio_mig_pci_mmap,
-	.ioctl = vfio_mig_pci_ioctl,
+	.ioctl = mnvme_ioctl,
 	VFIO_MIG_REGION_INFO_OP(vfio_mig_pci_region_info)
 	VFIO_MIG_IOMMUFD_OPS
 	.request = mnvme_request,

@@ -38,6 +38,8 @@ typedef unsigned int gfp_t;
 #define SZ_64M		0x4000000
 #define SZ_1G		0x40000000
 #define NSEC_PER_SEC	1000000000L
+#define NSEC_PER_USEC	1000L
+#define NSEC_PER_MSEC	1000000L
 #define SECTOR_SHIFT	9
 
 #define IS_ENABLED(option)	0
@@ -87,6 +89,8 @@ typedef unsigned int gfp_t;
 #define max(a, b)		((a) > (b) ? (a) : (b))
 #define min3(a, b, c)		min(min(a, b), c)
 #define min_t(t, a, b)		min((t)(a), (t)(b))
+#define clamp_t(t, v, lo, hi)	min((t)(hi), max((t)(v), (t)(lo)))
+#define max_t(t, a, b)		max((t)(a), (t)(b))
 #define ALIGN(x, a)		(((x) + (a) - 1) & ~((typeof(x))(a) - 1))
 #define PTR_ALIGN(p, a)		((typeof(p))ALIGN((unsigned long)(p), (a)))
 #define round_up(x, a)		ALIGN(x, (typeof(x))(a))
@@ -132,11 +136,21 @@ typedef unsigned int gfp_t;
 #define DECLARE_BITMAP(name, n)	unsigned long name[BITS_TO_LONGS(n)]
 #define __ffs(x)		((unsigned int)__builtin_ctzl(x))
 #define clear_bit		__clear_bit
+#define set_bit			__set_bit
 #define test_and_clear_bit	__test_and_clear_bit
 #define test_and_set_bit	__test_and_set_bit
 #define for_each_set_bit(bit, map, n)					\
 	for ((bit) = find_next_bit((map), (n), 0); (bit) < (n);		\
 	     (bit) = find_next_bit((map), (n), (bit) + 1))
+
+static inline unsigned long roundup_pow_of_two(unsigned long n)
+{
+	unsigned long pow = 1;
+
+	while (pow < n)
+		pow <<= 1;
+	return pow;
+}
 
 static inline bool test_bit(unsigned long nr, const unsigned long *map)
 {
@@ -184,6 +198,11 @@ static inline unsigned long find_next_bit(const unsigned long *map,
 	while (from < n && !test_bit(from, map))
 		from++;
 	return min(from, n);
+}
+
+static inline bool bitmap_empty(const unsigned long *map, unsigned long n)
+{
+	return find_next_bit(map, n, 0) == n;
 }
 
 static inline void bitmap_zero(unsigned long *map, unsigned long n)

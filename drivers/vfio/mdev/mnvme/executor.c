@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Executors: threads of the user who opened the device, which execute its commands
+ *
+ * The admin queue has one of its own, so that no admin command is behind I/O. The I/O
+ * queues share the others; each queue is always executed by the same one. Executors
+ * look at queues that were kicked, one after the other, and leave one whose memory is
+ * not there.
+ */
+#include <linux/cpumask.h>
+#include <linux/moduleparam.h>
+
+#include "mnvme.h"
+
+static unsigned int executors;
+module_param(executors, uint, 0644);
+MODULE_PARM_DESC(executors,
+		 "Threads of each device that execute I/O commands, at most 64, for devices opened from now on (default 0: as many as there are CPUs)");
+
+/* The next queue that was kicked, behind the one that was looked at last. */
+static unsigned int mnvme_executor_next(struct mnvme_executor *ex)
+{
+	unsigned int i = find_next_bit(ex->kicked, MNVME_NR_QUEUES, ex->last + 1);
+
+	if (i == MNVME_NR_QUEUES)
+		i = find_next_bit(ex->kicked, MNVME_NR_QUEUES, 0);
+	return i;
+}
+
+/* One queue at a time, so that the worker can take signals between two. */
+static void mnvme_executor_work(void *data)
+{
+	struct mnvme_executor *ex = data;
+	unsigned int i = mnvme_executor_next(ex);
+
+	if (i == MNVME_NR_QUEUES)
+		return;
+	ex->last = i;
+	clear_bit(i, ex->kicked);
+	smp_mb__after_atomic(); /* who kicks after that, kicks again */
+	mnvme_sq_execute(&ex->dev->sq[i]);
+	if (!bitmap_empty(ex->kicked, MNVME_NR_QUEUES))
+		vfio_mig_worker_wake(ex->worker);
+}
+
+/**
+ * mnvme_executor_kick() - have a queue's executor look at it
+ * @sq: the queue
+ *
+ * Context: any; the device is running, so its executors are there.
+ */
+void mnvme_executor_kick(struct mnvme_sq *sq)
+{
+	set_bit(sq->id, sq->executor->kicked);
+	vfio_mig_worker_wake(sq->executor->worker);
+}
+
+/**
+ * mnvme_executors_killed() - whether nobody executes commands any more
+ * @dev: the controller
+ *
+ * The process that opened the device has ended, and another one has the device open.
+ */
+bool mnvme_executors_killed(const struct mnvme *dev)
+{
+	return vfio_mig_worker_killed(dev->executor[0].worker);
+}
+
+static unsigned int mnvme_io_executors(void)
+{
+	unsigned int nr = READ_ONCE(executors) ?: num_online_cpus();
+
+	return min(nr, MNVME_EXECUTORS_MAX - 1U);
+}
+
+static int mnvme_executor_start(struct mnvme *dev, unsigned int i)
+{
+	struct mnvme_executor *ex = &dev->executor[i];
+	struct vfio_mig_worker *worker;
+
+	ex->dev = dev;
+	ex->last = 0;
+	bitmap_zero(ex->kicked, MNVME_NR_QUEUES);
+	worker = vfio_mig_worker_create(i ? "mnvme-io" : "mnvme-admin",
+					mnvme_executor_work, ex);
+	if (IS_ERR(worker))
+		return PTR_ERR(worker);
+	ex->worker = worker;
+	return 0;
+}
+
+/**
+ * mnvme_executors_start() - the device is opened
+ * @dev: the controller
+ *
+ * Context: the user's process.
+ * Return: 0, or what vfio_mig_worker_create() said.
+ */
+int mnvme_executors_start(struct mnvme *dev)
+{
+	unsigned int io = mnvme_io_executors();
+	u16 i;
+	int ret;
+
+	for (dev->nr_executors = 0; dev->nr_executors <= io; dev->nr_executors++) {
+		ret = mnvme_executor_start(dev, dev->nr_executors);
+		if (ret) {
+			mnvme_executors_stop(dev);
+			return ret;
+		}
+	}
+	dev->sq[0].executor = &dev->executor[0];
+	for (i = 1; i < MNVME_NR_QUEUES; i++)
+		dev->sq[i].executor = &dev->executor[1 + (i - 1) % io];
+	return 0;
+}
+
+/**
+ * mnvme_executors_stop() - the device is closed
+ * @dev: the controller, at rest
+ */
+void mnvme_executors_stop(struct mnvme *dev)
+{
+	while (dev->nr_executors) {
+		vfio_mig_worker_stop(dev->executor[--dev->nr_executors].worker);
+		dev->executor[dev->nr_executors].worker = NULL;
+	}
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Polling of shadow doorbells, and interrupts that wait for more completions
+ *
+ * A host rings where EventIdx says, and takes an interrupt for what is complete. Where
+ * both are exits of a virtual machine they cost more than a command does. So a queue
+ * that was seen busy is looked at for a while before EventIdx is armed, and meanwhile
+ * an interrupt may wait.
+ *
+ * Both adapt. The time of polling is twice the gap that was seen between commands, and
+ * nothing when the gap was longer than the bound (as KVM's halt polling). An interrupt
+ * waits only where waiting has lately brought more completions.
+ *
+ * An executor polls only while no other task wants its CPU.
+ */
+#include <linux/cpumask.h>
+#include <linux/jiffies.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/stat.h>
+
+#include "mnvme.h"
+
+#define MNVME_POLL_MAX_US	100000U
+/* Shorter polling does not outlast the host's handling of an interrupt. */
+#define MNVME_POLL_MIN		(20ull * NSEC_PER_USEC)
+/* In how many waits in a row nothing may be gained before interrupts wait no more. */
+#define MNVME_GAIN		8
+
+static unsigned int poll_us = 5000;
+module_param(poll_us, uint, 0644);
+MODULE_PARM_DESC(poll_us,
+		 "Longest time that a queue with shadow doorbells is polled after a command, in microseconds, at most 100000 (default 5000, 0: never)");
+
+static unsigned int coalesce_us = 2000;
+module_param(coalesce_us, uint, 0644);
+MODULE_PARM_DESC(coalesce_us,
+		 "Longest time that an interrupt waits for more completions while a queue is polled, in microseconds, at most 100000 (default 2000, 0: not at all)");
+
+/* With one CPU, who polls keeps the host from submitting. */
+static u64 mnvme_poll_bound(void)
+{
+	u64 us = min(READ_ONCE(poll_us), MNVME_POLL_MAX_US);
+
+	return num_online_cpus() > 1 ? us * NSEC_PER_USEC : 0;
+}
+
+static u64 mnvme_since(u64 then)
+{
+	u64 now = local_clock();
+
+	/* The clocks of two CPUs can differ a little. */
+	return now > then ? now - then : 0;
+}
+
+/**
+ * mnvme_poll_adapt() - commands came: adapt the time of polling to when they did
+ * @sq: the queue, with its exec held
+ *
+ * Return: whether the queue is to be polled after them.
+ */
+bool mnvme_poll_adapt(struct mnvme_sq *sq)
+{
+	u64 bound = mnvme_poll_bound(), gap = mnvme_since(sq->last_ns);
+
+	if (!sq->id || !READ_ONCE(sq->shadow) || gap > bound)
+		sq->poll_ns = 0;
+	else
+		sq->poll_ns = clamp_t(u64, max(2 * gap, sq->poll_ns - sq->poll_ns / 8),
+				      min(bound, MNVME_POLL_MIN), bound);
+	if (sq->irq_owed)
+		sq->irq_gain = MNVME_GAIN;
+	return sq->poll_ns;
+}
+
+/**
+ * mnvme_polls() - whether to look at the doorbell again before EventIdx is armed
+ * @sq: the queue, without commands; with its exec held
+ */
+bool mnvme_polls(const struct mnvme_sq *sq)
+{
+	return !sq->here && sq->poll_ns && READ_ONCE(sq->shadow) &&
+	       mnvme_sq_may_execute(sq) && sq->head == sq->tail &&
+	       mnvme_since(sq->last_ns) < sq->poll_ns && single_task_running();
+}
+
+/* Interrupt Vector Configuration: an interrupt of this vector never waits. */
+static bool mnvme_never_waits(const struct mnvme *dev, const struct mnvme_cq *cq)
+{
+	return !cq->id || test_bit(cq->vector, dev->features.no_coalescing);
+}
+
+/**
+ * struct mnvme_wait - how long an interrupt may wait
+ * @ns: so long; 0: not at all
+ * @entries: and not for more than so many completions
+ * @asked: the host asked for it: it waits also where nobody polls
+ */
+struct mnvme_wait {
+	u64 ns;
+	u32 entries;
+	bool asked;
+};
+
+/* What the host asks for with Interrupt Coalescing counts, else what pays. */
+static struct mnvme_wait mnvme_irq_wait(const struct mnvme_sq *sq,
+					const struct mnvme_cq *cq)
+{
+	u32 feature = READ_ONCE(sq->dev->features.irq_coalescing);
+	u32 threshold = feature & 0xff, time = feature >> 8 & 0xff;
+	struct mnvme_wait wait = { .entries = U32_MAX };
+
+	if (mnvme_never_waits(sq->dev, cq))
+		return wait;
+	if (threshold && time) {
+		wait.ns = time * 100ull * NSEC_PER_USEC;
+		wait.entries = threshold + 1;
+		wait.asked = true;
+	} else if (!sq->here && sq->poll_ns) {
+		wait.ns = min(READ_ONCE(coalesce_us), MNVME_POLL_MAX_US) *
+			  (u64)NSEC_PER_USEC;
+	}
+	return wait;
+}
+
+static void mnvme_irq_pay(struct mnvme_sq *sq)
+{
+	sq->irq_owed = 0;
+	mnvme_irq_raise(sq->dev, &sq->dev->cq[sq->cqid]);
+}
+
+/**
+ * mnvme_irq_owe() - completions were posted: interrupt, now or a little later
+ * @sq: the queue whose commands they are of, with its exec held
+ * @nr: how many
+ */
+void mnvme_irq_owe(struct mnvme_sq *sq, u32 nr)
+{
+	struct mnvme_wait wait = mnvme_irq_wait(sq, &sq->dev->cq[sq->cqid]);
+
+	if (!sq->irq_owed)
+		sq->irq_since = local_clock();
+	sq->irq_owed += nr;
+	if (sq->irq_owed >= wait.entries || mnvme_since(sq->irq_since) >= wait.ns)
+		mnvme_irq_pay(sq);
+	else if (wait.asked && sq->irq_owed == nr)
+		mod_timer(&sq->irq_timer, jiffies + nsecs_to_jiffies(wait.ns) + 1);
+}
+
+/**
+ * mnvme_irq_settle() - nothing more is executed for now: see what is owed
+ * @sq: the queue, with its exec held
+ * @again: the executor looks at it again soon
+ */
+void mnvme_irq_settle(struct mnvme_sq *sq, bool again)
+{
+	struct mnvme_wait wait;
+
+	if (!sq->irq_owed)
+		return;
+	wait = mnvme_irq_wait(sq, &sq->dev->cq[sq->cqid]);
+	if (mnvme_since(sq->irq_since) < wait.ns &&
+	    (wait.asked || (again && sq->irq_gain)))
+		return;
+	if (sq->irq_gain)
+		sq->irq_gain--;
+	mnvme_irq_pay(sq);
+}
+
+/**
+ * mnvme_irq_flush() - the queue stops: signal what is owed
+ * @sq: the queue, with its exec held
+ */
+void mnvme_irq_flush(struct mnvme_sq *sq)
+{
+	timer_delete_sync(&sq->irq_timer);
+	if (sq->irq_owed)
+		mnvme_irq_pay(sq);
+	sq->poll_ns = 0;
+}
+
+/* In an interrupt, where the queue's lock is not to be taken. */
+static void mnvme_irq_timer(struct timer_list *timer)
+{
+	mnvme_executor_kick(container_of(timer, struct mnvme_sq, irq_timer));
+}
+
+void mnvme_poll_init(struct mnvme_sq *sq)
+{
+	timer_setup(&sq->irq_timer, mnvme_irq_timer, 0);
+}
