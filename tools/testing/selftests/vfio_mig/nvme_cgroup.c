@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Commands are executed by threads of the process that opened the device: they count as
+ * its CPU time, which a control group bounds, and they end with it. An idle device's
+ * threads take no CPU time.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/file.h"
+#include "lib/nvme_fixture.h"
+#include "lib/waiter.h"
+
+#define ROOT		"/sys/fs/cgroup"
+#define SECONDS		2.0
+#define SHARE		0.5	/* of a CPU */
+#define TOLERANCE	1.1
+#define DEPTH		8
+#define BLOCKS		2048
+
+FIXTURE(cgroup) {
+	struct nvme_fixture f;
+	char path[64];
+	void *data;
+};
+
+static bool cpu_missing(void)
+{
+	char text[256];
+
+	return file_read(ROOT "/cgroup.controllers", text, sizeof(text)) ||
+	       !strstr(text, "cpu ") ||
+	       file_write(ROOT "/cgroup.subtree_control", "+cpu");
+}
+
+FIXTURE_SETUP(cgroup)
+{
+	nvme_fixture_open(_metadata, &self->f, 8 << 20);
+	self->data = guest_alloc(&self->f.guest, BLOCKS * 512);
+	ASSERT_EQ(0, system("echo 0 > /sys/module/mnvme/parameters/inline_kib"));
+}
+
+FIXTURE_TEARDOWN(cgroup)
+{
+	system("echo 1024 > /sys/module/mnvme/parameters/inline_kib");
+	nvme_fixture_close(&self->f);
+	if (self->path[0])
+		rmdir(self->path);
+}
+
+/* How many threads of this process execute commands. */
+static int executors(void)
+{
+	struct dirent *entry;
+	char path[300], name[32];
+	int n = 0;
+	DIR *dir = opendir("/proc/self/task");
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+		if (!file_read(path, name, sizeof(name)))
+			n += !strncmp(name, "mnvme-", strlen("mnvme-"));
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* Without the threads of the device the process does next to nothing itself. */
+static int keep_busy(struct nvme *nvme, void *data, double seconds)
+{
+	double until = clock_now() + seconds;
+	struct nvme_queue *q = &nvme->io[0];
+	struct nvme_cqe cqe;
+	int i, ret = 0;
+
+	for (i = 0; !ret && i < DEPTH; i++)
+		ret = nvme_submit_io(nvme, q, NVME_OP_WRITE, i * BLOCKS, BLOCKS, data) < 0;
+	if (!ret)
+		ret = nvme_ring(nvme, q);
+	while (!ret && clock_now() < until) {
+		usleep(1000);
+		while ((ret = nvme_poll(nvme, q, &cqe)) > 0)
+			nvme_submit_io(nvme, q, NVME_OP_WRITE, 0, BLOCKS, data);
+		if (!ret)
+			ret = nvme_ring(nvme, q);
+	}
+	while (!ret && q->in_flight)
+		ret = nvme_wait(nvme, q, &cqe);
+	return ret;
+}
+
+static long long usage_us(const char *group)
+{
+	char path[128], text[1024], *at;
+
+	snprintf(path, sizeof(path), "%s/cpu.stat", group);
+	if (file_read(path, text, sizeof(text)))
+		return -1;
+	at = strstr(text, "usage_usec ");
+	return at ? atoll(at + strlen("usage_usec ")) : -1;
+}
+
+static int set_max(const char *group, const char *max)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/cpu.max", group);
+	return file_write(path, max);
+}
+
+static int enter(const char *group)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	return file_write(path, "0");
+}
+
+TEST_F_TIMEOUT(cgroup, cpu_time_is_bounded_with_the_process, 120)
+{
+	long long before, used;
+	double start, took;
+
+	if (!executors())
+		SKIP(return, "this kernel has no threads of the user's for a driver");
+	if (cpu_missing())
+		SKIP(return, "no cgroup v2 with a cpu controller");
+	snprintf(self->path, sizeof(self->path), ROOT "/vfio_mig_cpu-%d", getpid());
+	ASSERT_EQ(0, mkdir(self->path, 0755));
+	ASSERT_RET(0, set_max(self->path, "50000 100000"));
+	ASSERT_RET(0, enter(self->path));
+
+	before = usage_us(self->path);
+	start = clock_now();
+	EXPECT_EQ(0, keep_busy(&self->f.nvme, self->data, SECONDS));
+	took = clock_now() - start;
+	used = usage_us(self->path) - before;
+	ASSERT_RET(0, enter(ROOT));
+
+	TH_LOG("%.2f s of CPU time in %.2f s", used / 1e6, took);
+	EXPECT_LT(0, used);
+	/* And one period, which can have begun before. */
+	EXPECT_GT(took * SHARE * TOLERANCE + 0.05, used / 1e6);
+	/* Else it was not the group that bounded it. */
+	EXPECT_LT(took * SHARE / 4, used / 1e6);
+}
+
+/* CPU time of the process and its threads, in clock ticks. */
+static long ticks(void)
+{
+	unsigned long user, system;
+	char text[1024], *at;
+
+	if (file_read("/proc/self/stat", text, sizeof(text)))
+		return -1;
+	at = strrchr(text, ')');
+	if (!at || sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			  &user, &system) != 2)
+		return -1;
+	return user + system;
+}
+
+TEST_F_TIMEOUT(cgroup, idle_threads_take_no_cpu_time, 60)
+{
+	long before;
+
+	if (!executors())
+		SKIP(return, "this kernel has no threads of the user's for a driver");
+	ASSERT_EQ(0, nvme_dbbuf(&self->f.nvme));
+	ASSERT_EQ(0, keep_busy(&self->f.nvme, self->data, 0.2));
+	/* Until nothing is polled any more. */
+	usleep(300000);
+	before = ticks();
+	sleep(5);
+	EXPECT_GE(before + 1, ticks());
+}
+
+TEST_F(cgroup, threads_are_as_many_as_asked_for)
+{
+	int usual = executors();
+	struct device dev;
+
+	if (!usual)
+		SKIP(return, "this kernel has no threads of the user's for a driver");
+	ASSERT_EQ(0, system("echo 3 > /sys/module/mnvme/parameters/executors"));
+	EXPECT_RET(0, device_open(&dev, suite_device_b()));
+	EXPECT_EQ(usual + 1 + 3, executors());
+	ASSERT_EQ(0, system("echo 0 > /sys/module/mnvme/parameters/executors"));
+	device_close(&dev);
+	usleep(200000);
+	EXPECT_EQ(usual, executors());
+}
+
+static void need_all(void)
+{
+	suite_need_mnvme();
+	suite_need_b();
+}
+
+SUITE_MAIN(need_all())
