@@ -32,6 +32,8 @@
  * @PENDING: bytes to report as pending
  * @DATA_SIZE: bytes to report as the size of all
  * @DIRTY_RATE: pages a second
+ * @STOP: errno with which the device says that it does not stop
+ * @RUN: 1: the device breaks when it is to run
  * @NR_KNOBS: how many there are
  */
 enum knob {
@@ -39,6 +41,8 @@ enum knob {
 	PENDING,
 	DATA_SIZE,
 	DIRTY_RATE,
+	STOP,
+	RUN,
 	NR_KNOBS,
 };
 
@@ -50,6 +54,8 @@ static const struct {
 	[PENDING]	= { 0, OFF - 1 },
 	[DATA_SIZE]	= { 0, OFF - 1 },
 	[DIRTY_RATE]	= { 1, DIRTY_RATE_MAX },
+	[STOP]		= { 1, MAX_ERRNO },
+	[RUN]		= { 1, 1 },
 };
 
 /**
@@ -121,6 +127,19 @@ int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to)
 	if (arc.breaks)
 		vfio_mig_device_error(mig);
 	return arc.err;
+}
+
+int __vfio_mig_fault_stop(struct vfio_mig *mig)
+{
+	u64 number = READ_ONCE(mig->fault->number[STOP]);
+
+	return number == OFF ? 0 : -(int)number;
+}
+
+void __vfio_mig_fault_run(struct vfio_mig *mig)
+{
+	if (READ_ONCE(mig->fault->number[RUN]) != OFF)
+		vfio_mig_device_error(mig);
 }
 
 enum vfio_mig_spoil __vfio_mig_fault_chunk(struct vfio_mig *mig, u32 seq)
@@ -394,6 +413,16 @@ static int dirty_rate_store(struct vfio_mig *mig, char *text)
 	return number_store(mig, DIRTY_RATE, text);
 }
 
+static int stop_store(struct vfio_mig *mig, char *text)
+{
+	return number_store(mig, STOP, text);
+}
+
+static int run_store(struct vfio_mig *mig, char *text)
+{
+	return number_store(mig, RUN, text);
+}
+
 static void number_show(struct seq_file *s, u64 number)
 {
 	if (number == OFF)
@@ -500,6 +529,8 @@ KNOB(bandwidth, number_show(s, fault->number[BANDWIDTH]), bandwidth_store);
 KNOB(pending, number_show(s, fault->number[PENDING]), pending_store);
 KNOB(data_size, number_show(s, fault->number[DATA_SIZE]), data_size_store);
 KNOB(dirty_rate, number_show(s, fault->number[DIRTY_RATE]), dirty_rate_store);
+KNOB(stop, number_show(s, fault->number[STOP]), stop_store);
+KNOB(run, number_show(s, fault->number[RUN]), run_store);
 
 static ssize_t break_write(struct file *file, const char __user *buf,
 			   size_t count, loff_t *pos)
@@ -539,6 +570,8 @@ void __vfio_mig_fault_init(struct vfio_mig *mig)
 			    &data_size_fops);
 	debugfs_create_file("dirty_rate", 0600, fault->dir, mig,
 			    &dirty_rate_fops);
+	debugfs_create_file("stop", 0600, fault->dir, mig, &stop_fops);
+	debugfs_create_file("run", 0600, fault->dir, mig, &run_fops);
 }
 
 void __vfio_mig_fault_exit(struct vfio_mig *mig)

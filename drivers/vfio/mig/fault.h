@@ -23,6 +23,8 @@ void __vfio_mig_fault_init(struct vfio_mig *mig);
 void __vfio_mig_fault_exit(struct vfio_mig *mig);
 
 int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to);
+int __vfio_mig_fault_stop(struct vfio_mig *mig);
+void __vfio_mig_fault_run(struct vfio_mig *mig);
 enum vfio_mig_spoil __vfio_mig_fault_chunk(struct vfio_mig *mig, u32 seq);
 void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes);
 u64 __vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes);
@@ -66,6 +68,19 @@ static inline int vfio_mig_fault_arc(struct vfio_mig *mig,
 				     enum vfio_mig_state to)
 {
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_arc(mig, to) : 0;
+}
+
+/* The device has stopped: 0, or what stopping is to fail with all the same. */
+static inline int vfio_mig_fault_stop(struct vfio_mig *mig)
+{
+	return vfio_mig_faulty(mig) ? __vfio_mig_fault_stop(mig) : 0;
+}
+
+/* The device runs, and may break. */
+static inline void vfio_mig_fault_run(struct vfio_mig *mig)
+{
+	if (vfio_mig_faulty(mig))
+		__vfio_mig_fault_run(mig);
 }
 
 /* Chunk @seq of a save was made. */

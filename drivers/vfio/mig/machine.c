@@ -164,7 +164,10 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 	ret = slow_down(mig, before, after);
 	if (ret)
 		return ret;
-	ret = vfio_mig_fault_arc(mig, to);
+	if (after < before)
+		ret = vfio_mig_fault_stop(mig);
+	if (!ret)
+		ret = vfio_mig_fault_arc(mig, to);
 	if (!ret)
 		ret = change_session(mig, states[to].session, owner);
 	if (ret) {
@@ -172,6 +175,8 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 		return ret;
 	}
 	speed_up(mig, before, after);
+	if (after > before)
+		vfio_mig_fault_run(mig);
 	return 0;
 }
 
@@ -221,6 +226,9 @@ int vfio_mig_machine_rest(struct vfio_mig *mig)
 	end_session(mig);
 	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
 	ret = slow_down(mig, before, STOPPED);
+	/* It has stopped, and a knob says that it has not. */
+	if (!ret && before > STOPPED)
+		ret = vfio_mig_fault_stop(mig);
 	WRITE_ONCE(mig->state, ret ? VFIO_MIG_RUNNING : VFIO_MIG_STOP);
 	return ret;
 }
