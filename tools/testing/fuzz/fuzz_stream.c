@@ -3,7 +3,9 @@
  * Fuzz target: the reader of streams. An input is four bytes that say how the
  * stream is given, then the stream. It is given three times: in one piece; in
  * portions; and with an allocation and a copy that fail once and are then done
- * again. The verdict and the state have to be the same each time.
+ * again. The verdict and the state have to be the same each time. A fourth time the
+ * stream goes on differently after each portion that fails: that one is left out. Then
+ * the verdict and the state have to be those of the portions that were taken.
  */
 #include "memory_device.h"
 #include "mutate.h"
@@ -53,15 +55,109 @@ static int give_all(struct memory_device *dev, const u8 *data, size_t len,
 	return ret;
 }
 
-/* Loads a stream into @dev, which was there before. Returns the verdict. */
+/* The chunk that starts here, as far as there is one: its size, or all that is left. */
+static size_t chunk_size(const u8 *data, size_t left)
+{
+	struct vfio_mig_chunk_hdr h;
+
+	if (left < sizeof(h))
+		return left;
+	memcpy(&h, data, sizeof(h));
+	return min(sizeof(h) + le32_to_cpu(h.length), left);
+}
+
+static bool chunk_starts_save(const u8 *chunk, size_t len)
+{
+	struct vfio_mig_chunk_hdr h;
+
+	if (len < sizeof(h))
+		return false;
+	memcpy(&h, chunk, sizeof(h));
+	return h.type == cpu_to_le16(VFIO_MIG_CHUNK_HEADER);
+}
+
+/* Pages that a chunk says that it has. */
+static u64 chunk_pages(const u8 *chunk, size_t len)
+{
+	struct vfio_mig_pages_hdr pages;
+	struct vfio_mig_chunk_hdr h;
+
+	if (len < sizeof(h) + sizeof(pages))
+		return 0;
+	memcpy(&h, chunk, sizeof(h));
+	memcpy(&pages, chunk + sizeof(h), sizeof(pages));
+	return h.type == cpu_to_le16(VFIO_MIG_CHUNK_PAGES) ?
+	       le32_to_cpu(pages.nr_pages) : 0;
+}
+
+/* Makes a chunk the next one after @nr chunks and @pages pages that were taken. */
+static void mend_chunk(u8 *chunk, size_t len, u32 nr, u64 pages)
+{
+	struct vfio_mig_end end = { .pages_sent = cpu_to_le64(pages) };
+	struct vfio_mig_chunk_hdr h;
+
+	if (len < sizeof(h))
+		return;
+	memcpy(&h, chunk, sizeof(h));
+	if (h.type == cpu_to_le16(VFIO_MIG_CHUNK_HEADER))
+		return;
+	h.seq = cpu_to_le32(nr);
+	if (h.type == cpu_to_le16(VFIO_MIG_CHUNK_END) && len == sizeof(h) + sizeof(end)) {
+		memcpy(chunk + sizeof(h), &end, sizeof(end));
+		h.sum = h.flags & cpu_to_le16(VFIO_MIG_CHUNK_F_SUM) ?
+			cpu_to_le64(xxh64(&end, sizeof(end), 0)) : 0;
+	}
+	h.hdr_sum = cpu_to_le32(xxh64(&h, offsetof(typeof(h), hdr_sum), 0));
+	memcpy(chunk, &h, sizeof(h));
+}
+
+/*
+ * Portions are chunks. One that fails is not given again: the next is given in its
+ * place, with a number and an end that say so.
+ */
+static int give_others(struct memory_device *dev, const u8 *data, size_t len,
+		       const struct way *way, struct stream *taken)
+{
+	size_t at, n, room;
+	u64 pages = 0;
+	int ret = 0;
+	u32 nr = 0;
+	u8 *chunk;
+
+	for (at = 0; at < len && !ret; at += n) {
+		n = chunk_size(data + at, len - at);
+		room = taken->len;
+		stream_append(taken, data + at, n);
+		chunk = taken->data + room;
+		mend_chunk(chunk, n, nr, pages);
+		fail_nth = way->fail;
+		ret = feed(&dev->mig, chunk, n,
+			   way->fault >= at ? way->fault - at : SIZE_MAX);
+		if (again(ret) && !vfio_mig_load_error(&dev->mig)) {
+			taken->len = room;
+			ret = 0;
+			continue;
+		}
+		nr = chunk_starts_save(chunk, n) ? 1 : nr + 1;
+		pages = nr == 1 ? 0 : pages + chunk_pages(chunk, n);
+	}
+	fail_nth = 0;
+	return ret;
+}
+
+/*
+ * Loads a stream into @dev, which was there before. Returns the verdict. What was
+ * taken goes to @taken; NULL: all is to be taken.
+ */
 static int load(struct memory_device *dev, const u8 *data, size_t len,
-		const struct way *way)
+		const struct way *way, struct stream *taken)
 {
 	int ret;
 
 	must(!vfio_mig_load_begin(&dev->mig));
 	fail_nth = way->fail;
-	ret = give_all(dev, data, len, way);
+	ret = taken ? give_others(dev, data, len, way, taken) :
+		      give_all(dev, data, len, way);
 	if (ret) {
 		/* Refused: now and from now on, whatever comes. */
 		must(vfio_mig_load_error(&dev->mig) == ret);
@@ -72,7 +168,6 @@ static int load(struct memory_device *dev, const u8 *data, size_t len,
 		must(!ret || ret == -ENODATA);
 	}
 	vfio_mig_load_end(&dev->mig);
-	run_work(); /* What the load has replaced is freed. */
 	return ret;
 }
 
@@ -116,11 +211,33 @@ static void round_trip(struct memory_device *dev, bool has_pages)
 
 	save_all(&dev->mig, VFIO_MIG_CHUNK_ROOM_MIN, &s);
 	old_state(&other, has_pages);
-	must(!load(&other, s.data, s.len, &whole));
+	must(!load(&other, s.data, s.len, &whole, NULL));
 	must(other.control_len == dev->control_len);
 	must(!memcmp(other.control, dev->control, dev->control_len));
 	free(s.data);
 	device_destroy(&other);
+}
+
+/* After what failed the stream went on with something else. */
+static void differently(const u8 *data, size_t size, const struct way *way,
+			bool has_pages)
+{
+	static const struct way whole;
+	struct memory_device a, b;
+	struct stream taken = { 0 };
+	int ret;
+
+	old_state(&a, has_pages);
+	ret = load(&a, data, size, way, &taken);
+	/* Unless it failed where there was no way back. */
+	if (!again(ret)) {
+		old_state(&b, has_pages);
+		must(load(&b, taken.data, taken.len, &whole, NULL) == ret);
+		same(&a, &b);
+		device_destroy(&b);
+	}
+	free(taken.data);
+	device_destroy(&a);
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -139,9 +256,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	size -= OPTIONS;
 
 	old_state(&a, has_pages);
-	ret = load(&a, data, size, &whole);
+	ret = load(&a, data, size, &whole, NULL);
 	old_state(&b, has_pages);
-	must(load(&b, data, size, &way) == ret);
+	must(load(&b, data, size, &way, NULL) == ret);
 	same(&a, &b);
 	device_destroy(&b);
 
@@ -149,12 +266,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	way.fail = data[-2];
 	way.fault = data[-1] * 64;
 	old_state(&b, has_pages);
-	other = load(&b, data, size, &way);
+	other = load(&b, data, size, &way, NULL);
 	/* Unless it failed where there was no way back. */
 	must(other == ret || again(other));
 	if (other == ret)
 		same(&a, &b);
 	device_destroy(&b);
+	differently(data, size, &way, has_pages);
 
 	if (!ret)
 		round_trip(&a, has_pages);

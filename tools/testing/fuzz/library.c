@@ -18,7 +18,7 @@ void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 	(void)p;
 }
 
-static void append(struct stream *s, const void *data, size_t len)
+void stream_append(struct stream *s, const void *data, size_t len)
 {
 	if (s->len + len > s->room) {
 		s->room = 2 * (s->len + len);
@@ -38,9 +38,9 @@ void save_all(struct vfio_mig *mig, size_t room, struct stream *s)
 	mig->state = VFIO_MIG_STOP_COPY;
 	must(!vfio_mig_save_begin(mig));
 	while (!vfio_mig_save_next(mig, room, chunk)) {
-		append(s, chunk->meta, chunk->meta_len);
+		stream_append(s, chunk->meta, chunk->meta_len);
 		for (i = 0; i < chunk->nr_pages; i++)
-			append(s, page_address(chunk->pages[i]), PAGE_SIZE);
+			stream_append(s, page_address(chunk->pages[i]), PAGE_SIZE);
 		vfio_mig_chunk_put(chunk);
 	}
 	vfio_mig_chunk_free(chunk);

@@ -24,6 +24,7 @@ struct stream {
 	size_t room;
 };
 
+void stream_append(struct stream *s, const void *data, size_t len);
 /* Saves all of a device at rest, chunks of at most @room bytes. */
 void save_all(struct vfio_mig *mig, size_t room, struct stream *stream);
 int feed(struct vfio_mig *mig, const u8 *data, size_t len, size_t fault);

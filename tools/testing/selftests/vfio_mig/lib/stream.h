@@ -92,6 +92,13 @@ void stream_remove(struct buffer *s, unsigned int index);
 void stream_repeat(struct buffer *s, unsigned int index);
 void stream_insert_unknown(struct buffer *s, int flags);
 
+/* stream_build.c: chunks that no device has sent */
+void stream_put_pages(struct buffer *s, __u64 save_id, __u32 seq, __u64 first,
+		      __u32 nr, const unsigned char *fill);
+void stream_put_end(struct buffer *s, __u64 save_id, __u32 seq, __u64 pages_sent);
+void stream_put_chunk(struct buffer *s, __u64 save_id, __u32 seq,
+		      const struct chunk *from);
+
 struct pages_total {
 	__u64 data;			/* pages whose contents are in the stream */
 	__u64 holes;			/* pages said to read as zeros */

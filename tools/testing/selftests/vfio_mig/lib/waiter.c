@@ -92,6 +92,19 @@ char waiter_state(const struct waiter *w)
 	return end ? end[2] : '-';
 }
 
+/* It waits without using the processor: -ETIMEDOUT, if it does not do so in time. */
+int waiter_sleeps(const struct waiter *w, double seconds)
+{
+	double until = clock_now() + seconds;
+
+	while (!strchr("SD", waiter_state(w))) {
+		if (clock_now() > until)
+			return -ETIMEDOUT;
+		usleep(1000);
+	}
+	return 0;
+}
+
 /* -ETIMEDOUT: it was killed and is still there after so many seconds. */
 int waiter_kill(struct waiter *w, double seconds)
 {

@@ -30,6 +30,7 @@ int waiter_start(struct waiter *w, enum slow_kind kind, size_t size, waiter_fn f
 		 void *arg);
 int waiter_waits(struct waiter *w, double seconds);
 char waiter_state(const struct waiter *w);
+int waiter_sleeps(const struct waiter *w, double seconds);
 int waiter_kill(struct waiter *w, double seconds);
 int waiter_result(struct waiter *w, double seconds, long *ret);
 void waiter_end(struct waiter *w);
