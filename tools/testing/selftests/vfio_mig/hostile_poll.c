@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A device that breaks, and those who wait for it: poll() wakes up, what fails says so,
+ * and a reset is the way out.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/endpoint.h"
+#include "lib/fixture.h"
+#include "lib/knob.h"
+#include "lib/poke.h"
+#include "lib/waiter.h"
+
+#define SLEEPS		10.0	/* seconds that poll() would sleep by itself */
+#define SOON		1.0	/* seconds within which it is to wake up */
+#define SETTLES		200000	/* us until a thread that was started is in poll() */
+
+/**
+ * struct sleeper - a thread in poll()
+ * @fd: on what
+ * @events: what for
+ * @revents: what it was woken for, 0 if it was not
+ * @thread: it
+ * @woke: when
+ */
+struct sleeper {
+	int fd;
+	short events;
+	short revents;
+	pthread_t thread;
+	double woke;
+};
+
+static void *sleep_in_poll(void *arg)
+{
+	struct sleeper *s = arg;
+	struct pollfd p = { .fd = s->fd, .events = s->events };
+
+	poll(&p, 1, waiter_patience(SLEEPS) * 1000);
+	s->woke = clock_now();
+	s->revents = p.revents;
+	return NULL;
+}
+
+static void start_sleeper(struct __test_metadata *_metadata, struct sleeper *s, int fd,
+			  short events)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = fd;
+	s->events = events;
+	ASSERT_EQ(0, pthread_create(&s->thread, NULL, sleep_in_poll, s));
+	usleep(SETTLES);
+	ASSERT_FALSE(s->woke);
+}
+
+static void check_woken(struct __test_metadata *_metadata, struct sleeper *s,
+			short events, double since)
+{
+	ASSERT_EQ(0, pthread_join(s->thread, NULL));
+	EXPECT_EQ(events, s->revents & events)
+		TH_LOG("woken for %#x", s->revents);
+	EXPECT_GT(waiter_patience(SOON), s->woke - since)
+		TH_LOG("after %.2f s", s->woke - since);
+}
+
+FIXTURE(poll) {
+	struct endpoint end;
+	struct buffer stream;
+	struct sleeper sleeper;
+};
+
+FIXTURE_SETUP(poll)
+{
+	ASSERT_RET(0, endpoint_open(&self->end, suite_device()));
+	if (knob_there(suite_device()))
+		ASSERT_RET(0, knob_all_off(&self->end.dev));
+}
+
+FIXTURE_TEARDOWN(poll)
+{
+	if (knob_there(suite_device()))
+		knob_all_off(&self->end.dev);
+	device_reset(&self->end.dev);
+	buffer_free(&self->stream);
+	endpoint_close(&self->end);
+}
+
+TEST_F(poll, wakes_when_PRE_COPY_becomes_STOP_COPY)
+{
+	struct v2 *v2 = &self->end.v2;
+	struct sleeper *s = &self->sleeper;
+	double since;
+
+	if (!self->end.has_v2 || !v2_has(v2, V2_PRE_COPY))
+		SKIP(return, "the device has no PRE_COPY");
+	ASSERT_RET(0, v2_set_state(v2, V2_PRE_COPY));
+	ASSERT_LE(0, v2_drain(v2, &self->stream, 0));
+	start_sleeper(_metadata, s, v2->data, POLLIN);
+	since = clock_now();
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP_COPY));
+	check_woken(_metadata, s, POLLIN, since);
+}
+
+/* Nothing to read comes of it, so these sleep for nothing but errors. */
+static const __u32 sessions[] = { V2_STOP_COPY, V2_PRE_COPY, V2_RESUMING };
+
+TEST_F(poll, wakes_when_the_session_ends)
+{
+	struct v2 *v2 = &self->end.v2;
+	struct sleeper *s = &self->sleeper;
+	unsigned int i;
+	double since;
+
+	if (!self->end.has_v2)
+		SKIP(return, "the device does not speak the v2 protocol");
+	for (i = 0; i < ARRAY_SIZE(sessions); i++) {
+		if (!v2_has(v2, sessions[i]))
+			continue;
+		ASSERT_RET(0, v2_set_state(v2, sessions[i]));
+		start_sleeper(_metadata, s, v2->data, 0);
+		since = clock_now();
+		ASSERT_RET(0, device_reset(&self->end.dev));
+		check_woken(_metadata, s, POLLERR, since);
+	}
+}
+
+TEST_F(poll, wakes_when_the_device_breaks)
+{
+	struct v2 *v2 = &self->end.v2;
+	struct sleeper *s = &self->sleeper;
+	unsigned int i;
+	double since;
+
+	if (!self->end.has_v2)
+		SKIP(return, "the device does not speak the v2 protocol");
+	if (!knob_there(suite_device()))
+		SKIP(return, "no fault knobs here");
+	for (i = 0; i < ARRAY_SIZE(sessions); i++) {
+		if (!v2_has(v2, sessions[i]))
+			continue;
+		ASSERT_RET(0, v2_set_state(v2, sessions[i]));
+		start_sleeper(_metadata, s, v2->data, 0);
+		since = clock_now();
+		ASSERT_RET(0, knob_set(&self->end.dev, "break", "1"));
+		check_woken(_metadata, s, POLLERR, since);
+		EXPECT_EQ(V2_ERROR, v2_get_state(v2));
+		ASSERT_RET(0, device_reset(&self->end.dev));
+	}
+}
+
+/* A device that breaks, by both protocols. */
+
+FIXTURE(broken) {
+	struct endpoint end;
+	struct buffer stream;
+};
+
+FIXTURE_VARIANT(broken) {
+	int v2;
+};
+
+FIXTURE_VARIANT_ADD(broken, v1) { .v2 = 0 };
+FIXTURE_VARIANT_ADD(broken, v2) { .v2 = 1 };
+
+FIXTURE_SETUP(broken)
+{
+	ASSERT_RET(0, endpoint_open(&self->end, suite_device()));
+	if (knob_there(suite_device()))
+		ASSERT_RET(0, knob_all_off(&self->end.dev));
+	self->end.by_v2 = variant->v2;
+}
+
+FIXTURE_TEARDOWN(broken)
+{
+	if (knob_there(suite_device()))
+		knob_all_off(&self->end.dev);
+	device_reset(&self->end.dev);
+	buffer_free(&self->stream);
+	endpoint_close(&self->end);
+}
+
+/* Why the test cannot be run here, or NULL. */
+static const char *missing(const struct endpoint *e)
+{
+	if (!knob_there(suite_device()))
+		return "no fault knobs here";
+	if (e->by_v2 && !e->has_v2)
+		return "the device does not speak the v2 protocol";
+	return NULL;
+}
+
+/* Both show it, a reset mends it, and then a state can be loaded and runs. */
+static void check_error(struct __test_metadata *_metadata, struct endpoint *e)
+{
+	EXPECT_STATE(V1_ERROR, &e->v1);
+	if (e->has_v2)
+		EXPECT_EQ(V2_ERROR, v2_get_state(&e->v2));
+	ASSERT_RET(0, device_reset(&e->dev));
+	EXPECT_STATE(V1_RUNNING, &e->v1);
+}
+
+TEST_F(broken, a_resume_that_breaks_is_EIO)
+{
+	struct endpoint *e = &self->end;
+
+	if (missing(e))
+		SKIP(return, "%s", missing(e));
+	ASSERT_RET(0, v1_save(&e->v1, &self->stream));
+	ASSERT_RET(0, v1_set_state(&e->v1, V1_RUNNING));
+	ASSERT_RET(0, endpoint_resume(e));
+	ASSERT_RET(0, endpoint_give(e, &self->stream));
+	ASSERT_RET(0, knob_set(&e->dev, "run", "1"));
+	EXPECT_RET(-EIO, endpoint_run(e));
+	ASSERT_RET(0, knob_set(&e->dev, "run", "off"));
+	check_error(_metadata, e);
+}
+
+TEST_F(broken, a_cancelled_save_that_breaks_is_EIO)
+{
+	struct endpoint *e = &self->end;
+
+	if (missing(e))
+		SKIP(return, "%s", missing(e));
+	ASSERT_RET(0, endpoint_stop(e));
+	ASSERT_RET(0, knob_set(&e->dev, "run", "1"));
+	EXPECT_RET(-EIO, endpoint_cancel(e));
+	check_error(_metadata, e);
+}
+
+/* The state is what it was, and a reset and an open do not ask the device to stop. */
+TEST_F(broken, a_device_that_does_not_stop_can_be_reset)
+{
+	struct endpoint *e = &self->end;
+
+	if (missing(e))
+		SKIP(return, "%s", missing(e));
+	ASSERT_RET(0, knob_set(&e->dev, "stop", "%d", ETIMEDOUT));
+	EXPECT_RET(-ETIMEDOUT, endpoint_stop(e));
+	EXPECT_STATE(V1_RUNNING, &e->v1);
+	EXPECT_RET(0, device_reset(&e->dev));
+	EXPECT_STATE(V1_RUNNING, &e->v1);
+	ASSERT_RET(0, endpoint_precopy(e));
+	EXPECT_RET(0, device_reset(&e->dev));
+	endpoint_close(e);
+	ASSERT_RET(0, endpoint_open(e, suite_device()));
+	EXPECT_STATE(V1_RUNNING, &e->v1);
+	ASSERT_RET(0, knob_set(&e->dev, "stop", "off"));
+	EXPECT_RET(0, endpoint_stop(e));
+}
+
+/* In the error state the window shows nothing, and after a reset what it did. */
+TEST_F(broken, a_window_is_SIGBUS_until_the_reset)
+{
+	struct endpoint *e = &self->end;
+	struct v1 *v1 = &e->v1;
+	unsigned char byte;
+
+	if (missing(e))
+		SKIP(return, "%s", missing(e));
+	ASSERT_RET(0, v1_map(v1));
+	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
+	ASSERT_RET(0, poke_store(v1->map, 0x42));
+	ASSERT_RET(0, knob_set(&e->dev, "break", "1"));
+	EXPECT_STATE(V1_ERROR, v1);
+	EXPECT_RET(-EFAULT, poke_load(v1->map, &byte));
+	EXPECT_RET(-EFAULT, poke_store(v1->map, 0));
+	ASSERT_RET(0, device_reset(&e->dev));
+	EXPECT_RET(0, poke_load(v1->map, &byte));
+	EXPECT_EQ(0x42, byte);
+	EXPECT_RET(-EFAULT, poke_store(v1->map, 0));
+}
+
+SUITE_MAIN(suite_need_v1())
