@@ -29,12 +29,15 @@ ifeq ($(V),)
 Q := @
 endif
 
+# A kernel that clang built takes modules of clang.
+LLVM_IF_CLANG = $(if $(shell grep -sx CONFIG_CC_IS_CLANG=y $(KDIR)/.config),LLVM=1)
+
 # No headers package has the vmlinux that a module's BTF is made from, nor the
 # key that modules are signed with.
 KBUILD = tools/build/with-tools-of $(KDIR) $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
 	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_SAMPLE_VFIO_MIG_MSCRATCH=m \
 	CONFIG_DEBUG_INFO_BTF_MODULES= 'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
-	CONFIG_MODULE_SIG_ALL= $(1)
+	CONFIG_MODULE_SIG_ALL= $(LLVM_IF_CLANG) $(1)
 
 all: modules
 

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Resets, and stops and continues, a guest while QEMU copies its device's state.
 
-Runs in the host VM; tools/testing/migration/mid-copy starts it there. Command line:
-COUNT, of each of the two. QEMU copies without the lock under which a guest is reset, so
+Runs in the host VM; tools/testing/migration/mid-copy starts it there. QEMU copies without the lock under which a guest is reset, so
 a session can end under a copy. A gate in the migration's way makes that certain instead
 of rare: QEMU waits for room in the socket in the middle of a buffer. The migration may
 complete or fail. Either way the guest goes on, on the one side or on the other, and its
@@ -74,10 +73,12 @@ def end(bench, migration, target, gate):
     migration.bandwidth(UNLIMITED)
     gate.open()
     try:
-        info = migration.watch(timeout=60)
+        info = migration.watch(timeout=300 if migration.source.qemu.v1 else 60)
     except MigrationError:
-        # v2's QEMU waits for ever where it has read all that it was told of.
-        migration.cancel()
+        # v2's QEMU waits for ever where it has read all that it was told of. Cancelled
+        # in the middle of a failure it is failed.
+        migration.source.qmp.execute("migrate_cancel")
+        migration.watch()
         return False
     if info["status"] != "completed":
         return False
@@ -142,10 +143,9 @@ def attempt(lab, scenario, bench):
     return True, bench
 
 
-def run(lab, count):
+def run(lab, scenarios):
     """Number of tests that failed."""
     failed, bench = 0, None
-    scenarios = [stop_and_continue] * count + [system_reset] * count
     say(f"TAP version 13\n1..{len(scenarios) + 1}")
     for number, scenario in enumerate(scenarios, 1):
         for _ in lab.watch.tries():
@@ -162,11 +162,15 @@ def run(lab, count):
 
 
 def main():
-    """Command line: COUNT."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    """Command line: COUNT of each, then which; both if none is named."""
+    kinds = {"stop-and-continue": stop_and_continue, "system-reset": system_reset}
+    count, names = int(sys.argv[1]), sys.argv[2:] or list(kinds)
+    if not set(names) <= set(kinds):
+        print(f"no {' or '.join(names)}; there are {', '.join(kinds)}", file=sys.stderr)
+        sys.exit(2)
     try:
         with Lab() as lab:
-            failed = run(lab, count)
+            failed = run(lab, [kinds[name] for name in names for _ in range(count)])
             lab.clear()
     except Interrupted as number:
         sys.exit(f"Bail out! {number}")
