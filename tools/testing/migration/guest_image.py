@@ -10,6 +10,7 @@ for the same reason.
 
 import argparse
 import bz2
+import gzip
 import lzma
 import os
 import re
@@ -65,6 +66,10 @@ COMPRESSIONS = (
     (b"\x5d\0\0", lambda data: lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data)),
     (b"\x7fELF", lambda data: data),
 )
+
+
+# The same of modules, by how their names end.
+MODULE_COMPRESSIONS = {".xz": lzma.decompress, ".gz": gzip.decompress, ".zst": zstd}
 
 
 def payload(bzimage):
@@ -255,9 +260,10 @@ class Initramfs:
         self.made.add(path)
         with open(source, "rb") as f:
             data = f.read()
-        # The guest's busybox knows the other compressions.
-        if path.endswith(".ko.zst"):
-            path, data = path.removesuffix(".zst"), zstd(data)
+        # The guest's insmod knows no compression.
+        stem, suffix = os.path.splitext(path)
+        if stem.endswith(".ko") and suffix in MODULE_COMPRESSIONS:
+            path, data = stem, MODULE_COMPRESSIONS[suffix](data)
         self._entry(path, stat.S_IFREG | 0o755, data)
 
     def close(self):
