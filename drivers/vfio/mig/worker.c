@@ -148,11 +148,15 @@ static void worker_end(struct vfio_mig_worker *w)
 	vhost_task_stop(w->vtsk);
 }
 #else
-/* The user's memory is kept only while there is something to do. */
+/* To take on an address space costs more than a small piece of work. */
+#define WORKER_TURNS	64
+
+/* The user's memory is kept only while there is something to do, and not for long. */
 static void worker_kthread_turn(struct vfio_mig_worker *w)
 {
 	struct mem_cgroup *old;
 	bool used;
+	int n;
 
 	wait_event_interruptible(w->wait, READ_ONCE(w->wanted) ||
 				 READ_ONCE(w->stopped));
@@ -160,7 +164,9 @@ static void worker_kthread_turn(struct vfio_mig_worker *w)
 	if (used)
 		kthread_use_mm(w->mm);
 	old = set_active_memcg(w->memcg);
-	worker_turn(w);
+	for (n = 0; n < WORKER_TURNS && READ_ONCE(w->wanted) &&
+	     !READ_ONCE(w->stopped); n++)
+		worker_turn(w);
 	set_active_memcg(old);
 	if (used) {
 		kthread_unuse_mm(w->mm);
