@@ -244,7 +244,7 @@ u16 mnvme_identify(struct mnvme_req *req)
 	u16 status;
 	void *buf;
 
-	buf = kzalloc(NVME_IDENTIFY_DATA_SIZE, GFP_KERNEL);
+	buf = kzalloc(NVME_IDENTIFY_DATA_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!buf)
 		return NVME_SC_INTERNAL;
 

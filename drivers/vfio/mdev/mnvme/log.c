@@ -232,7 +232,7 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 	if (dwords * sizeof(u32) > MNVME_XFER_MAX)
 		return MNVME_BAD_FIELD(req, get_log_page.numdl);
 
-	buf = kzalloc(size, GFP_KERNEL);
+	buf = kzalloc(size, GFP_KERNEL_ACCOUNT);
 	if (!buf)
 		return NVME_SC_INTERNAL;
 	if (type < MNVME_EVENT_TYPES)
