@@ -19,17 +19,23 @@
  * (a copy takes a page's place, a discard, a load) removes it with the lock held
  * for writing. Locks: mmap_lock, the mapping's, the page's.
  */
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "mapping.h"
 #include "pages.h"
 #include "space.h"
+
+/* A second, at least, in all. */
+#define LOCK_TRIES	2000
+#define LOCK_WAIT_US	500
 
 /**
  * struct vfio_mig_mapping - the mappings of a device's memory
@@ -194,6 +200,49 @@ int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 				   &mapping_vm_ops);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_mmap);
+
+/**
+ * vfio_mig_mapping_lock - keep KVM from looking for pages that are taken away
+ * @p: the paged state
+ *
+ * KVM brings a page in by a fault, then looks it up in the page table, with mmap_lock
+ * held over both. A page that is gone in between is a bad address for KVM, and the
+ * guest ends. So pages that the guest may use are taken away with mmap_lock held for
+ * writing: that of the caller, who is the VMM.
+ *
+ * The wait is bounded, because whoever holds the lock may wait for memory that does
+ * not answer, and the caller holds the session mutex.
+ *
+ * Context: the session mutex is held, the pages' locks are not.
+ * Return: what is to be given to vfio_mig_mapping_unlock(), maybe NULL.
+ */
+struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
+{
+	struct mm_struct *mm = current->mm;
+	int tries;
+
+	if (!mm || !READ_ONCE(p->mapping))
+		return NULL;
+	for (tries = 0; tries < LOCK_TRIES; tries++) {
+		/* mmap_write_trylock() is gone; no VMA is changed here. */
+		if (down_write_trylock(&mm->mmap_lock))
+			return mm;
+		if (fatal_signal_pending(current))
+			break;
+		usleep_range(LOCK_WAIT_US, 2 * LOCK_WAIT_US);
+	}
+	return NULL;
+}
+
+/**
+ * vfio_mig_mapping_unlock - undo vfio_mig_mapping_lock()
+ * @mm: what it returned
+ */
+void vfio_mig_mapping_unlock(struct mm_struct *mm)
+{
+	if (mm)
+		up_write(&mm->mmap_lock);
+}
 
 /**
  * vfio_mig_mapping_unmap - take pages out of all mappings

@@ -723,8 +723,10 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 {
 	pgoff_t i = first, end = min(p->nr, round_down(first, BLOCK) + BLOCK);
 	struct vfio_mig_dirty *dirty = dirty_set(p);
+	struct mm_struct *mm;
 	u32 n = 0;
 
+	mm = vfio_mig_mapping_lock(p);
 	down_write(page_lock(p, first));
 	for (; i < end && n < max; i = find_next_bit(dirty->bits, end, i + 1)) {
 		struct page *page = xa_load(p->xa, i);
@@ -738,6 +740,7 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 	atomic_long_sub(n, &dirty->count);
 	vfio_mig_mapping_unmap(p, first, index[n - 1] - first + 1);
 	up_write(page_lock(p, first));
+	vfio_mig_mapping_unlock(mm);
 	return n;
 }
 

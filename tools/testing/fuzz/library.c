@@ -13,6 +13,17 @@ void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first, pgoff_t nr)
 	(void)nr;
 }
 
+struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
+{
+	(void)p;
+	return NULL;
+}
+
+void vfio_mig_mapping_unlock(struct mm_struct *mm)
+{
+	(void)mm;
+}
+
 void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 {
 	(void)p;
