@@ -109,6 +109,10 @@ test-debug:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-debug
 
+test-poison:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/test-poison
+
 fuzz:
 	$(Q)tools/testing/fuzz/run
 
@@ -158,6 +162,7 @@ help:
 	@echo '  test-mid-copy    - reset, stop and continue guests in the middle of a copy'
 	@echo '  test-quickstart  - run the commands of Documentation/quickstart.rst in a fresh Debian'
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
+	@echo '  test-poison      - the kselftests on a kernel that marks memory which is free'
 	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
 	@echo '  soak             - COUNT migrations (300), disturbed in every way'
 	@echo '  exerciser        - anything a user can do, at random, for MINUTES (15), debug kernel'
@@ -176,4 +181,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy
+.PHONY: test-debug test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy

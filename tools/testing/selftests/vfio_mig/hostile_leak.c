@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bytes of the kernel's, or of another process. Memory that was somebody else's is
+ * marked before the device gets it; "make test-poison" has the kernel mark the rest,
+ * by page_poison=1 and slub_debug=P. No mark is ever to be read from a device.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/endpoint.h"
+#include "lib/mdev.h"
+#include "lib/nvme_fixture.h"
+#include "lib/poke.h"
+#include "lib/stream.h"
+
+#define MARK		"a page of another process\n"
+#define PIPES		200
+#define PIPE_BYTES	(1 << 20)
+#define IN_A_ROW	16	/* bytes that are alike and poison: no coincidence */
+#define BUF_BYTES	(64UL << 10)
+
+/* page_poison, and what slub_debug=P has in free and in new objects. */
+static const unsigned char poisons[] = { 0xaa, 0x6b, 0x5a };
+
+static struct mdev scratch;
+
+/* What a process had in its pipes is free again when it has ended. */
+static void mark_free_memory(void)
+{
+	char page[GUEST_PAGE];
+	int ends[2], i;
+	size_t at;
+	pid_t pid;
+
+	pid = fork();
+	if (pid) {
+		waitpid(pid, NULL, 0);
+		return;
+	}
+	for (at = 0; at < sizeof(page); at++)
+		page[at] = MARK[at % (sizeof(MARK) - 1)];
+	for (i = 0; i < PIPES && !pipe(ends); i++) {
+		fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
+		fcntl(ends[1], F_SETFL, O_NONBLOCK);
+		while (write(ends[1], page, sizeof(page)) > 0)
+			;
+	}
+	_exit(0);
+}
+
+/* Where in the buffer there is what is somebody else's; -1: nowhere. */
+static long find_mark(const void *buf, size_t len)
+{
+	const unsigned char *bytes = buf;
+	size_t at, row = 1;
+	const char *mark;
+
+	mark = memmem(buf, len, MARK, sizeof(MARK) - 1);
+	if (mark)
+		return mark - (const char *)buf;
+	for (at = 1; at < len; at++) {
+		row = bytes[at] == bytes[at - 1] ? row + 1 : 1;
+		if (row == IN_A_ROW && memchr(poisons, bytes[at], sizeof(poisons)))
+			return at + 1 - row;
+	}
+	return -1;
+}
+
+#define EXPECT_CLEAN(buf, len, fmt, ...) do {				\
+	const void *__buf = (buf);					\
+	long __at = find_mark(__buf, len);				\
+									\
+	EXPECT_EQ(-1, __at)						\
+		TH_LOG(fmt ": %#x at %ld", ##__VA_ARGS__,		\
+		       ((const unsigned char *)__buf)[__at], __at);	\
+} while (0)
+
+FIXTURE(leak) {
+	struct nvme_fixture f;
+	struct v2 v2;
+	int has_v2;
+	unsigned char *buf;
+};
+
+FIXTURE_SETUP(leak)
+{
+	mark_free_memory();
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	self->has_v2 = !v2_open(&self->v2, &self->f.dev);
+	self->buf = guest_alloc(&self->f.guest, BUF_BYTES);
+}
+
+FIXTURE_TEARDOWN(leak)
+{
+	v2_close(&self->v2);
+	nvme_fixture_close(&self->f);
+}
+
+/* One admin command that returns data; whether it succeeds is not asked here. */
+static int admin(struct nvme *nvme, unsigned char *buf, __u8 opcode, __u32 nsid,
+		 __u32 cdw10, __u32 cdw11)
+{
+	struct nvme_cmd cmd = {
+		.opcode = opcode,
+		.nsid = nsid,
+		.prp1 = guest_iova(nvme->guest, buf),
+		.cdw10 = cdw10,
+		.cdw11 = cdw11,
+	};
+
+	memset(buf, 0, GUEST_PAGE);
+	return nvme_do(nvme, &nvme->admin, &cmd, NULL);
+}
+
+#define ADMIN_GET_LOG		0x02
+#define ADMIN_IDENTIFY		0x06
+#define ADMIN_GET_FEATURES	0x0a
+#define LOG_DWORDS		(GUEST_PAGE / 4 - 1)
+
+TEST_F_TIMEOUT(leak, identify_log_pages_and_features, 120)
+{
+	static const __u32 nsids[] = { 0, 1, ~0U };
+	struct nvme *nvme = &self->f.nvme;
+	unsigned int i, n, done = 0;
+
+	for (i = 0; i < 256; i++) {
+		for (n = 0; n < ARRAY_SIZE(nsids); n++) {
+			done += !admin(nvme, self->buf, ADMIN_IDENTIFY, nsids[n], i, 0);
+			EXPECT_CLEAN(self->buf, GUEST_PAGE, "Identify %#x", i);
+			done += !admin(nvme, self->buf, ADMIN_GET_LOG, nsids[n],
+				       i | LOG_DWORDS << 16, 0);
+			EXPECT_CLEAN(self->buf, GUEST_PAGE, "Get Log Page %#x", i);
+			done += !admin(nvme, self->buf, ADMIN_GET_FEATURES, nsids[n],
+				       i, 0);
+			EXPECT_CLEAN(self->buf, GUEST_PAGE, "Get Features %#x", i);
+		}
+	}
+	/* Else this has shown nothing. */
+	EXPECT_LT(10, done);
+}
+
+/* Each region that is there, by accesses that each kind of it knows. */
+TEST_F(leak, regions)
+{
+	struct device *dev = &self->f.dev;
+	unsigned char *all = malloc(BUF_BYTES);
+	struct region r;
+	__u32 index;
+	size_t at;
+
+	ASSERT_NE(NULL, all);
+	for (index = 0; index < dev->info.num_regions; index++) {
+		if (region_open(&r, dev, index))
+			continue;
+		memset(all, 0, BUF_BYTES);
+		for (at = 0; at + 4 <= r.size && at + 4 <= BUF_BYTES; at += 4)
+			region_read(&r, at, all + at, 4);
+		EXPECT_CLEAN(all, BUF_BYTES, "region %u", index);
+	}
+	free(all);
+}
+
+TEST_F(leak, descriptions)
+{
+	struct device *dev = &self->f.dev;
+	unsigned char arg[GUEST_PAGE];
+	struct vfio_region_info *region = (void *)arg;
+	struct vfio_device_info *info = (void *)arg;
+	struct vfio_irq_info *irq = (void *)arg;
+	__u32 i;
+
+	for (i = 0; i < 16; i++) {
+		memset(arg, 0, sizeof(arg));
+		*region = (struct vfio_region_info) { .argsz = sizeof(arg), .index = i };
+		ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, arg);
+		EXPECT_CLEAN(arg, sizeof(arg), "GET_REGION_INFO %u", i);
+		memset(arg, 0, sizeof(arg));
+		*irq = (struct vfio_irq_info) { .argsz = sizeof(arg), .index = i };
+		ioctl(dev->fd, VFIO_DEVICE_GET_IRQ_INFO, arg);
+		EXPECT_CLEAN(arg, sizeof(arg), "GET_IRQ_INFO %u", i);
+	}
+	memset(arg, 0, sizeof(arg));
+	*info = (struct vfio_device_info) { .argsz = sizeof(arg) };
+	ioctl(dev->fd, VFIO_DEVICE_GET_INFO, arg);
+	EXPECT_CLEAN(arg, sizeof(arg), "GET_INFO");
+	for (i = 0; i < 16 && self->has_v2; i++) {
+		memset(arg, 0, sizeof(arg));
+		v2_feature(&self->v2, VFIO_DEVICE_FEATURE_GET | i, arg, 256);
+		EXPECT_CLEAN(arg, sizeof(arg), "FEATURE %u", i);
+	}
+}
+
+static void check_zero(struct __test_metadata *_metadata, const unsigned char *buf,
+		       size_t len, const char *what)
+{
+	size_t at;
+
+	for (at = 0; at < len && !buf[at]; at++)
+		;
+	EXPECT_EQ(len, at)
+		TH_LOG("%s: %#x at %zu", what, at < len ? buf[at] : 0, at);
+}
+
+/* What was never written reads as zeros, next to what was and where that failed. */
+TEST_F(leak, a_disk)
+{
+	struct nvme *nvme = &self->f.nvme;
+	__u32 blocks = GUEST_PAGE / nvme->lba_size, nr = BUF_BYTES / nvme->lba_size;
+	__u64 lba;
+
+	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->buf));
+	memset(self->buf, 0x11, nvme->lba_size);
+	for (lba = 0; lba < nr; lba += blocks)
+		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, 1, self->buf));
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, nr, self->buf));
+	for (lba = 0; lba < nr && blocks > 1; lba += blocks)
+		check_zero(_metadata, self->buf + (lba + 1) * nvme->lba_size,
+			   GUEST_PAGE - nvme->lba_size, "beside a block");
+
+	/* Data that are not there: two pages, of which the second is not mapped. */
+	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->buf));
+	for (lba = 0; lba < nr; lba += 2 * blocks) {
+		struct nvme_cmd cmd = {
+			.opcode = NVME_OP_WRITE,
+			.nsid = 1,
+			.prp1 = guest_iova(nvme->guest, self->buf),
+			.prp2 = 1ULL << 40,
+			.cdw10 = lba,
+			.cdw12 = 2 * blocks - 1,
+		};
+
+		EXPECT_NE(0, nvme_do(nvme, &nvme->io[0], &cmd, NULL));
+	}
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, nr, self->buf));
+	EXPECT_CLEAN(self->buf, BUF_BYTES, "after writes that failed");
+	for (lba = blocks; lba < nr; lba += 2 * blocks)
+		check_zero(_metadata, self->buf + lba * nvme->lba_size, GUEST_PAGE,
+			   "a page that could not be written");
+}
+
+TEST_F(leak, streams)
+{
+	struct nvme_fixture *f = &self->f;
+	struct buffer s = { 0 };
+
+	memset(self->buf, 0x11, BUF_BYTES);
+	ASSERT_EQ(0, nvme_io(&f->nvme, NVME_OP_WRITE, 3, 1, self->buf));
+	ASSERT_RET(0, v1_save(&f->v1, &s));
+	EXPECT_CLEAN(s.data, s.len, "by v1");
+	ASSERT_RET(0, v1_set_state(&f->v1, V1_RUNNING));
+	if (self->has_v2) {
+		s.len = 0;
+		ASSERT_RET(0, v2_save(&self->v2, &s, 333));
+		EXPECT_CLEAN(s.data, s.len, "by v2");
+		ASSERT_RET(0, v2_set_state(&self->v2, V2_RUNNING));
+	}
+	buffer_free(&s);
+}
+
+/* All of the window, also where there is no data. */
+TEST_F(leak, a_window)
+{
+	static const __u32 states[] = { V1_STOP_COPY, V1_PRE_COPY, V1_RESUMING };
+	struct v1 *v1 = &self->f.v1;
+	unsigned char *copy = malloc(v1->window);
+	unsigned int i;
+
+	ASSERT_NE(NULL, copy);
+	ASSERT_RET(0, v1_map(v1));
+	for (i = 0; i < 2 * ARRAY_SIZE(states); i++) {
+		ASSERT_RET(0, v1_set_state(v1, states[i % ARRAY_SIZE(states)]));
+		if (states[i % ARRAY_SIZE(states)] != V1_RESUMING)
+			ASSERT_LE(0, v1_open_iteration(v1));
+		memset(copy, 0, v1->window);
+		if (!poke_copy(copy, v1->map, v1->window))
+			EXPECT_CLEAN(copy, v1->window, "in %s",
+				     v1_state_name(states[i % ARRAY_SIZE(states)]));
+		ASSERT_RET(0, device_reset(&self->f.dev));
+		memset(copy, 0, v1->window);
+		if (!poke_copy(copy, v1->map, v1->window))
+			EXPECT_CLEAN(copy, v1->window, "after a session");
+	}
+	free(copy);
+}
+
+/* A load that is refused in the middle, and what is loaded after it. */
+TEST_F(leak, a_disk_after_loads_that_failed)
+{
+	struct nvme_fixture *f = &self->f;
+	struct nvme *nvme = &f->nvme;
+	__u32 nr = BUF_BYTES / nvme->lba_size;
+	struct buffer s = { 0 };
+	struct chunk c;
+
+	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->buf));
+	ASSERT_RET(0, v1_save(&f->v1, &s));
+	ASSERT_RET(0, v1_set_state(&f->v1, V1_RUNNING));
+	ASSERT_EQ(0, stream_find(&s, CHUNK_END, 0, &c));
+	s.data[c.at] ^= 1;
+	EXPECT_RET(-EBADMSG, v1_load(&f->v1, &s, 0));
+	ASSERT_RET(0, device_reset(&f->dev));
+	s.data[c.at] ^= 1;
+	ASSERT_RET(0, v1_load(&f->v1, &s, 0));
+	ASSERT_RET(0, v1_set_state(&f->v1, V1_RUNNING));
+	f->guest.used = 0;
+	nvme_close(nvme);
+	ASSERT_EQ(0, nvme_start(nvme, &f->dev, &f->guest, 1, 16));
+	self->buf = guest_alloc(&f->guest, BUF_BYTES);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, nr, self->buf));
+	check_zero(_metadata, self->buf, BUF_BYTES, "a disk that was never written");
+	buffer_free(&s);
+}
+
+/* A BAR that is the device's own memory: read, mapped, and behind what was stored. */
+TEST_F(leak, mscratch)
+{
+	unsigned char *all = malloc(BUF_BYTES), *map;
+	struct device dev;
+	struct region bar;
+	size_t at;
+
+	if (!scratch.path[0])
+		SKIP(return, "there is no mscratch");
+	ASSERT_NE(NULL, all);
+	ASSERT_RET(0, device_open(&dev, scratch.path));
+	ASSERT_RET(0, region_open(&bar, &dev, VFIO_PCI_BAR2_REGION_INDEX));
+	ASSERT_RET(0, region_write_all(&bar, 100, "x", 1));
+	ASSERT_RET(0, region_read_all(&bar, 0, all, BUF_BYTES));
+	all[100] = 0;
+	check_zero(_metadata, all, BUF_BYTES, "read");
+	ASSERT_RET(0, region_mmap(&bar, 0, BUF_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+				  (void **)&map));
+	for (at = 0; at < BUF_BYTES; at += GUEST_PAGE)
+		map[at] = 0;
+	map[100] = 0;
+	check_zero(_metadata, map, BUF_BYTES, "mapped");
+	munmap(map, BUF_BYTES);
+	device_close(&dev);
+	free(all);
+}
+
+static void need_all(void)
+{
+	suite_need_nvme();
+	suite_need_mnvme();
+	suite_need_stream();
+	if (system("modprobe -q mscratch") || mdev_create(&scratch, "mscratch", "64M"))
+		ksft_print_msg("there is no mscratch\n");
+}
+
+SUITE_MAIN(need_all())
