@@ -251,7 +251,7 @@ static const struct nvme_case ctrl[] = {
 	CTRL("MTFA", 270, 2, 0), CTRL("HMPRE", 272, 4, 0), CTRL("HMMIN", 276, 4, 0),
 	CTRL("TNVMCAP", 280, 8, 0), CTRL("RPMBS", 312, 4, 0), CTRL("KAS", 320, 2, 0),
 	CTRL("SANICAP", 328, 4, 0), CTRL("SQES", 512, 1, 0x66), CTRL("CQES", 513, 1, 0x44),
-	CTRL("MAXCMD", 514, 2, 0), CTRL("NN", 516, 4, 1), CTRL("ONCS", 520, 2, 0x19c | 0x10),
+	CTRL("MAXCMD", 514, 2, 0), CTRL("NN", 516, 4, 1), CTRL("ONCS", 520, 2, 0x19d),
 	CTRL("FUSES", 522, 2, 0), CTRL("FNA", 524, 1, 0), CTRL("VWC", 525, 1, 6),
 	CTRL("AWUN", 526, 2, 0), CTRL("AWUPF", 528, 2, 0), CTRL("NVSCC", 530, 1, 0),
 	CTRL("NWPC", 531, 1, 0), CTRL("ACWU", 532, 2, 0), CTRL("OCFS", 534, 2, 1),
