@@ -121,18 +121,23 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  * @save: Write the state that is not paged to @buf, which has room for
  *	&vfio_mig_desc.control_max bytes. Returns the length. Only called
  *	between @stop and @run.
- * @prepare: Check a state that @save wrote on some other host, or that an
- *	attacker made up, and allocate all that @apply needs. Changes nothing in
- *	the device. Returns a vendor object, or ERR_PTR(): -EINVAL for a value
- *	that no such device can have, after a line in the log that says which,
- *	-ENODEV for another device.
+ * @version: Version of what @save writes for this device as it is now, within the
+ *	range of &vfio_mig_desc. Does not change while the device is open and not
+ *	resuming. NULL where it always is &vfio_mig_desc.control_version. Unlike the
+ *	others it is called in any context, also without the session mutex.
+ * @prepare: Check a state of version @version, which is within the range of
+ *	&vfio_mig_desc, that @save wrote on some other host, or that an attacker
+ *	made up, and allocate all that @apply needs. Changes nothing in the
+ *	device. Returns a vendor object, or ERR_PTR(): -EINVAL for a value that no
+ *	such device can have, after a line in the log that says which, -ENODEV for
+ *	another device.
  * @apply: Replace the state that is not paged by what @prepare returned, and
  *	take over (or free) the object. Cannot fail. Called between @stop and
  *	@run.
  * @discard: Free what @prepare returned; it will not be applied. NULL where
  *	kfree() does that.
  *
- * All are called with the library's session mutex held, in a context that may
+ * All but @version are called with the library's session mutex held, in a context that may
  * sleep; none may call back into the library, except for the vfio_mig_page_*()
  * functions, vfio_mig_control_changed() and vfio_mig_pci_signal().
  */
@@ -143,7 +148,9 @@ struct vfio_mig_ops {
 	void (*run)(struct vfio_device *vdev);
 	void (*reset)(struct vfio_device *vdev);
 	size_t (*save)(struct vfio_device *vdev, void *buf);
-	void *(*prepare)(struct vfio_device *vdev, const void *buf, size_t len);
+	u32 (*version)(struct vfio_device *vdev);
+	void *(*prepare)(struct vfio_device *vdev, u32 version, const void *buf,
+			 size_t len);
 	void (*apply)(struct vfio_device *vdev, void *prepared);
 	void (*discard)(struct vfio_device *vdev, void *prepared);
 };
@@ -152,7 +159,10 @@ struct vfio_mig_ops {
  * struct vfio_mig_desc - a migratable device, described
  * @type: identifies devices whose states can be exchanged: a stream loads only
  *	where it is the same. Shorter than VFIO_MIG_STREAM_TYPE_LEN.
- * @control_version: version of what &vfio_mig_ops.save writes
+ * @control_version: newest version of the control state that loads; and what
+ *	&vfio_mig_ops.save writes, unless &vfio_mig_ops.version says otherwise
+ * @control_version_min: oldest version that loads; 0 where only @control_version
+ *	does. Every version in between loads, too.
  * @control_max: most that &vfio_mig_ops.save writes, in bytes; at most
  *	VFIO_MIG_STREAM_CONTROL_MAX
  * @ops: the callbacks
@@ -167,6 +177,7 @@ struct vfio_mig_ops {
 struct vfio_mig_desc {
 	const char *type;
 	u32 control_version;
+	u32 control_version_min;
 	u32 control_max;
 	const struct vfio_mig_ops *ops;
 	struct vfio_mig_pages *pages;

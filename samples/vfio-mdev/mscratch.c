@@ -125,7 +125,8 @@ static size_t mscratch_save(struct vfio_device *vdev, void *buf)
 }
 
 /* Only a state that this device can have gets through. */
-static void *mscratch_prepare(struct vfio_device *vdev, const void *buf, size_t len)
+static void *mscratch_prepare(struct vfio_device *vdev, u32 version, const void *buf,
+			      size_t len)
 {
 	bool good = len == sizeof(__le32) * NR_WORDS;
 	struct mscratch *s = to_mscratch(vdev);

@@ -73,6 +73,7 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
 
 	return strlen(desc->type) < VFIO_MIG_STREAM_TYPE_LEN &&
 	       desc->control_max <= VFIO_MIG_STREAM_CONTROL_MAX &&
+	       desc->control_version_min <= desc->control_version &&
 	       ops->stop && ops->run && ops->reset && ops->save &&
 	       ops->prepare && ops->apply;
 }

@@ -197,4 +197,18 @@ void vfio_mig_workers_exit(void);
 extern const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES];
 extern const struct kobj_type vfio_mig_ktype;
 
+/* What a save writes now. */
+static inline u32 vfio_mig_version(struct vfio_mig *mig)
+{
+	if (mig->desc.ops->version)
+		return mig->desc.ops->version(mig->vdev);
+	return mig->desc.control_version;
+}
+
+/* The oldest that loads. */
+static inline u32 vfio_mig_version_min(const struct vfio_mig *mig)
+{
+	return mig->desc.control_version_min ?: mig->desc.control_version;
+}
+
 #endif /* VFIO_MIG_MIG_H */

@@ -89,8 +89,8 @@ static inline size_t mock_save(struct vfio_device *vdev, void *buf)
 }
 
 /* Its first byte is never 0xff. */
-static inline void *mock_prepare(struct vfio_device *vdev, const void *buf,
-				 size_t len)
+static inline void *mock_prepare(struct vfio_device *vdev, u32 version,
+				 const void *buf, size_t len)
 {
 	void *copy;
 

@@ -218,6 +218,7 @@ static int check_header(struct vfio_mig *mig, const struct vfio_mig_header *h)
 {
 	struct vfio_mig_pages *pages = mig->desc.pages;
 	u64 nr_pages = pages ? pages->nr : 0;
+	u32 version = le32_to_cpu(h->control_version);
 
 	if (le32_to_cpu(h->page_size) != VFIO_MIG_STREAM_PAGE_SIZE)
 		return vfio_mig_refuse(mig, -EPROTONOSUPPORT, "pages of %u bytes",
@@ -234,10 +235,11 @@ static int check_header(struct vfio_mig *mig, const struct vfio_mig_header *h)
 		return vfio_mig_refuse(mig, -ENODEV,
 			      "a state of %llu pages, this device has %llu",
 			      le64_to_cpu(h->nr_pages), nr_pages);
-	if (le32_to_cpu(h->control_version) != mig->desc.control_version)
+	if (version < vfio_mig_version_min(mig) ||
+	    version > mig->desc.control_version)
 		return vfio_mig_refuse(mig, -EPROTONOSUPPORT,
-			      "control state version %u, this driver has %u",
-			      le32_to_cpu(h->control_version),
+			      "control state version %u, this driver reads %u to %u",
+			      version, vfio_mig_version_min(mig),
 			      mig->desc.control_version);
 	if (le32_to_cpu(h->control_max) != mig->desc.control_max)
 		return vfio_mig_refuse(mig, -ENODEV,
@@ -265,6 +267,7 @@ static int take_header(struct vfio_mig *mig)
 		return ret;
 	pos->started = true;
 	pos->save_id = le64_to_cpu(pos->hdr.save_id);
+	pos->control_version = le32_to_cpu(h->control_version);
 	return 0;
 }
 
@@ -494,7 +497,7 @@ static int take_end(struct vfio_mig *mig)
 		pos->complete = true;
 		return 0;
 	}
-	prepared = mig->desc.ops->prepare(mig->vdev,
+	prepared = mig->desc.ops->prepare(mig->vdev, pos->control_version,
 					  load->control[pos->control_slot],
 					  pos->control_total);
 	if (prepared == ERR_PTR(-ENOMEM))

@@ -67,6 +67,7 @@ struct load_run {
  * @hdr: the chunk's header
  * @started: a header chunk was accepted
  * @save_id: whose
+ * @control_version: version of its control state
  * @seq: of the next chunk
  * @pages: data pages taken in this save
  * @nr_runs: runs of the pages chunk
@@ -88,6 +89,7 @@ struct load_pos {
 	struct vfio_mig_chunk_hdr hdr;
 	bool started;
 	u64 save_id;
+	u32 control_version;
 	u32 seq;
 	u64 pages;
 	u32 nr_runs;

@@ -313,7 +313,7 @@ static void make_header(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 		.version = cpu_to_le32(VFIO_MIG_STREAM_VERSION),
 		.page_size = cpu_to_le32(VFIO_MIG_STREAM_PAGE_SIZE),
 		.nr_pages = cpu_to_le64(pages ? pages->nr : 0),
-		.control_version = cpu_to_le32(mig->desc.control_version),
+		.control_version = cpu_to_le32(vfio_mig_version(mig)),
 		.control_max = cpu_to_le32(mig->desc.control_max),
 	};
 	strscpy(h->type, mig->desc.type, sizeof(h->type));

@@ -52,6 +52,32 @@ static ssize_t owner_show(struct kobject *kobj, struct kobj_attribute *attr,
 
 static struct kobj_attribute owner_attr = __ATTR_RO(owner);
 
+static ssize_t control_version_show(struct kobject *kobj,
+				    struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", vfio_mig_version(to_mig(kobj)));
+}
+
+static struct kobj_attribute control_version_attr = __ATTR_RO(control_version);
+
+static ssize_t control_version_min_show(struct kobject *kobj,
+					struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", vfio_mig_version_min(to_mig(kobj)));
+}
+
+static struct kobj_attribute control_version_min_attr =
+	__ATTR_RO(control_version_min);
+
+static ssize_t control_version_max_show(struct kobject *kobj,
+					struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", to_mig(kobj)->desc.control_version);
+}
+
+static struct kobj_attribute control_version_max_attr =
+	__ATTR_RO(control_version_max);
+
 struct counter_attr {
 	struct kobj_attribute attr;
 	enum vfio_mig_counter counter;
@@ -86,6 +112,9 @@ COUNTER(pages_sent, VFIO_MIG_PAGES_SENT);
 static struct attribute *vfio_mig_attrs[] = {
 	&state_attr.attr,
 	&owner_attr.attr,
+	&control_version_attr.attr,
+	&control_version_min_attr.attr,
+	&control_version_max_attr.attr,
 	&saves_attr.attr.attr,
 	&loads_attr.attr.attr,
 	&refused_attr.attr.attr,

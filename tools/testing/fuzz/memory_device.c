@@ -21,7 +21,8 @@ static size_t device_save(struct vfio_device *vdev, void *buf)
 }
 
 /* No state starts with 0xff. */
-static void *device_prepare(struct vfio_device *vdev, const void *buf, size_t len)
+static void *device_prepare(struct vfio_device *vdev, u32 version, const void *buf,
+			    size_t len)
 {
 	struct prepared *p;
 

@@ -39,8 +39,8 @@ struct mnvme_prepared {
 	u8 buf[];
 };
 
-static void *mnvme_mig_prepare(struct vfio_device *vdev, const void *buf,
-			       size_t len)
+static void *mnvme_mig_prepare(struct vfio_device *vdev, u32 version,
+			       const void *buf, size_t len)
 {
 	struct mnvme *dev = to_mnvme(vdev);
 	struct mnvme_prepared *prepared;
