@@ -51,6 +51,9 @@ static bool mnvme_cq_doorbell(struct mnvme_cq *cq, u32 val)
 void mnvme_doorbell_refused(struct mnvme *dev, u16 qid, bool is_cq, bool live,
 			    u32 val)
 {
+	/* Before the event, whose reader looks for it. */
+	mnvme_log_no_command(dev, live ? NVME_SC_INVALID_FIELD :
+					 NVME_SC_QID_INVALID);
 	/* NVMe figure "Asynchronous Event Information - Error Status" */
 	mnvme_event_raise(dev, MNVME_EVENT_ERROR, live ? 1 : 0);
 	mnvme_warn(dev, "%s %u: doorbell value %u refused\n",
@@ -73,11 +76,14 @@ void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
 	bool is_cq = off & sizeof(u32);
 	bool live, ok;
 
-	if (!READ_ONCE(dev->ready) || READ_ONCE(dev->resetting) ||
-	    qid >= MNVME_NR_QUEUES)
+	if (!READ_ONCE(dev->ready) || READ_ONCE(dev->resetting))
 		return;
 
 	val &= 0xffff;
+	if (qid >= MNVME_NR_QUEUES) {
+		mnvme_doorbell_refused(dev, qid, is_cq, false, val);
+		return;
+	}
 	if (is_cq) {
 		live = READ_ONCE(dev->cq[qid].live);
 		ok = mnvme_cq_doorbell(&dev->cq[qid], val);

@@ -11,6 +11,14 @@
 /* Get Log Page: Retain Asynchronous Event */
 #define MNVME_LSP_RAE		BIT(7)
 
+static void mnvme_log_add(struct mnvme_log *log, struct nvme_error_slot *entry)
+{
+	spin_lock(&log->lock);
+	entry->error_count = cpu_to_le64(++log->errors);
+	log->entry[(log->errors - 1) % MNVME_ERROR_LOG] = *entry;
+	spin_unlock(&log->lock);
+}
+
 /**
  * mnvme_log_error() - add a failed command to the error log
  * @req: the command
@@ -18,21 +26,34 @@
  */
 void mnvme_log_error(struct mnvme_req *req, u16 status)
 {
-	struct mnvme_log *log = &req->dev->log;
-	struct nvme_error_slot *e;
+	struct nvme_error_slot e = {
+		.sqid = cpu_to_le16(req->sq->id),
+		.cmdid = cpu_to_le16((__force u16)req->cmd->common.command_id),
+		/* As in the completion: shifted, with room for the phase tag. */
+		.status_field = cpu_to_le16((status | MNVME_STATUS_MORE) << 1),
+		.param_error_location = cpu_to_le16(req->err_loc),
+		.lba = cpu_to_le64(req->err_lba),
+		.nsid = req->cmd->common.nsid,
+	};
 
-	spin_lock(&log->lock);
-	e = &log->entry[log->errors++ % MNVME_ERROR_LOG];
-	memset(e, 0, sizeof(*e));
-	e->error_count = cpu_to_le64(log->errors);
-	e->sqid = cpu_to_le16(req->sq->id);
-	e->cmdid = cpu_to_le16((__force u16)req->cmd->common.command_id);
-	/* As in the completion: shifted, with room for the phase tag. */
-	e->status_field = cpu_to_le16((status | MNVME_STATUS_MORE) << 1);
-	e->param_error_location = cpu_to_le16(req->err_loc);
-	e->lba = cpu_to_le64(req->err_lba);
-	e->nsid = req->cmd->common.nsid;
-	spin_unlock(&log->lock);
+	mnvme_log_add(&req->dev->log, &e);
+}
+
+/**
+ * mnvme_log_no_command() - add an error that no command is to blame for
+ * @dev: the controller
+ * @status: the NVMe status that says most of it
+ */
+void mnvme_log_no_command(struct mnvme *dev, u16 status)
+{
+	struct nvme_error_slot e = {
+		.sqid = cpu_to_le16(MNVME_NO_QUEUE),
+		.cmdid = cpu_to_le16(MNVME_NO_QUEUE),
+		.status_field = cpu_to_le16(status << 1),
+		.param_error_location = cpu_to_le16(MNVME_NO_LOCATION),
+	};
+
+	mnvme_log_add(&dev->log, &e);
 }
 
 static void mnvme_log_page_error(struct mnvme *dev, void *buf)

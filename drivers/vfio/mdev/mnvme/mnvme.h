@@ -78,6 +78,8 @@
 #define MNVME_NO_LOCATION	0xffff
 
 /* The admin queue has an executor of its own, in front of those for I/O queues. */
+/* The same for queue and command. */
+#define MNVME_NO_QUEUE		0xffff
 #define MNVME_EXECUTORS_MAX	MNVME_NR_QUEUES
 
 struct mnvme;
@@ -738,6 +740,7 @@ int mnvme_migration_init(struct mnvme *dev);
 
 /* state.c */
 #define MNVME_STATE_VERSION	2
+void mnvme_log_no_command(struct mnvme *dev, u16 status);
 #define MNVME_STATE_MAX		SZ_32K
 size_t mnvme_state_save(struct mnvme *dev, void *buf);
 const char *mnvme_state_load(struct mnvme *dev, const void *buf, size_t len);
