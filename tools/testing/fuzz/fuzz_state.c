@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Fuzz target: the control state that comes with a stream. An input is its length
- * (2), the state, and operations as of fuzz_nvme. A state that is taken is one
- * that the device can be in: it saves the same again, and works.
+ * (2), its level (1), the state, and operations as of fuzz_nvme. A state that is
+ * taken is one that the device can be in: it saves the same again, and works.
  */
 #include "nvme_ops.h"
 
@@ -12,19 +12,22 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct mnvme *dev;
 	size_t len, saved;
 	bool taken;
+	u8 level;
 
-	if (size < 2)
+	if (size < 3)
 		return 0;
-	len = min(get_unaligned_le16(data), size - 2);
-	data += 2;
-	size -= 2;
+	len = min(get_unaligned_le16(data), size - 3);
+	/* The library has refused all others. */
+	level = MNVME_LEVEL_MIN + data[2] % (MNVME_LEVEL_MAX - MNVME_LEVEL_MIN + 1);
+	data += 3;
+	size -= 3;
 	if (len > MNVME_STATE_MAX)
 		return 0;
 
 	memset(guest, 0, sizeof(guest));
 	dev = nvme_new();
 	mnvme_stop(dev);
-	taken = nvme_load_control(dev, data, len);
+	taken = nvme_load_control(dev, level, data, len);
 	if (taken) {
 		saved = nvme_save_control(dev, control);
 		must(saved == len);

@@ -168,6 +168,7 @@ struct mnvme *nvme_new(void)
 	must(!vfio_mig_pages_init(&dev->pages, type.ns_size >> PAGE_SHIFT,
 				  &mnvme_budget));
 	mnvme_set_identity(dev, &id);
+	dev->level = MNVME_LEVEL_MAX;
 	mutex_init(&dev->ctrl);
 	mutex_init(&dev->lock);
 	spin_lock_init(&dev->events.lock);
@@ -219,10 +220,10 @@ struct mnvme *nvme_migrate(struct mnvme *dev)
 	return to;
 }
 
-bool nvme_load_control(struct mnvme *dev, const u8 *control, size_t len)
+bool nvme_load_control(struct mnvme *dev, u8 level, const u8 *control, size_t len)
 {
 	const struct vfio_mig_ops *ops = dev->mig->desc.ops;
-	void *prepared = ops->prepare(&dev->vdev, control, len);
+	void *prepared = ops->prepare(&dev->vdev, level, control, len);
 
 	if (IS_ERR(prepared)) {
 		must(PTR_ERR(prepared) == -EINVAL || PTR_ERR(prepared) == -ENOMEM);

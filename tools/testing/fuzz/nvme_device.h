@@ -19,8 +19,8 @@ void nvme_free(struct mnvme *dev);
 
 /* Saves the one, which is stopped, and loads it into a new one, which is returned. */
 struct mnvme *nvme_migrate(struct mnvme *dev);
-/* Lets @dev, stopped, have a control state if it takes it. */
-bool nvme_load_control(struct mnvme *dev, const u8 *control, size_t len);
+/* Lets @dev, stopped, have a control state of @level if it takes it. */
+bool nvme_load_control(struct mnvme *dev, u8 level, const u8 *control, size_t len);
 size_t nvme_save_control(struct mnvme *dev, u8 *control);
 
 #endif /* FUZZ_NVME_DEVICE_H */

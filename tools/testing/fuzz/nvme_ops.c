@@ -212,7 +212,7 @@ static void op_state(struct mnvme *dev, struct input *in)
 	size = nvme_save_control(dev, control);
 	for (i = 0; i < len; i++)
 		control[(off + i) % size] = change[i];
-	nvme_load_control(dev, control, size);
+	nvme_load_control(dev, dev->level, control, size);
 	mnvme_run(dev);
 }
 

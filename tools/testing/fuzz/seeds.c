@@ -217,20 +217,28 @@ static void operations(void)
 	put("nvme", "shadow", o.data, o.len, NULL, 0);
 }
 
-/* A controller's state: as it is after a reset, and in use. */
+/* The state of @dev, which is stopped, with what fuzz_state has in front of it. */
+static void put_state(struct mnvme *dev, const char *name, const struct ops *o)
+{
+	static u8 control[3 + MNVME_STATE_MAX];
+	size_t len;
+
+	len = nvme_save_control(dev, control + 3);
+	put_unaligned_le16(len, control);
+	control[2] = dev->level - MNVME_LEVEL_MIN;
+	put("state", name, control, 3 + len, o->data, o->len);
+}
+
+/* A controller's state: as it is after a reset, and in use, of each level. */
 static void states(void)
 {
-	static u8 control[2 + MNVME_STATE_MAX];
 	struct mnvme *dev = nvme_new();
 	static struct ops o;
-	size_t len;
 
 	start(&o);
 	io(&o);
 	mnvme_stop(dev);
-	len = nvme_save_control(dev, control + 2);
-	put_unaligned_le16(len, control);
-	put("state", "reset", control, 2 + len, o.data, o.len);
+	put_state(dev, "reset", &o);
 	mnvme_run(dev);
 
 	/* As OP_ENABLE does it. */
@@ -245,11 +253,13 @@ static void states(void)
 	mnvme_sq_create(&dev->sq[1], 0x4000, 16, 1, 0);
 	dev->events.cid[dev->events.nr++] = 9;
 	mnvme_stop(dev);
-	len = nvme_save_control(dev, control + 2);
-	put_unaligned_le16(len, control);
 	o.len = 0;
 	io(&o);
-	put("state", "in-use", control, 2 + len, o.data, o.len);
+	put_state(dev, "in-use", &o);
+	dev->level = 2;
+	put_state(dev, "in-use-2", &o);
+	dev->level = 1;
+	put_state(dev, "in-use-1", &o);
 	nvme_free(dev);
 }
 

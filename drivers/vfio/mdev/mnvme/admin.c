@@ -164,7 +164,7 @@ static bool mnvme_admin_uses_nsid(u8 opcode)
 	}
 }
 
-static bool mnvme_admin_known(u8 opcode)
+static bool mnvme_admin_known(const struct mnvme *dev, u8 opcode)
 {
 	switch (opcode) {
 	case nvme_admin_delete_sq:
@@ -179,7 +179,7 @@ static bool mnvme_admin_known(u8 opcode)
 	case nvme_admin_async_event:
 		return true;
 	case nvme_admin_dbbuf:
-		return mnvme_dbbuf_offered();
+		return mnvme_offers_dbbuf(dev);
 	default:
 		return false;
 	}
@@ -196,7 +196,7 @@ u16 mnvme_admin_command(struct mnvme_req *req)
 {
 	u8 opcode = req->cmd->common.opcode;
 
-	if (!mnvme_admin_known(opcode))
+	if (!mnvme_admin_known(req->dev, opcode))
 		return MNVME_STATUS_AT(req, NVME_SC_INVALID_OPCODE, common.opcode);
 	if (req->cmd->common.nsid && !mnvme_admin_uses_nsid(opcode))
 		return MNVME_BAD_FIELD(req, common.nsid);

@@ -103,7 +103,7 @@ static const struct mnvme_config_field mnvme_config_fields[] = {
 	{ MNVME_CAP_MSIX + PCI_MSIX_PBA, 4, MNVME_BAR_MSIX_PBA },
 };
 
-static void mnvme_config_build(u8 *value, u8 *mask)
+static void mnvme_config_build(u8 level, u8 *value, u8 *mask)
 {
 	const struct mnvme_config_field *f = mnvme_config_fields;
 	const struct mnvme_config_field *end =
@@ -118,6 +118,10 @@ static void mnvme_config_build(u8 *value, u8 *mask)
 			mask[f->off + i] = f->mask >> (8 * i);
 		}
 	}
+	/* They could be written, though nothing offers them. */
+	if (level < 3)
+		mask[MNVME_CAP_EXP + PCI_EXP_DEVCTL + 1] |=
+			(PCI_EXP_DEVCTL_EXT_TAG | PCI_EXP_DEVCTL_PHANTOM) >> 8;
 }
 
 static u16 mnvme_config_word(const struct mnvme *dev, u32 off)
@@ -184,7 +188,7 @@ void mnvme_config_reset(struct mnvme *dev)
 		f + ARRAY_SIZE(mnvme_config_fields);
 	u8 i, keeps;
 
-	mnvme_config_build(value, mask);
+	mnvme_config_build(dev->level, value, mask);
 	for (; f < end; f++) {
 		for (i = 0; i < f->size; i++) {
 			keeps = f->flr_keeps >> (8 * i);
@@ -198,15 +202,16 @@ void mnvme_config_reset(struct mnvme *dev)
 
 /**
  * mnvme_config_valid() - whether a configuration space could be this device's
- * @config: all that is kept of it, from a stream
+ * @dev: with all that is kept of it, from a stream
  */
-bool mnvme_config_valid(const u8 *config)
+bool mnvme_config_valid(const struct mnvme *dev)
 {
+	const u8 *config = dev->config;
 	u8 value[MNVME_CONFIG_SIZE], mask[MNVME_CONFIG_SIZE];
 	u8 state = config[MNVME_CAP_PM + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK;
 	u32 i;
 
-	mnvme_config_build(value, mask);
+	mnvme_config_build(dev->level, value, mask);
 	for (i = 0; i < MNVME_CONFIG_SIZE; i++)
 		if ((config[i] ^ value[i]) & ~mask[i])
 			return false;
@@ -262,7 +267,7 @@ void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 	if (off >= MNVME_CONFIG_SIZE)
 		return;
 
-	mnvme_config_build(value, mask);
+	mnvme_config_build(dev->level, value, mask);
 	mutex_lock(&dev->lock);
 	for (i = 0; i < len; i++)
 		mnvme_config_write_byte(dev, off + i, buf[i], mask[off + i]);

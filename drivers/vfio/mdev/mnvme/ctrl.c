@@ -108,8 +108,6 @@ static void __mnvme_power_on(struct mnvme *dev)
 {
 	mnvme_halt(dev);
 	mutex_lock(&dev->lock);
-	if (dev->ready && dev->shst != NVME_CSTS_SHST_CMPLT)
-		dev->log.unsafe_shutdowns++;
 	mnvme_ctrl_clear(dev);
 	dev->flr_pending = false;
 	WRITE_ONCE(dev->cc, 0);

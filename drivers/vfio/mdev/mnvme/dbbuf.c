@@ -410,6 +410,8 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req)
 	dev->dbbuf.shadow = shadow;
 	dev->dbbuf.event_idx = event_idx;
 	dev->dbbuf.on = true;
+	dev->dbbuf.admin[0] = MNVME_NO_DOORBELL;
+	dev->dbbuf.admin[1] = MNVME_NO_DOORBELL;
 	status = mnvme_dma_status(mnvme_dbbuf_enter(dev));
 	if (status && status != MNVME_NOT_EXECUTED)
 		mnvme_dbbuf_lost(dev);

@@ -38,7 +38,7 @@
 #define MNVME_ID_NS_MSRC	80	/* Maximum Source Range Count, 0's based */
 
 /**
- * mnvme_serial() - serial number
+ * mnvme_serial_default() - serial number that is made from the identity
  * @dev: the controller
  * @sn: where to; not terminated
  *
@@ -46,7 +46,7 @@
  * last are those in which UUIDs that were made one after another differ,
  * whether by time, at random, or by counting.
  */
-void mnvme_serial(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN])
+void mnvme_serial_default(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN])
 {
 	char hex[MNVME_SERIAL_LEN + 1];
 
@@ -70,6 +70,7 @@ void mnvme_set_identity(struct mnvme *dev, const guid_t *guid)
 
 	for (i = 0; i < UUID_SIZE; i++)
 		dev->id.b[i] = guid->b[order[i]];
+	mnvme_serial_default(dev, dev->serial);
 }
 
 static void mnvme_pad(char *field, size_t len, const char *text)
@@ -85,14 +86,14 @@ static void mnvme_identify_ctrl(struct mnvme *dev, void *buf)
 	id->vid = cpu_to_le16(get_unaligned_le16(dev->config + PCI_VENDOR_ID));
 	id->ssvid = cpu_to_le16(get_unaligned_le16(dev->config +
 						   PCI_SUBSYSTEM_VENDOR_ID));
-	mnvme_serial(dev, id->sn);
+	memcpy(id->sn, dev->serial, sizeof(id->sn));
 	mnvme_pad(id->mn, sizeof(id->mn), "mnvme mediated NVMe controller");
 	mnvme_pad(id->fr, sizeof(id->fr), MNVME_FIRMWARE);
 	id->rab = 6;
 	id->mdts = MNVME_MDTS;
 	id->ver = cpu_to_le32(NVME_VS(1, 4, 0));
 	id->cntrltype = NVME_CTRL_IO;
-	if (mnvme_dbbuf_offered())
+	if (mnvme_offers_dbbuf(dev))
 		id->oacs = cpu_to_le16(NVME_CTRL_OACS_DBBUF_SUPP);
 	id->acl = 3;
 	id->aerl = MNVME_AER_MAX - 1;
@@ -106,9 +107,11 @@ static void mnvme_identify_ctrl(struct mnvme *dev, void *buf)
 	id->nn = cpu_to_le32(1);
 	id->oncs = cpu_to_le16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
 			       NVME_CTRL_ONCS_WRITE_ZEROES |
-			       MNVME_ONCS_SAVE | MNVME_ONCS_VERIFY |
-			       MNVME_ONCS_COPY);
-	put_unaligned_le16(BIT(0), buf + MNVME_ID_CTRL_OCFS);
+			       MNVME_ONCS_SAVE | MNVME_ONCS_VERIFY);
+	if (mnvme_offers_copy(dev)) {
+		id->oncs |= cpu_to_le16(MNVME_ONCS_COPY);
+		put_unaligned_le16(BIT(0), buf + MNVME_ID_CTRL_OCFS);
+	}
 	id->vwc = MNVME_VWC_FLUSH_ALL;
 	id->sgls = cpu_to_le32(MNVME_SGLS);
 	snprintf(id->subnqn, sizeof(id->subnqn),
@@ -139,10 +142,13 @@ static u16 mnvme_identify_ns(struct mnvme_req *req, void *buf)
 	id->npwa = id->npwg;
 	id->npdg = id->npwg;
 	id->npda = id->npwg;
-	id->nows = id->npwg;
-	put_unaligned_le16(mnvme_copy_max(dev), buf + MNVME_ID_NS_MSSRL);
-	put_unaligned_le32(mnvme_copy_max(dev), buf + MNVME_ID_NS_MCL);
-	*(u8 *)(buf + MNVME_ID_NS_MSRC) = MNVME_COPY_RANGES - 1;
+	if (dev->level >= 3)
+		id->nows = id->npwg;
+	if (mnvme_offers_copy(dev)) {
+		put_unaligned_le16(mnvme_copy_max(dev), buf + MNVME_ID_NS_MSSRL);
+		put_unaligned_le32(mnvme_copy_max(dev), buf + MNVME_ID_NS_MCL);
+		*(u8 *)(buf + MNVME_ID_NS_MSRC) = MNVME_COPY_RANGES - 1;
+	}
 	put_unaligned_le64(dev->type->ns_size, id->nvmcap);
 	memcpy(id->nguid, &dev->id, sizeof(id->nguid));
 	id->lbaf[0].ds = shift;

@@ -421,6 +421,24 @@ static u16 mnvme_dsm(struct mnvme_req *req)
 	return status;
 }
 
+static bool mnvme_io_known(const struct mnvme *dev, u8 opcode)
+{
+	switch (opcode) {
+	case nvme_cmd_flush:
+	case nvme_cmd_write:
+	case nvme_cmd_read:
+	case nvme_cmd_compare:
+	case nvme_cmd_write_zeroes:
+	case nvme_cmd_dsm:
+	case nvme_cmd_verify:
+		return true;
+	case MNVME_CMD_COPY:
+		return mnvme_offers_copy(dev);
+	default:
+		return false;
+	}
+}
+
 /**
  * mnvme_io_command() - execute a command of an I/O queue
  * @req: the command
@@ -432,21 +450,10 @@ u16 mnvme_io_command(struct mnvme_req *req)
 	u8 opcode = req->cmd->common.opcode;
 	u32 nsid = le32_to_cpu(req->cmd->common.nsid);
 
-	switch (opcode) {
-	case nvme_cmd_flush:
-	case nvme_cmd_write:
-	case nvme_cmd_read:
-	case nvme_cmd_compare:
-	case nvme_cmd_write_zeroes:
-	case nvme_cmd_dsm:
-	case nvme_cmd_verify:
-	case MNVME_CMD_COPY:
-		break;
-	default:
+	if (!mnvme_io_known(req->dev, opcode)) {
 		req->err_loc = offsetof(struct nvme_command, common.opcode);
 		return MNVME_DNR(NVME_SC_INVALID_OPCODE);
 	}
-
 	/* Only Flush may name all namespaces. */
 	if (nsid == NVME_NSID_ALL && opcode != nvme_cmd_flush)
 		return MNVME_BAD_FIELD(req, common.nsid);

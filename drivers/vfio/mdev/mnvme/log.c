@@ -83,6 +83,35 @@ u64 mnvme_power_on_ns(const struct mnvme *dev)
 	return ns;
 }
 
+/**
+ * mnvme_power_came() - the device is switched on: a user opens it
+ * @dev: the controller
+ */
+void mnvme_power_came(struct mnvme *dev)
+{
+	mutex_lock(&dev->lock);
+	dev->in_use = true;
+	dev->log.power_cycles++;
+	mutex_unlock(&dev->lock);
+}
+
+/**
+ * mnvme_power_went() - the device loses power: the user closes it
+ * @dev: the controller, not reset yet
+ *
+ * Nothing of configuration space is kept. The next user has another guest.
+ */
+void mnvme_power_went(struct mnvme *dev)
+{
+	mutex_lock(&dev->lock);
+	if (dev->ready && dev->shst != NVME_CSTS_SHST_CMPLT)
+		dev->log.unsafe_shutdowns++;
+	memset(dev->config, 0, sizeof(dev->config));
+	dev->told = false;
+	dev->in_use = false;
+	mutex_unlock(&dev->lock);
+}
+
 static void mnvme_add_counters(struct mnvme_counters *sum,
 			       const struct mnvme_counters *c)
 {
@@ -131,7 +160,7 @@ static void mnvme_log_page_smart(struct mnvme *dev, void *buf)
 	put_unaligned_le64(sum.writes, s->host_writes);
 	put_unaligned_le64(div64_u64(sum.busy_ns, 60ull * NSEC_PER_SEC),
 			   s->ctrl_busy_time);
-	put_unaligned_le64(1, s->power_cycles);
+	put_unaligned_le64(dev->log.power_cycles, s->power_cycles);
 	put_unaligned_le64(div64_u64(mnvme_power_on_ns(dev),
 				     3600ull * NSEC_PER_SEC), s->power_on_hours);
 	put_unaligned_le64(dev->log.unsafe_shutdowns, s->unsafe_shutdowns);
@@ -148,7 +177,7 @@ static void mnvme_log_page_firmware(void *buf)
 	memcpy(&fw->frs[0], MNVME_FIRMWARE, strlen(MNVME_FIRMWARE));
 }
 
-static void mnvme_log_page_effects(void *buf)
+static void mnvme_log_page_effects(struct mnvme *dev, void *buf)
 {
 	static const u8 admin[] = {
 		nvme_admin_delete_sq, nvme_admin_create_sq,
@@ -162,20 +191,22 @@ static void mnvme_log_page_effects(void *buf)
 	};
 	static const u8 io_change[] = {
 		nvme_cmd_write, nvme_cmd_write_zeroes, nvme_cmd_dsm,
-		MNVME_CMD_COPY,
 	};
 	struct nvme_effects_log *e = buf;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(admin); i++)
 		e->acs[admin[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
-	if (mnvme_dbbuf_offered())
+	if (mnvme_offers_dbbuf(dev))
 		e->acs[nvme_admin_dbbuf] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
 	for (i = 0; i < ARRAY_SIZE(io); i++)
 		e->iocs[io[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP);
 	for (i = 0; i < ARRAY_SIZE(io_change); i++)
 		e->iocs[io_change[i]] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP |
 						    NVME_CMD_EFFECTS_LBCC);
+	if (mnvme_offers_copy(dev))
+		e->iocs[MNVME_CMD_COPY] = cpu_to_le32(NVME_CMD_EFFECTS_CSUPP |
+						      NVME_CMD_EFFECTS_LBCC);
 }
 
 static u32 mnvme_log_page_size(u8 lid)
@@ -204,7 +235,7 @@ static void mnvme_log_page_fill(struct mnvme *dev, u8 lid, void *buf)
 	case NVME_LOG_FW_SLOT:
 		return mnvme_log_page_firmware(buf);
 	default:
-		return mnvme_log_page_effects(buf);
+		return mnvme_log_page_effects(dev, buf);
 	}
 }
 

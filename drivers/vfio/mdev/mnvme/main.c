@@ -167,16 +167,6 @@ static struct attribute *mnvme_parent_attrs[] = {
 };
 ATTRIBUTE_GROUPS(mnvme_parent);
 
-static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
-			   char *buf)
-{
-	char sn[MNVME_SERIAL_LEN];
-
-	mnvme_serial(dev_get_drvdata(dev), sn);
-	return sysfs_emit(buf, "%.*s\n", (int)sizeof(sn), sn);
-}
-static DEVICE_ATTR_RO(serial);
-
 static ssize_t queued_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
 {
@@ -186,11 +176,19 @@ static DEVICE_ATTR_RO(queued);
 
 static struct attribute *mnvme_attrs[] = {
 	&dev_attr_memory_used.attr,
-	&dev_attr_serial.attr,
 	&dev_attr_queued.attr,
 	NULL
 };
-ATTRIBUTE_GROUPS(mnvme);
+
+static const struct attribute_group mnvme_group = {
+	.attrs = mnvme_attrs,
+};
+
+static const struct attribute_group *mnvme_groups[] = {
+	&mnvme_group,
+	&mnvme_level_group,
+	NULL
+};
 
 static struct mdev_driver mnvme_driver = {
 	.device_api = VFIO_DEVICE_API_PCI_STRING,

@@ -22,6 +22,11 @@ static void mnvme_mig_reset(struct vfio_device *vdev)
 	mnvme_power_on(to_mnvme(vdev));
 }
 
+static u32 mnvme_mig_version(struct vfio_device *vdev)
+{
+	return READ_ONCE(to_mnvme(vdev)->level);
+}
+
 static size_t mnvme_mig_save(struct vfio_device *vdev, void *buf)
 {
 	struct mnvme *dev = to_mnvme(vdev);
@@ -35,6 +40,7 @@ static size_t mnvme_mig_save(struct vfio_device *vdev, void *buf)
 
 /* What was checked, for mnvme_mig_apply(). */
 struct mnvme_prepared {
+	u8 level;
 	size_t len;
 	u8 buf[];
 };
@@ -56,13 +62,14 @@ static void *mnvme_mig_prepare(struct vfio_device *vdev, u32 version,
 
 	/* Into a controller that nobody sees, so that it can be looked at. */
 	mnvme_shadow_init(shadow, dev->type);
-	why = mnvme_state_load(shadow, buf, len);
+	why = mnvme_state_load(shadow, version, buf, len);
 	if (!why)
 		why = mnvme_state_check(shadow);
 	if (why)
 		goto err;
 
 	kvfree(shadow);
+	prepared->level = version;
 	prepared->len = len;
 	memcpy(prepared->buf, buf, len);
 	return prepared;
@@ -82,7 +89,7 @@ static void mnvme_mig_apply(struct vfio_device *vdev, void *data)
 	struct mnvme *dev = to_mnvme(vdev);
 
 	mutex_lock(&dev->lock);
-	mnvme_state_load(dev, prepared->buf, prepared->len);
+	mnvme_state_load(dev, prepared->level, prepared->buf, prepared->len);
 	dev->irq.resync = true;
 	mnvme_config_update(dev);
 	mutex_unlock(&dev->lock);
@@ -99,6 +106,7 @@ static const struct vfio_mig_ops mnvme_mig_ops = {
 	.run = mnvme_mig_run,
 	.reset = mnvme_mig_reset,
 	.save = mnvme_mig_save,
+	.version = mnvme_mig_version,
 	.prepare = mnvme_mig_prepare,
 	.apply = mnvme_mig_apply,
 	.discard = mnvme_mig_discard,
@@ -114,7 +122,8 @@ int mnvme_migration_init(struct mnvme *dev)
 {
 	struct vfio_mig_desc desc = {
 		.type = dev->type->name,
-		.control_version = MNVME_STATE_VERSION,
+		.control_version = MNVME_LEVEL_MAX,
+		.control_version_min = MNVME_LEVEL_MIN,
 		.control_max = MNVME_STATE_MAX,
 		.ops = &mnvme_mig_ops,
 		.pages = &dev->pages,

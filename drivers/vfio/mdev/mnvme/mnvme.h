@@ -43,6 +43,8 @@
 #define MNVME_NS_PAGE_SHIFT	12
 #define MNVME_NS_PAGE_SIZE	((u32)BIT(MNVME_NS_PAGE_SHIFT))
 
+#define MNVME_SERIAL_LEN	20
+
 /* I/O command Copy, which <linux/nvme.h> does not name, and its limits. */
 #define MNVME_CMD_COPY		0x19
 #define MNVME_COPY_RANGES	128	/* source range entries: a page of them */
@@ -76,10 +78,10 @@
 #define MNVME_NO_DOORBELL	U32_MAX
 /* NVMe figure "Error Information Log Entry": no particular field is at fault. */
 #define MNVME_NO_LOCATION	0xffff
-
-/* The admin queue has an executor of its own, in front of those for I/O queues. */
 /* The same for queue and command. */
 #define MNVME_NO_QUEUE		0xffff
+
+/* The admin queue has an executor of its own, in front of those for I/O queues. */
 #define MNVME_EXECUTORS_MAX	MNVME_NR_QUEUES
 
 struct mnvme;
@@ -375,6 +377,9 @@ struct mnvme_events {
  * @on: there are some
  * @shadow: guest address of the doorbells
  * @event_idx: guest address of the values at which the host is to ring
+ * @admin: tail and head of the admin queue in guest memory, as far as they were looked
+ *	at. %MNVME_NO_DOORBELL, because that queue is served by its registers; in the
+ *	state for drivers that look
  *
  * Written by the admin queue's executor; the queues that use it are told by their own
  * flags.
@@ -383,6 +388,7 @@ struct mnvme_dbbuf {
 	bool on;
 	u64 shadow;
 	u64 event_idx;
+	u32 admin[2];
 };
 
 /**
@@ -390,7 +396,8 @@ struct mnvme_dbbuf {
  * @lock: protects all of this
  * @entry: ring, the newest at (@errors - 1) modulo its size
  * @errors: errors since the device was made
- * @unsafe_shutdowns: resets of a controller that was not shut down
+ * @unsafe_shutdowns: losses of power of a controller that was not shut down
+ * @power_cycles: how often the controller was switched on
  * @power_on_ns: operating time up to when the device was stopped last
  * @since: when it began to run
  * @count: what submission queues counted that were deleted since
@@ -400,6 +407,7 @@ struct mnvme_log {
 	struct nvme_error_slot entry[MNVME_ERROR_LOG];
 	u64 errors;
 	u64 unsafe_shutdowns;
+	u64 power_cycles;
 	u64 power_on_ns;
 	u64 since;
 	struct mnvme_counters count;
@@ -411,10 +419,16 @@ struct mnvme_log {
  * @mig: its migration
  * @pages: the namespace
  * @type: the mdev type
- * @id: what serial number and namespace identifiers are made from. First the
- *	mdev's UUID; travels with the contents of the namespace
+ * @id: what namespace identifiers are made from. First the mdev's UUID; travels with
+ *	the contents of the namespace
+ * @serial: serial number, padded with spaces; travels, too
+ * @level: what the guest is offered, see level.c
+ * @told: a state was loaded, and said what its guest was told: @told_dbbuf
+ * @told_dbbuf: that there is Doorbell Buffer Config
+ * @in_use: opened; @level and @serial do not change
  * @mm: memory of the process that opened the device
- * @lock: protects @config, the registers and the flags that follow them
+ * @lock: protects @config, the registers and the flags that follow them, @serial and
+ *	@level
  * @config: PCI configuration space, the first 256 bytes
  * @cc: Controller Configuration
  * @aqa: Admin Queue Attributes
@@ -456,6 +470,11 @@ struct mnvme {
 	struct vfio_mig_pages pages;
 	const struct mnvme_type *type;
 	uuid_t id;
+	char serial[MNVME_SERIAL_LEN];
+	u8 level;
+	bool told;
+	bool told_dbbuf;
+	bool in_use;
 	struct mm_struct *mm;
 
 	struct mutex lock; /* of configuration space and registers */
@@ -530,7 +549,7 @@ void mnvme_config_reset(struct mnvme *dev);
 void mnvme_config_update(struct mnvme *dev);
 void mnvme_config_read(struct mnvme *dev, u32 off, u8 *buf, size_t len);
 void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
-bool mnvme_config_valid(const u8 *config);
+bool mnvme_config_valid(const struct mnvme *dev);
 
 /* bar.c */
 #define MNVME_CC_WRITABLE	0x00fffff1
@@ -708,8 +727,7 @@ u16 mnvme_admin_command(struct mnvme_req *req);
 /* identify.c */
 u16 mnvme_identify(struct mnvme_req *req);
 void mnvme_set_identity(struct mnvme *dev, const guid_t *guid);
-#define MNVME_SERIAL_LEN	20
-void mnvme_serial(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN]);
+void mnvme_serial_default(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN]);
 
 /* features.c */
 void mnvme_features_reset(struct mnvme_features *f);
@@ -723,7 +741,10 @@ u8 mnvme_critical_warning(const struct mnvme *dev);
 #define MNVME_FIRMWARE		"1.0"
 u16 mnvme_get_log_page(struct mnvme_req *req);
 void mnvme_log_error(struct mnvme_req *req, u16 status);
+void mnvme_log_no_command(struct mnvme *dev, u16 status);
 u64 mnvme_power_on_ns(const struct mnvme *dev);
+void mnvme_power_came(struct mnvme *dev);
+void mnvme_power_went(struct mnvme *dev);
 void mnvme_fold_counters(struct mnvme_sq *sq);
 
 /* event.c */
@@ -738,12 +759,26 @@ void mnvme_events_reset(struct mnvme *dev);
 /* migration.c */
 int mnvme_migration_init(struct mnvme *dev);
 
+/* level.c */
+/*
+ * 1: the first. 2: shadow doorbells, and Copy. 3: a serial number of its own, power
+ * cycles that are counted, NOWS, and read-only bits of Device Control.
+ */
+#define MNVME_LEVEL_MIN		1
+#define MNVME_LEVEL_MAX		3
+bool mnvme_offers_dbbuf(const struct mnvme *dev);
+bool mnvme_offers_copy(const struct mnvme *dev);
+bool mnvme_serial_valid(const char sn[MNVME_SERIAL_LEN]);
+
+/* sysfs.c */
+extern const struct attribute_group mnvme_level_group;
+void mnvme_level_init(struct mnvme *dev);
+
 /* state.c */
-#define MNVME_STATE_VERSION	2
-void mnvme_log_no_command(struct mnvme *dev, u16 status);
 #define MNVME_STATE_MAX		SZ_32K
 size_t mnvme_state_save(struct mnvme *dev, void *buf);
-const char *mnvme_state_load(struct mnvme *dev, const void *buf, size_t len);
+const char *mnvme_state_load(struct mnvme *dev, u8 level, const void *buf,
+			     size_t len);
 const char *mnvme_state_check(const struct mnvme *dev);
 void mnvme_shadow_init(struct mnvme *dev, const struct mnvme_type *type);
 

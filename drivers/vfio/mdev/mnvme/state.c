@@ -4,7 +4,7 @@
  *
  * One walk over the controller both writes and reads it, so the two cannot
  * differ. Numbers are little-endian and nothing is padded. The order of the
- * walk is the format; a change of it is a new MNVME_STATE_VERSION.
+ * walk is the format; a change of it is a new level. A level that once was stays.
  */
 #include "mnvme.h"
 
@@ -89,6 +89,24 @@ static void mnvme_code_vectors(struct mnvme_codec *c, unsigned long *map)
 		c->bad = true;
 }
 
+/* What the guest was told: level 2 did not say, so that it may have been anything. */
+static void mnvme_code_told(struct mnvme_codec *c, struct mnvme *dev)
+{
+	bool dbbuf = mnvme_offers_dbbuf(dev);
+
+	if (dev->level >= 3) {
+		mnvme_code_bytes(c, dev->serial, sizeof(dev->serial));
+		mnvme_code_bool(c, &dbbuf);
+	} else if (c->load) {
+		mnvme_serial_default(dev, dev->serial);
+		dbbuf = dev->level >= 2;
+	}
+	if (!c->load)
+		return;
+	dev->told = true;
+	dev->told_dbbuf = dbbuf;
+}
+
 static void mnvme_code_registers(struct mnvme_codec *c, struct mnvme *dev)
 {
 	mnvme_code_bytes(c, dev->config, sizeof(dev->config));
@@ -105,11 +123,25 @@ static void mnvme_code_registers(struct mnvme_codec *c, struct mnvme *dev)
 	mnvme_code_u8(c, &dev->page_shift);
 }
 
-static void mnvme_code_dbbuf(struct mnvme_codec *c, struct mnvme_dbbuf *d)
+static void mnvme_code_dbbuf(struct mnvme_codec *c, struct mnvme_dbbuf *d,
+			     u8 level)
 {
+	u8 i;
+
+	if (level < 2) {
+		if (c->load)
+			memset(d, 0, sizeof(*d));
+		return;
+	}
 	mnvme_code_bool(c, &d->on);
 	mnvme_code_u64(c, &d->shadow);
 	mnvme_code_u64(c, &d->event_idx);
+	for (i = 0; i < ARRAY_SIZE(d->admin); i++) {
+		if (level >= 3)
+			mnvme_code_u32(c, &d->admin[i]);
+		else if (c->load)	/* nobody looked at them */
+			d->admin[i] = d->on ? MNVME_NO_DOORBELL : 0;
+	}
 }
 
 static void mnvme_code_irq(struct mnvme_codec *c, struct mnvme_irq *irq)
@@ -165,7 +197,7 @@ static void mnvme_code_counters(struct mnvme_codec *c, struct mnvme_counters *n)
 	mnvme_code_u64(c, &n->busy_ns);
 }
 
-static void mnvme_code_log(struct mnvme_codec *c, struct mnvme_log *log)
+static void mnvme_code_log(struct mnvme_codec *c, struct mnvme_log *log, u8 level)
 {
 	u64 i;
 
@@ -173,6 +205,10 @@ static void mnvme_code_log(struct mnvme_codec *c, struct mnvme_log *log)
 	for (i = 0; i < min_t(u64, log->errors, MNVME_ERROR_LOG); i++)
 		mnvme_code_bytes(c, &log->entry[i], sizeof(log->entry[i]));
 	mnvme_code_u64(c, &log->unsafe_shutdowns);
+	if (level >= 3)
+		mnvme_code_u64(c, &log->power_cycles);
+	else if (c->load)
+		log->power_cycles = 1;	/* as all were told */
 	mnvme_code_u64(c, &log->power_on_ns);
 	mnvme_code_counters(c, &log->count);
 }
@@ -219,12 +255,13 @@ static void mnvme_code(struct mnvme_codec *c, struct mnvme *dev)
 	u16 i;
 
 	mnvme_code_bytes(c, &dev->id, sizeof(dev->id));
+	mnvme_code_told(c, dev);
 	mnvme_code_registers(c, dev);
-	mnvme_code_dbbuf(c, &dev->dbbuf);
+	mnvme_code_dbbuf(c, &dev->dbbuf, dev->level);
 	mnvme_code_irq(c, &dev->irq);
 	mnvme_code_features(c, &dev->features);
 	mnvme_code_events(c, &dev->events);
-	mnvme_code_log(c, &dev->log);
+	mnvme_code_log(c, &dev->log, dev->level);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_code_sq(c, &dev->sq[i]);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
@@ -253,6 +290,7 @@ size_t mnvme_state_save(struct mnvme *dev, void *buf)
 /**
  * mnvme_state_load() - read a controller's state
  * @dev: a controller that is stopped, or a shadow
+ * @level: version of the state, one that there is; the controller takes it on
  * @buf: what mnvme_state_save() wrote, or anything else
  * @len: its length
  *
@@ -260,7 +298,8 @@ size_t mnvme_state_save(struct mnvme *dev, void *buf)
  *
  * Return: NULL, or what is wrong.
  */
-const char *mnvme_state_load(struct mnvme *dev, const void *buf, size_t len)
+const char *mnvme_state_load(struct mnvme *dev, u8 level, const void *buf,
+			     size_t len)
 {
 	struct mnvme_codec c = {
 		.pos = (u8 *)buf,
@@ -268,6 +307,7 @@ const char *mnvme_state_load(struct mnvme *dev, const void *buf, size_t len)
 		.load = true,
 	};
 
+	WRITE_ONCE(dev->level, level);
 	mnvme_code(&c, dev);
 	if (c.bad)
 		return "truncated, or a flag is neither 0 nor 1";
@@ -292,7 +332,9 @@ void mnvme_shadow_init(struct mnvme *dev, const struct mnvme_type *type)
 
 static const char *mnvme_check_registers(const struct mnvme *dev)
 {
-	if (!mnvme_config_valid(dev->config))
+	if (!mnvme_serial_valid(dev->serial))
+		return "serial number";
+	if (!mnvme_config_valid(dev))
 		return "PCI configuration space";
 	if (dev->cc & ~MNVME_CC_WRITABLE)
 		return "reserved bits of CC";
@@ -318,11 +360,16 @@ static const char *mnvme_check_dbbuf(const struct mnvme *dev)
 {
 	const struct mnvme_dbbuf *d = &dev->dbbuf;
 	u64 both = d->shadow | d->event_idx;
+	u8 i;
 
 	if (d->on && !dev->ready)
 		return "shadow doorbells of a controller that is not ready";
 	if (d->on ? both & ((1ull << dev->page_shift) - 1) : both)
 		return "address of the shadow doorbells";
+	for (i = 0; i < ARRAY_SIZE(d->admin); i++)
+		if (d->on ? d->admin[i] > 0xffff && d->admin[i] != MNVME_NO_DOORBELL :
+			    d->admin[i])
+			return "shadow doorbells of the admin queue";
 	return NULL;
 }
 

@@ -28,6 +28,7 @@ static int mnvme_init_dev(struct vfio_device *vdev)
 	}
 
 	mnvme_set_identity(dev, &mdev->uuid);
+	mnvme_level_init(dev);
 	mutex_init(&dev->ctrl);
 	mutex_init(&dev->lock);
 	spin_lock_init(&dev->events.lock);
@@ -59,7 +60,9 @@ static int mnvme_open_device(struct vfio_device *vdev)
 	dev->mm = current->mm;
 	mmgrab(dev->mm);
 	ret = vfio_mig_open(dev->mig);
-	if (ret) {
+	if (!ret) {
+		mnvme_power_came(dev);
+	} else {
 		mnvme_executors_stop(dev);
 		mmdrop(dev->mm);
 		dev->mm = NULL;
@@ -75,6 +78,7 @@ static void mnvme_close_device(struct vfio_device *vdev)
 	 * As if the machine lost power: what the next user finds is a disk. First, as
 	 * nothing waits for guest memory then.
 	 */
+	mnvme_power_went(dev);
 	mnvme_power_on(dev);
 	vfio_mig_close(dev->mig);
 

@@ -4,6 +4,7 @@
 #define FUZZ_KERNEL_BASICS_H
 
 #include <assert.h>
+#include <ctype.h>
 #include <endian.h>
 #include <errno.h>
 #include <limits.h>
