@@ -141,6 +141,20 @@ TEST_F_TIMEOUT(pci, s2_fields, 120)
 	}
 }
 
+/* The machine was off: nothing of that is left. */
+TEST_F(pci, s2_5_4_a_loss_of_power_keeps_nothing)
+{
+	static const struct field f = { "", "", EXP + 8, 2 };
+	__u16 control = 0x20b0;
+
+	ASSERT_RET(0, region_write_all(&self->config, f.at, &control, 2));
+	nvme_fixture_close(&self->f);
+	nvme_fixture_open(_metadata, &self->f, 4 << 20);
+	ASSERT_RET(0, region_open(&self->config, &self->f.dev,
+				  VFIO_PCI_CONFIG_REGION_INDEX));
+	EXPECT_EQ(0x2010, get(&self->config, &f));
+}
+
 static int set_master(struct region *config, bool on)
 {
 	__u16 command = on ? 6 : 2;

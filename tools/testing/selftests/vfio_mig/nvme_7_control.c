@@ -361,15 +361,56 @@ TEST_F(control, s5_14_1_2_temperature)
 	EXPECT_EQ(0, self->buf[0]);
 }
 
-/* A doorbell of a queue that was not created. */
-TEST_F(control, s5_2_a_doorbell_of_no_queue)
+/* Doorbells that are wrong: an event, and an entry of no command (5.14.1.1). */
+static const struct {
+	const char *name;
+	__u32 doorbell;		/* 2 for each queue */
+	__u32 value;
+	__u32 event;
+	__u16 status;
+} doorbells[] = {
+	{ "a submission queue that was not created", 2 * 60, 1, EVENT_REGISTER,
+	  ST_QUEUE_ID },
+	{ "a completion queue that was not created", 2 * 60 + 1, 1, EVENT_REGISTER,
+	  ST_QUEUE_ID },
+	{ "the last queue", 2 * 64, 1, EVENT_REGISTER, ST_QUEUE_ID },
+	{ "a queue that cannot be", 2 * 65, 1, EVENT_REGISTER, ST_QUEUE_ID },
+	{ "queue 70", 2 * 70, 1, EVENT_REGISTER, ST_QUEUE_ID },
+	{ "the last doorbell that there is room for", 1023, 1, EVENT_REGISTER,
+	  ST_QUEUE_ID },
+	{ "a tail beyond the end", 2, 16, EVENT_VALUE, ST_INVALID_FIELD },
+	{ "a tail of FFFFh", 2, 0xffff, EVENT_VALUE, ST_INVALID_FIELD },
+	{ "a head beyond the end", 3, 16, EVENT_VALUE, ST_INVALID_FIELD },
+	{ "a head in front of the entries", 3, 1, EVENT_VALUE, ST_INVALID_FIELD },
+};
+
+TEST_F(control, s5_2_doorbells)
 {
 	struct nvme *nvme = &self->f.nvme;
+	__u64 count, before;
+	__u16 field[4];
+	size_t i;
 
-	ASSERT_LE(0, request(nvme));
-	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + 60 * 2 *
-				   nvme->doorbell_stride, 1));
-	EXPECT_EQ(EVENT_REGISTER, event(nvme));
+	for (i = 0; i < ARRAY_SIZE(doorbells); i++) {
+		ASSERT_EQ(0, read_log(nvme, LOG_ERROR, 16, self->buf));
+		memcpy(&before, self->buf, sizeof(before));
+		ASSERT_LE(0, request(nvme));
+		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + doorbells[i].doorbell *
+					   nvme->doorbell_stride,
+					   doorbells[i].value));
+		EXPECT_EQ(doorbells[i].event, event(nvme))
+			TH_LOG("%s", doorbells[i].name);
+		ASSERT_EQ(0, read_log(nvme, LOG_ERROR, 16, self->buf));
+		memcpy(&count, self->buf, sizeof(count));
+		memcpy(field, self->buf + 8, sizeof(field));
+		EXPECT_EQ(before + 1, count)
+			TH_LOG("%s: no entry", doorbells[i].name);
+		EXPECT_EQ(0xffff, field[0]);			/* SQID */
+		EXPECT_EQ(0xffff, field[1]);			/* CID */
+		EXPECT_EQ(doorbells[i].status, field[2] >> 1);
+		EXPECT_EQ(0xffff, field[3]);			/* location */
+	}
+	EXPECT_EQ(0, nvme_flush(nvme));
 }
 
 /* 5.1: requests can be aborted, and are then complete with that status. */
