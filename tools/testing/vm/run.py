@@ -163,6 +163,8 @@ def qemu_command(args, run):
                "-device", "virtio-net-pci,netdev=link,romfile=,"
                f"mac=52:54:00:00:00:0{len(side)}"]
     share = "security_model=none,multidevs=remap"
+    devices = [arg for value in args.drive for arg in ("-drive", value)]
+    devices += [arg for value in args.device for arg in ("-device", value)]
     return [args.qemu, *acceleration(), "-M", "q35,usb=off,sata=off",
             "-smp", str(args.cpus), "-m", args.mem, "-nodefaults", "-no-user-config",
             "-display", "none", "-no-reboot", *nic,
@@ -175,7 +177,7 @@ def qemu_command(args, run):
             "-chardev", "stdio,id=out,signal=off",
             "-device", "virtserialport,chardev=out,name=vm.output",
             "-chardev", f"file,id=status,path={run}/status",
-            "-device", "virtserialport,chardev=status,name=vm.status"]
+            "-device", "virtserialport,chardev=status,name=vm.status", *devices]
 
 
 def read_log(path):
@@ -306,6 +308,8 @@ def parse():
     parser.add_argument("--append", default="")
     parser.add_argument("--link", default="")
     parser.add_argument("--share", action="append", default=[])
+    parser.add_argument("--device", action="append", default=[])
+    parser.add_argument("--drive", action="append", default=[])
     parser.add_argument("--logs", default="")
     parser.add_argument("command", nargs="+")
     return parser.parse_args()
