@@ -93,6 +93,8 @@ static void mnvme_ctrl_clear(struct mnvme *dev)
 	WRITE_ONCE(dev->ready, false);
 	dev->reset_pending = false;
 	WRITE_ONCE(dev->resetting, false);
+	/* No interrupt of a queue that is gone. */
+	mnvme_irq_update(dev);
 }
 
 /* Controller reset: CC, AQA, ASQ and ACQ stay. */
