@@ -138,11 +138,14 @@ static bool mnvme_vector_caused(struct mnvme *dev, u16 v)
 	return false;
 }
 
+/* A device that is stopped keeps what it has: that is its state. */
 static void mnvme_pending_update(struct mnvme *dev)
 {
 	u16 v;
 
 	lockdep_assert_held(&dev->irq.lock);
+	if (dev->irq.held)
+		return;
 	for_each_set_bit(v, dev->irq.pending, MNVME_NR_VECTORS)
 		if (!mnvme_vector_caused(dev, v))
 			__clear_bit(v, dev->irq.pending);
