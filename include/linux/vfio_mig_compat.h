@@ -100,4 +100,19 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #define VFIO_MIG_HAS_VHOST_TASK	0
 #endif
 
+/* 7.1 has users opt in to flags of struct vfio_precopy_info. */
+#ifdef VFIO_PRECOPY_INFO_REINIT
+#define VFIO_MIG_PRECOPY_REINIT	VFIO_PRECOPY_INFO_REINIT
+static inline bool vfio_mig_precopy_info_v2(struct vfio_device *vdev)
+{
+	return vdev->precopy_info_v2;
+}
+#else
+#define VFIO_MIG_PRECOPY_REINIT	0
+static inline bool vfio_mig_precopy_info_v2(struct vfio_device *vdev)
+{
+	return false;
+}
+#endif
+
 #endif /* _LINUX_VFIO_MIG_COMPAT_H */

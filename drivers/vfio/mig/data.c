@@ -48,6 +48,7 @@
  * @chunk: the chunk being read; with @lock held. NULL in a file that is written.
  * @off: bytes of it that were read; with @lock held
  * @left: bytes of it that were not; read without @lock
+ * @initial: it was part of the first pass, or of another that was announced
  */
 struct vfio_mig_data {
 	struct kref kref;
@@ -59,6 +60,7 @@ struct vfio_mig_data {
 	struct vfio_mig_chunk *chunk;
 	size_t off;
 	size_t left;
+	bool initial;
 };
 
 static void data_free(struct kref *kref)
@@ -121,24 +123,31 @@ static size_t copy_chunk(const struct vfio_mig_chunk *chunk, size_t off,
 }
 
 /* Has the next chunk made. Called with the session mutex held. */
-static int next_chunk(struct vfio_mig_data *data)
+static int next_chunk(struct vfio_mig_data *data, size_t room)
 {
 	struct vfio_mig *mig = data->mig;
+	bool initial;
 	int ret;
 
 	if (!mig->save)
 		return -EINVAL;
-	ret = vfio_mig_save_next(mig, SIZE_MAX, data->chunk);
-	if (!ret)
+	initial = vfio_mig_save_initial(mig);
+	ret = vfio_mig_save_next(mig, room, data->chunk);
+	if (!ret) {
 		WRITE_ONCE(data->left, vfio_mig_chunk_size(data->chunk));
+		WRITE_ONCE(data->initial, initial);
+	}
 	/* Nothing for now is not the end, as long as the device runs. */
 	if (ret == -EAGAIN)
 		return vfio_mig_stopped(mig) ? 1 : -ENOMSG;
 	return ret;
 }
 
-/* Gets a chunk in hand. Returns 0, an error, or 1 where there is nothing to read. */
-static int get_chunk(struct vfio_mig_data *data)
+/*
+ * Gets a chunk in hand, a new one of @room bytes at most. Returns 0, an error, or 1
+ * where there is nothing to read.
+ */
+static int get_chunk(struct vfio_mig_data *data, size_t room)
 {
 	struct vfio_mig *mig = data->mig;
 	int ret;
@@ -151,7 +160,7 @@ static int get_chunk(struct vfio_mig_data *data)
 	if (ret)
 		return ret;
 	if (!data->left)
-		ret = next_chunk(data);
+		ret = next_chunk(data, room);
 	vfio_mig_unlock(mig);
 	return ret;
 }
@@ -159,10 +168,13 @@ static int get_chunk(struct vfio_mig_data *data)
 /* Reads what is left of one chunk. Returns the bytes, 0 for the end, or an error. */
 static ssize_t read_some(struct vfio_mig_data *data, struct iov_iter *to)
 {
-	size_t n;
+	size_t room = iov_iter_count(to), n;
 	int ret;
 
-	ret = get_chunk(data);
+	/* A reader of few bytes at a time gets the chunk in pieces. */
+	if (room < VFIO_MIG_CHUNK_ROOM_MIN)
+		room = VFIO_MIG_CHUNK_ROOM_MAX;
+	ret = get_chunk(data, room);
 	if (ret)
 		return min(ret, 0);
 	n = copy_chunk(data->chunk, data->off, to);
@@ -175,6 +187,16 @@ static ssize_t read_some(struct vfio_mig_data *data, struct iov_iter *to)
 	return n;
 }
 
+/*
+ * Whether a read goes on. It ends at the end of a chunk where a whole one may not
+ * fit any more: so who sends each read as one, as VMMs do, is at the end of a chunk
+ * when a save is given up for another, which then begins where it may.
+ */
+static bool goes_on(const struct vfio_mig_data *data, size_t done, size_t room)
+{
+	return room && (!done || data->left || room >= VFIO_MIG_CHUNK_ROOM_MIN);
+}
+
 static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct vfio_mig_data *data = iocb->ki_filp->private_data;
@@ -185,7 +207,7 @@ static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	/* A read of nothing says whether the session still goes on. */
 	if (!iov_iter_count(to))
 		ret = READ_ONCE(data->dead) ? -ENODEV : 0;
-	while (iov_iter_count(to)) {
+	while (goes_on(data, done, iov_iter_count(to))) {
 		ret = read_some(data, to);
 		if (ret <= 0)
 			break;
@@ -274,12 +296,50 @@ static __poll_t data_poll(struct file *file, struct poll_table_struct *wait)
 }
 
 #ifdef VFIO_MIG_GET_PRECOPY_INFO
+/* New initial data that a knob asks for. Only who opted in is told of such. */
+static void reinit(struct vfio_mig *mig, struct vfio_precopy_info *info)
+{
+	if (!vfio_mig_fault_reinit(mig))
+		return;
+	vfio_mig_save_again(mig, vfio_mig_precopy_info_v2(mig->vdev));
+	if (!vfio_mig_precopy_info_v2(mig->vdev))
+		return;
+	info->flags |= VFIO_MIG_PRECOPY_REINIT;
+	/* What is in hand comes before it. */
+	WRITE_ONCE(mig->data->initial, true);
+}
+
+static void fill_precopy_info(struct vfio_mig *mig,
+			      struct vfio_precopy_info *info)
+{
+	size_t in_hand = vfio_mig_data_in_hand(mig);
+	u64 pending;
+
+	info->flags = 0;
+	reinit(mig, info);
+	pending = vfio_mig_save_pending(mig);
+	info->initial_bytes = min(pending, vfio_mig_save_initial(mig));
+	info->dirty_bytes = pending - info->initial_bytes;
+	/* A chunk that is half read belongs to what it was part of. */
+	if (READ_ONCE(mig->data->initial))
+		info->initial_bytes += in_hand;
+	else
+		info->dirty_bytes += in_hand;
+	pending = vfio_mig_fault_pending(mig, info->initial_bytes +
+					      info->dirty_bytes);
+	info->initial_bytes = min(info->initial_bytes, pending);
+	info->dirty_bytes = pending - info->initial_bytes;
+}
+
+/*
+ * Not vfio_check_precopy_ioctl(), where the kernel has that: it looks at the device
+ * before it is known that the session goes on, and a dead file outlives the device.
+ */
 static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 {
 	size_t minsz = offsetofend(struct vfio_precopy_info, dirty_bytes);
 	struct vfio_precopy_info info = {};
 	struct vfio_mig *mig = data->mig;
-	u64 pending;
 	int ret;
 
 	if (copy_from_user(&info, arg, minsz))
@@ -290,23 +350,10 @@ static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 	if (ret)
 		return ret;
 	if (mig->state == VFIO_MIG_PRE_COPY ||
-	    mig->state == VFIO_MIG_PRE_COPY_P2P) {
-		info.flags = 0;
-		pending = vfio_mig_save_pending(mig);
-		info.initial_bytes = vfio_mig_save_initial(mig);
-		info.dirty_bytes = pending - min(pending, info.initial_bytes);
-		/* A chunk that is half read belongs to what it was part of. */
-		if (info.initial_bytes)
-			info.initial_bytes += vfio_mig_data_in_hand(mig);
-		else
-			info.dirty_bytes += vfio_mig_data_in_hand(mig);
-		pending = vfio_mig_fault_pending(mig, info.initial_bytes +
-						      info.dirty_bytes);
-		info.initial_bytes = min(info.initial_bytes, pending);
-		info.dirty_bytes = pending - info.initial_bytes;
-	} else {
+	    mig->state == VFIO_MIG_PRE_COPY_P2P)
+		fill_precopy_info(mig, &info);
+	else
 		ret = -EINVAL;
-	}
 	vfio_mig_unlock(mig);
 	if (ret)
 		return ret;

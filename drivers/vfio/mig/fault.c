@@ -34,6 +34,7 @@
  * @DIRTY_RATE: pages a second
  * @STOP: errno with which the device says that it does not stop
  * @RUN: 1: the device breaks when it is to run
+ * @REINIT: how often new initial data are announced
  * @NR_KNOBS: how many there are
  */
 enum knob {
@@ -43,6 +44,7 @@ enum knob {
 	DIRTY_RATE,
 	STOP,
 	RUN,
+	REINIT,
 	NR_KNOBS,
 };
 
@@ -56,6 +58,7 @@ static const struct {
 	[DIRTY_RATE]	= { 1, DIRTY_RATE_MAX },
 	[STOP]		= { 1, MAX_ERRNO },
 	[RUN]		= { 1, 1 },
+	[REINIT]	= { 1, OFF - 1 },
 };
 
 /**
@@ -190,6 +193,19 @@ u64 __vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes)
 u64 __vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes)
 {
 	return reported(mig, DATA_SIZE, bytes);
+}
+
+bool __vfio_mig_fault_reinit(struct vfio_mig *mig)
+{
+	struct vfio_mig_fault *fault = mig->fault;
+	u64 times;
+
+	mutex_lock(&fault->lock);
+	times = fault->number[REINIT];
+	if (times != OFF)
+		WRITE_ONCE(fault->number[REINIT], times > 1 ? times - 1 : OFF);
+	mutex_unlock(&fault->lock);
+	return times != OFF;
 }
 
 /* Pages with memory, in turn: a page without is sent in no time. */
@@ -423,6 +439,11 @@ static int run_store(struct vfio_mig *mig, char *text)
 	return number_store(mig, RUN, text);
 }
 
+static int reinit_store(struct vfio_mig *mig, char *text)
+{
+	return number_store(mig, REINIT, text);
+}
+
 static void number_show(struct seq_file *s, u64 number)
 {
 	if (number == OFF)
@@ -531,6 +552,7 @@ KNOB(data_size, number_show(s, fault->number[DATA_SIZE]), data_size_store);
 KNOB(dirty_rate, number_show(s, fault->number[DIRTY_RATE]), dirty_rate_store);
 KNOB(stop, number_show(s, fault->number[STOP]), stop_store);
 KNOB(run, number_show(s, fault->number[RUN]), run_store);
+KNOB(reinit, number_show(s, fault->number[REINIT]), reinit_store);
 
 static ssize_t break_write(struct file *file, const char __user *buf,
 			   size_t count, loff_t *pos)
@@ -572,6 +594,7 @@ void __vfio_mig_fault_init(struct vfio_mig *mig)
 			    &dirty_rate_fops);
 	debugfs_create_file("stop", 0600, fault->dir, mig, &stop_fops);
 	debugfs_create_file("run", 0600, fault->dir, mig, &run_fops);
+	debugfs_create_file("reinit", 0600, fault->dir, mig, &reinit_fops);
 }
 
 void __vfio_mig_fault_exit(struct vfio_mig *mig)

@@ -30,6 +30,7 @@ void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes);
 u64 __vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes);
 u64 __vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes);
 void __vfio_mig_fault_dirty(struct vfio_mig *mig);
+bool __vfio_mig_fault_reinit(struct vfio_mig *mig);
 
 /* Without debugfs a constant: none of what asks for it is built. */
 static inline bool vfio_mig_faulty(const struct vfio_mig *mig)
@@ -116,6 +117,12 @@ static inline void vfio_mig_fault_dirty(struct vfio_mig *mig)
 {
 	if (vfio_mig_faulty(mig))
 		__vfio_mig_fault_dirty(mig);
+}
+
+/* What pre-copy has to send is asked for: whether all of it is to be new. */
+static inline bool vfio_mig_fault_reinit(struct vfio_mig *mig)
+{
+	return vfio_mig_faulty(mig) && __vfio_mig_fault_reinit(mig);
 }
 
 #endif /* VFIO_MIG_FAULT_H */

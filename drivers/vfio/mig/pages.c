@@ -611,28 +611,18 @@ static void mark_block(struct vfio_mig_dirty *dirty, unsigned long block,
 }
 
 /**
- * vfio_mig_pages_track - start to note which pages change
- * @p: the paged state; not tracked yet
+ * vfio_mig_pages_redirty_all - have all pages that have memory count as changed
+ * @p: the paged state, tracked
  *
- * All pages that have memory count as changed at first.
- *
- * Return: 0 or -ENOMEM.
+ * Context: may sleep.
  */
-int vfio_mig_pages_track(struct vfio_mig_pages *p)
+void vfio_mig_pages_redirty_all(struct vfio_mig_pages *p)
 {
+	struct vfio_mig_dirty *dirty = rcu_dereference_protected(p->dirty, true);
 	unsigned long block = 0, bits = 0, walked = 0;
-	struct vfio_mig_dirty *dirty;
 	XA_STATE(xas, p->xa, 0);
 	struct page *page;
 
-	dirty = kvzalloc(struct_size(dirty, bits, BITS_TO_LONGS(p->nr)),
-			 VFIO_MIG_GFP);
-	if (!dirty)
-		return -ENOMEM;
-
-	/* Published first: a page that is added during the walk marks itself. */
-	rcu_assign_pointer(p->dirty, dirty);
-	smp_mb(); /* pairs with page_install() */
 	rcu_read_lock();
 	xas_for_each(&xas, page, ULONG_MAX) {
 		if (xas_retry(&xas, page))
@@ -647,6 +637,29 @@ int vfio_mig_pages_track(struct vfio_mig_pages *p)
 	}
 	rcu_read_unlock();
 	mark_block(dirty, block, bits);
+}
+
+/**
+ * vfio_mig_pages_track - start to note which pages change
+ * @p: the paged state; not tracked yet
+ *
+ * All pages that have memory count as changed at first.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_mig_pages_track(struct vfio_mig_pages *p)
+{
+	struct vfio_mig_dirty *dirty;
+
+	dirty = kvzalloc(struct_size(dirty, bits, BITS_TO_LONGS(p->nr)),
+			 VFIO_MIG_GFP);
+	if (!dirty)
+		return -ENOMEM;
+
+	/* Published first: a page that is added during the walk marks itself. */
+	rcu_assign_pointer(p->dirty, dirty);
+	smp_mb(); /* pairs with page_install() */
+	vfio_mig_pages_redirty_all(p);
 	return 0;
 }
 

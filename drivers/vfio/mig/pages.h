@@ -30,6 +30,7 @@ void vfio_mig_pages_untrack(struct vfio_mig_pages *p);
 unsigned long vfio_mig_pages_dirty(struct vfio_mig_pages *p);
 pgoff_t vfio_mig_pages_next_dirty(struct vfio_mig_pages *p, pgoff_t start);
 void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index);
+void vfio_mig_pages_redirty_all(struct vfio_mig_pages *p);
 u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 			struct page **pages, pgoff_t *index);
 void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,

@@ -225,6 +225,23 @@ u64 vfio_mig_save_initial(struct vfio_mig *mig)
 }
 
 /**
+ * vfio_mig_save_again - send all pages that have memory once more
+ * @mig: the device; session mutex held, saving
+ * @initial: they count as initial data, not as changes
+ */
+void vfio_mig_save_again(struct vfio_mig *mig, bool initial)
+{
+	struct vfio_mig_save *save = mig->save;
+
+	if (mig->desc.pages)
+		vfio_mig_pages_redirty_all(mig->desc.pages);
+	if (!initial)
+		return;
+	save->cursor = 0;
+	save->first_pass = dirty_pages(mig);
+}
+
+/**
  * vfio_mig_save_stop_size - estimate what would be sent if the device stopped now
  * @mig: the device; session mutex held, saving or not
  *
@@ -460,10 +477,12 @@ static int make_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 	struct vfio_mig_save *save = mig->save;
 	struct vfio_mig_pages_hdr *h = chunk_payload(chunk);
 	pgoff_t first = vfio_mig_pages_next_dirty(p, save->cursor);
-	u32 max = min_t(size_t, (room - PAGES_META_MAX) / PAGE_SIZE,
-			VFIO_MIG_STREAM_PAGES_MAX);
+	u32 max;
 	size_t len;
 
+	room = min_t(size_t, room, VFIO_MIG_CHUNK_ROOM_MAX);
+	max = min_t(size_t, (room - PAGES_META_MAX) / PAGE_SIZE,
+		    VFIO_MIG_STREAM_PAGES_MAX);
 	if (first >= p->nr) {
 		save->first_pass = 0;
 		first = vfio_mig_pages_next_dirty(p, 0);

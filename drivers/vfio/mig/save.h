@@ -12,6 +12,8 @@ struct vfio_mig_save;
 
 /* A window smaller than this cannot hold every kind of chunk. */
 #define VFIO_MIG_CHUNK_ROOM_MIN		SZ_64K
+/* No chunk is larger, because VMMs read as much at a time and send it as one. */
+#define VFIO_MIG_CHUNK_ROOM_MAX		SZ_1M
 
 /**
  * struct vfio_mig_chunk - a chunk that is ready to be copied out
@@ -44,6 +46,7 @@ int vfio_mig_save_begin(struct vfio_mig *mig);
 void vfio_mig_save_end(struct vfio_mig *mig);
 u64 vfio_mig_save_pending(struct vfio_mig *mig);
 u64 vfio_mig_save_initial(struct vfio_mig *mig);
+void vfio_mig_save_again(struct vfio_mig *mig, bool initial);
 u64 vfio_mig_save_stop_size(struct vfio_mig *mig);
 bool vfio_mig_save_ready(struct vfio_mig *mig);
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,

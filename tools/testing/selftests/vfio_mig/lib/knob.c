@@ -60,7 +60,7 @@ int knob_all_off(const struct device *dev)
 {
 	static const char * const names[] = {
 		"arcs", "chunk", "bandwidth", "pending", "data_size",
-		"dirty_rate", "stop", "run",
+		"dirty_rate", "stop", "run", "reinit",
 	};
 	unsigned int i;
 	int ret = 0;
