@@ -105,6 +105,10 @@ test:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/run-tests
 
+test-peers:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/test-peers
+
 test-debug:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-debug
@@ -161,6 +165,7 @@ help:
 	@echo '  test-ci          - what migration/run tells CI, with a QEMU that dies'
 	@echo '  test-mid-copy    - reset, stop and continue guests in the middle of a copy'
 	@echo '  test-quickstart  - run the commands of Documentation/quickstart.rst in a fresh Debian'
+	@echo '  test-peers       - the VFIO selftests of the kernel on the devices here'
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  test-poison      - the kselftests on a kernel that marks memory which is free'
 	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
@@ -181,4 +186,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy
+.PHONY: test-debug test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy
