@@ -12,6 +12,7 @@
 
 #include "lib/check.h"
 #include "lib/migrate.h"
+#include "lib/nvme.h"
 #include "lib/poke.h"
 #include "lib/scratch.h"
 #include "lib/stream.h"
@@ -358,6 +359,89 @@ TEST_F(bar, the_data_section_is_gone_for_such_a_mapping_too)
 	munmap(map, a->v1.window);
 }
 
+/*
+ * A disk whose DMA goes to the memory: a VMM maps what the guest has of BARs for the DMA
+ * of all devices, and the guest can name it as a buffer.
+ */
+FIXTURE(dma) {
+	struct side a;
+	struct mdev disk;
+	struct device dev;
+	struct guest guest;
+	struct nvme nvme;
+	struct buffer stream;
+};
+
+#define BAR_IOVA	(1ULL << 32)
+#define BLOCKS		8U	/* of a page */
+
+FIXTURE_SETUP(dma)
+{
+	void *buf;
+
+	side_open(_metadata, &self->a, 0);
+	ASSERT_RET(0, mdev_create(&self->disk, "mnvme", "64M"));
+	ASSERT_RET(0, device_open(&self->dev, self->disk.path));
+	ASSERT_RET(0, guest_create(&self->guest, 1 << 20));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+	ASSERT_RET(0, device_map(&self->dev, self->a.map, BAR_IOVA, SIZE));
+	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
+	buf = guest_alloc(&self->guest, PAGE);
+	memset(buf, 0x5d, PAGE);
+	ASSERT_EQ(0, nvme_io(&self->nvme, NVME_OP_WRITE, 0, BLOCKS, buf));
+}
+
+FIXTURE_TEARDOWN(dma)
+{
+	nvme_close(&self->nvme);
+	device_close(&self->dev);
+	mdev_remove(&self->disk);
+	guest_destroy(&self->guest);
+	buffer_free(&self->stream);
+	side_close(&self->a);
+}
+
+/* The disk reads its first page into one of the memory's, or writes from it. */
+static int disk_io(struct nvme *nvme, __u8 opcode, unsigned long page, __u64 lba)
+{
+	struct nvme_cmd cmd = {
+		.opcode = opcode,
+		.nsid = 1,
+		.prp1 = BAR_IOVA + page * PAGE,
+		.cdw10 = lba,
+		.cdw12 = BLOCKS - 1,
+	};
+
+	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
+}
+
+TEST_F(dma, into_it_counts_as_a_change)
+{
+	struct side *a = &self->a;
+	int i;
+
+	ASSERT_RET(0, v1_set_state(&a->v1, V1_PRE_COPY));
+	drain(_metadata, a, &self->stream);
+	for (i = 0; i < 3; i++) {
+		memset(a->map + 5 * PAGE, i, PAGE);
+		EXPECT_EQ(!!i, drain(_metadata, a, &self->stream));
+		ASSERT_EQ(0, disk_io(&self->nvme, NVME_OP_READ, 5, 0));
+		EXPECT_EQ(0x5d, a->ro[5 * PAGE]);
+		EXPECT_EQ(0x5d, a->ro[6 * PAGE - 1]);
+		EXPECT_EQ(1, drain(_metadata, a, &self->stream))
+			TH_LOG("round %d: the disk's DMA is not sent", i);
+		EXPECT_EQ(0, pending(_metadata, a));
+	}
+}
+
+TEST_F(dma, out_of_it_reads_what_is_there)
+{
+	memset(self->a.map + 9 * PAGE, 0xd5, PAGE);
+	ASSERT_EQ(0, disk_io(&self->nvme, NVME_OP_WRITE, 9, 2 * BLOCKS));
+	ASSERT_EQ(0, disk_io(&self->nvme, NVME_OP_READ, 11, 2 * BLOCKS));
+	EXPECT_EQ(0, memcmp(self->a.ro + 9 * PAGE, self->a.ro + 11 * PAGE, PAGE));
+}
+
 /* Threads that write all the time, each its own word of a page. */
 struct writer {
 	pthread_t thread;
@@ -501,5 +585,7 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	scratch_create(mdev, WINDOW_KIB);
+	if (system("modprobe -q mnvme 2>/dev/null"))
+		ksft_print_msg("modprobe mnvme did not succeed\n");
 	SUITE_RUN(argv);
 }
