@@ -195,7 +195,7 @@ static struct difference known[] = {
 	{ true, ADMIN_GET_FEATURES, ST_INVALID_NS, ANY, namespace_2,
 	  "5.13: Get Features of an invalid namespace is refused; QEMU ignores it" },
 	{ false, ANY, ST_INVALID_FIELD, ST_INVALID_NS, broadcast,
-	  "1.4, NSID: FFFFFFFFh is Invalid Field where it is not supported; QEMU says Invalid Namespace" },
+	  "1.4, NSID: FFFFFFFFh is Invalid Field if it is not supported; QEMU: Invalid Namespace" },
 	{ false, ANY, ST_INVALID_NS, ST_INVALID_FIELD, nsid_2,
 	  "6.1: mnvme has one NSID (NN), 2 is invalid; QEMU has 256, and 2 is inactive" },
 	{ true, ADMIN_IDENTIFY, ST_INVALID_NS, ST_SUCCESS, nsid_2,
