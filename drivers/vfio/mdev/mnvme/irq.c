@@ -27,8 +27,13 @@ static bool mnvme_vector_blocked(struct mnvme *dev, u16 v)
 {
 	struct mnvme_irq *irq = &dev->irq;
 
-	/* A message is a write to memory: none without Bus Master. */
-	if (irq->held || !irq->vector[v] || !READ_ONCE(dev->bus_master))
+	if (irq->held || !irq->vector[v])
+		return true;
+	/*
+	 * A message is a write to memory, so there is none without Bus Master. A vector
+	 * that the user triggers is signalled by VFIO, not by the function.
+	 */
+	if (!READ_ONCE(dev->bus_master) && !test_bit(v, irq->triggered))
 		return true;
 	if (irq->index == VFIO_PCI_MSIX_IRQ_INDEX)
 		return test_bit(v, irq->masked) ||
