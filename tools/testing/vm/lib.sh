@@ -143,7 +143,8 @@ mirror() {
 		$2 == "Debian" { print $1; found = 1; exit }
 		$2 == "" && ($3 == suite || $4 == suite) && !guess { guess = $1 }
 		END { if (!found) print guess }')
-	echo "${uri:-http://deb.debian.org/debian}"
+	[ -n "$uri" ] || die "apt has no Debian mirror here: add one to its sources, and run apt-get update"
+	echo "$uri"
 }
 
 # private_apt SUITE COMMAND...: runs apt with the packages of one Debian suite,
@@ -151,12 +152,13 @@ mirror() {
 # the machine's lists stay as they are. What a backport depends on is in the suite
 # that it is for, where no backport of that is.
 private_apt() {
-	local suite=$1 dir=$CACHE/apt/$1 part
+	local suite=$1 dir=$CACHE/apt/$1 part uri
 	shift
 	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
 	if [ ! -f "$dir/suites.list" ]; then
+		uri=$(mirror) || exit
 		for part in "$suite" "${suite%-backports}"; do
-			echo "deb $(mirror) $part main"
+			echo "deb $uri $part main"
 		done | sort -u > "$dir/suites.list"
 	fi
 	"$1" -q -q -o Dir::Etc::sourcelist="$dir/suites.list" \
