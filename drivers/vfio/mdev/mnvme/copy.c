@@ -189,21 +189,18 @@ u16 mnvme_copy(struct mnvme_req *req)
 {
 	u32 cdw12 = le32_to_cpu(req->cmd->common.cdw12);
 	u32 nr = (cdw12 & MNVME_COPY_NR) + 1;
-	struct mnvme_copy_source *source;
+	struct mnvme_copy_source *source = req->sq->executor->buf;
 	struct mnvme_range to;
 	u16 status;
 
 	BUILD_BUG_ON(sizeof(*source) != 32);
+	BUILD_BUG_ON(MNVME_COPY_RANGES * sizeof(*source) > MNVME_BUF_SIZE);
 	if (cdw12 & MNVME_COPY_FORMAT)
 		return mnvme_bad_field(req, offsetof(struct nvme_command,
 						     common.cdw12) + 1);
 	if (nr > MNVME_COPY_RANGES)
 		return mnvme_copy_limit(req, offsetof(struct nvme_command,
 						      common.cdw12));
-
-	source = kmalloc_array(nr, sizeof(*source), GFP_KERNEL_ACCOUNT);
-	if (!source)
-		return NVME_SC_INTERNAL;
 
 	status = mnvme_copy_in(req, source, nr * sizeof(*source));
 	if (!status)
@@ -212,6 +209,5 @@ u16 mnvme_copy(struct mnvme_req *req)
 		status = mnvme_copy_data(req, source, nr, to);
 	if (!status)
 		req->bytes += to.len;
-	kfree(source);
 	return status;
 }

@@ -9,6 +9,7 @@
  */
 #include <linux/cpumask.h>
 #include <linux/moduleparam.h>
+#include <linux/slab.h>
 
 #include "mnvme.h"
 
@@ -81,12 +82,24 @@ static int mnvme_executor_start(struct mnvme *dev, unsigned int i)
 	ex->dev = dev;
 	ex->last = 0;
 	bitmap_zero(ex->kicked, MNVME_NR_QUEUES);
+	ex->buf = kmalloc(MNVME_BUF_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!ex->buf)
+		return -ENOMEM;
 	worker = vfio_mig_worker_create(i ? "mnvme-io" : "mnvme-admin",
 					mnvme_executor_work, ex);
-	if (IS_ERR(worker))
+	if (IS_ERR(worker)) {
+		kfree(ex->buf);
 		return PTR_ERR(worker);
+	}
 	ex->worker = worker;
 	return 0;
+}
+
+static void mnvme_executor_stop(struct mnvme_executor *ex)
+{
+	vfio_mig_worker_stop(ex->worker);
+	ex->worker = NULL;
+	kfree(ex->buf);
 }
 
 /**
@@ -94,7 +107,7 @@ static int mnvme_executor_start(struct mnvme *dev, unsigned int i)
  * @dev: the controller
  *
  * Context: the user's process.
- * Return: 0, or what vfio_mig_worker_create() said.
+ * Return: 0, -ENOMEM, or what vfio_mig_worker_create() said.
  */
 int mnvme_executors_start(struct mnvme *dev)
 {
@@ -121,8 +134,6 @@ int mnvme_executors_start(struct mnvme *dev)
  */
 void mnvme_executors_stop(struct mnvme *dev)
 {
-	while (dev->nr_executors) {
-		vfio_mig_worker_stop(dev->executor[--dev->nr_executors].worker);
-		dev->executor[dev->nr_executors].worker = NULL;
-	}
+	while (dev->nr_executors)
+		mnvme_executor_stop(&dev->executor[--dev->nr_executors]);
 }

@@ -2,7 +2,6 @@
 /*
  * Identify (NVMe 5.15)
  */
-#include <linux/slab.h>
 
 #include "mnvme.h"
 
@@ -247,16 +246,13 @@ static u16 mnvme_identify_fill(struct mnvme_req *req, void *buf)
  */
 u16 mnvme_identify(struct mnvme_req *req)
 {
+	void *buf = req->sq->executor->buf;
 	u16 status;
-	void *buf;
 
-	buf = kzalloc(NVME_IDENTIFY_DATA_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!buf)
-		return NVME_SC_INTERNAL;
-
+	BUILD_BUG_ON(NVME_IDENTIFY_DATA_SIZE > MNVME_BUF_SIZE);
+	memset(buf, 0, NVME_IDENTIFY_DATA_SIZE);
 	status = mnvme_identify_fill(req, buf);
-	if (!status)
-		status = mnvme_copy_out(req, buf, NVME_IDENTIFY_DATA_SIZE);
-	kfree(buf);
-	return status;
+	if (status)
+		return status;
+	return mnvme_copy_out(req, buf, NVME_IDENTIFY_DATA_SIZE);
 }

@@ -9,7 +9,6 @@
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>
-#include <linux/slab.h>
 
 #include "mnvme.h"
 
@@ -252,9 +251,9 @@ static u16 mnvme_compare(struct mnvme_req *req)
 	struct mnvme *dev = req->dev;
 	struct mnvme_range r;
 	struct mnvme_dptr d;
+	u8 *buf = req->sq->executor->buf;
 	u64 end;
 	u16 status;
-	u8 *buf;
 	u32 len, equal;
 
 	status = mnvme_data_range(req, &r);
@@ -263,10 +262,7 @@ static u16 mnvme_compare(struct mnvme_req *req)
 	if (status)
 		return status;
 
-	buf = kmalloc(MNVME_NS_PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!buf)
-		return NVME_SC_INTERNAL;
-
+	BUILD_BUG_ON(MNVME_NS_PAGE_SIZE > MNVME_BUF_SIZE);
 	for (end = r.pos + r.len; r.pos < end; r.pos += len) {
 		len = min_t(u64, end - r.pos, MNVME_NS_PAGE_SIZE -
 			    (r.pos & (MNVME_NS_PAGE_SIZE - 1)));
@@ -283,7 +279,6 @@ static u16 mnvme_compare(struct mnvme_req *req)
 			break;
 		}
 	}
-	kfree(buf);
 	if (status) {
 		req->err_lba = r.pos >> dev->type->lba_shift;
 		return status;
@@ -404,20 +399,16 @@ static u16 mnvme_dsm(struct mnvme_req *req)
 {
 	u32 nr = (le32_to_cpu(req->cmd->dsm.nr) & 0xff) + 1;
 	u32 attr = le32_to_cpu(req->cmd->dsm.attributes);
-	struct nvme_dsm_range *range;
+	struct nvme_dsm_range *range = req->sq->executor->buf;
 	u16 status;
 
-	range = kmalloc_array(nr, sizeof(*range), GFP_KERNEL_ACCOUNT);
-	if (!range)
-		return NVME_SC_INTERNAL;
-
+	BUILD_BUG_ON(NVME_DSM_MAX_RANGES * sizeof(*range) > MNVME_BUF_SIZE);
 	status = mnvme_copy_in(req, range, nr * sizeof(*range));
 	if (!status)
 		status = mnvme_dsm_ranges(req, range, nr, false);
 	/* The other attributes are hints, of no use to memory. */
 	if (!status && (attr & NVME_DSMGMT_AD))
 		status = mnvme_dsm_ranges(req, range, nr, true);
-	kfree(range);
 	return status;
 }
 

@@ -3,7 +3,6 @@
  * Log pages (NVMe 5.14.1)
  */
 #include <linux/ktime.h>
-#include <linux/slab.h>
 #include <linux/timekeeping.h>
 
 #include "mnvme.h"
@@ -269,8 +268,8 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 	u32 size = mnvme_log_page_size(c->lid);
 	enum mnvme_event_type type = mnvme_log_page_events(c->lid);
 	u32 raised = 0;
+	void *buf = req->sq->executor->buf;
 	u16 status;
-	void *buf;
 
 	if (!size) {
 		req->err_loc = offsetof(struct nvme_command, get_log_page.lid);
@@ -284,15 +283,14 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 	if (dwords * sizeof(u32) > MNVME_XFER_MAX)
 		return MNVME_BAD_FIELD(req, get_log_page.numdl);
 
-	buf = kzalloc(size, GFP_KERNEL_ACCOUNT);
-	if (!buf)
-		return NVME_SC_INTERNAL;
+	BUILD_BUG_ON(MNVME_ERROR_LOG * sizeof(struct nvme_error_slot) > MNVME_BUF_SIZE);
+	BUILD_BUG_ON(sizeof(struct nvme_effects_log) > MNVME_BUF_SIZE);
+	memset(buf, 0, size);
 	if (type < MNVME_EVENT_TYPES)
 		raised = mnvme_event_raised(req->dev, type);
 	mnvme_log_page_fill(req->dev, c->lid, buf);
 	size = min_t(u64, size - off, dwords * sizeof(u32));
 	status = size ? mnvme_copy_out(req, buf + off, size) : NVME_SC_SUCCESS;
-	kfree(buf);
 	if (!status && type < MNVME_EVENT_TYPES && !(c->lsp & MNVME_LSP_RAE))
 		mnvme_event_clear(req->dev, type, raised);
 	return status;

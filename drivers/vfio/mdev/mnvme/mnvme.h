@@ -48,6 +48,7 @@
 /* I/O command Copy, which <linux/nvme.h> does not name, and its limits. */
 #define MNVME_CMD_COPY		0x19
 #define MNVME_COPY_RANGES	128	/* source range entries: a page of them */
+#define MNVME_BUF_SIZE		SZ_4K	/* of an executor */
 
 #define MNVME_AER_MAX		4	/* outstanding Asynchronous Event Requests */
 #define MNVME_ERROR_LOG		64	/* entries */
@@ -120,12 +121,15 @@ struct mnvme_counters {
  * struct mnvme_executor - a thread of the user's that executes commands
  * @dev: the controller
  * @worker: the thread, while the device is open
+ * @buf: %MNVME_BUF_SIZE bytes for the command that it executes, while the device is
+ *	open: a command that stores nothing must not fail for want of memory
  * @kicked: queues to look at
  * @last: the queue that was looked at last
  */
 struct mnvme_executor {
 	struct mnvme *dev;
 	struct vfio_mig_worker *worker;
+	void *buf;
 	DECLARE_BITMAP(kicked, MNVME_NR_QUEUES);
 	unsigned int last;
 };

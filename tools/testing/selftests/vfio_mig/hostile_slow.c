@@ -317,7 +317,7 @@ static const struct entry entries[] = {
 	{ "read of the data file in PRE_COPY", .session = V2_PRECOPIES,
 	  .touch = STORES, .call = call_data_read, .len = 8192 },
 	{ "read of the data file from the middle", .session = V2_SAVES, .touch = STORES,
-	  .call = call_data_read, .len = 8192, .before = 1000 },
+	  .call = call_data_read, .len = 8192, .before = 64 },
 	{ "readv of the data file", .session = V2_SAVES, .touch = STORES,
 	  .call = call_data_readv, .len = 8192 },
 	{ "write of the data file", .session = V2_LOADS, .touch = LOADS,
