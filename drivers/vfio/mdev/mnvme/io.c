@@ -81,12 +81,20 @@ u16 mnvme_alloc_status(int ret)
 	return ret == -ENOSPC ? MNVME_DNR(NVME_SC_CAP_EXCEEDED) : NVME_SC_INTERNAL;
 }
 
-/* A page of the queue's own, which becomes one of the namespace. */
-static void *mnvme_spare(struct mnvme_sq *sq)
+/*
+ * A page of the queue's own, which may become one of the namespace. Without memory for
+ * it the executor's buffer serves, because a read, and a write to what is allocated,
+ * must not fail then. The thread that writes a doorbell has none, and leaves the
+ * command to the executor.
+ */
+static void *mnvme_piece_buf(struct mnvme_sq *sq)
 {
 	if (!sq->spare)
 		sq->spare = vfio_mig_spare_alloc(&sq->dev->pages);
-	return sq->spare ? page_address(sq->spare) : NULL;
+	if (sq->spare)
+		return page_address(sq->spare);
+	sq->waits |= sq->here;
+	return sq->here ? NULL : sq->executor->buf;
 }
 
 static pgoff_t mnvme_page_index(u64 pos)
@@ -140,9 +148,9 @@ static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos
 
 	if (mnvme_read_direct(req->dev, d, pos, len))
 		return NVME_SC_SUCCESS;
-	buf = mnvme_spare(req->sq);
+	buf = mnvme_piece_buf(req->sq);
 	if (!buf)
-		return NVME_SC_INTERNAL;
+		return MNVME_NOT_EXECUTED;
 	mnvme_read_page(req->dev, pos, buf, len);
 	return mnvme_dptr_copy(d, buf, len, true);
 }
@@ -155,15 +163,15 @@ static u16 mnvme_write_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 po
 			     u32 len)
 {
 	struct vfio_mig_pages *pages = &req->dev->pages;
-	void *buf = mnvme_spare(req->sq);
+	void *buf = mnvme_piece_buf(req->sq);
 	u16 status;
 
 	if (!buf)
-		return NVME_SC_INTERNAL;
+		return MNVME_NOT_EXECUTED;
 	status = mnvme_dptr_copy(d, buf, len, false);
 	if (status)
 		return status;
-	if (len == MNVME_NS_PAGE_SIZE)
+	if (req->sq->spare && len == MNVME_NS_PAGE_SIZE)
 		return mnvme_alloc_status(vfio_mig_page_exchange(pages,
 								 mnvme_page_index(pos),
 								 &req->sq->spare));

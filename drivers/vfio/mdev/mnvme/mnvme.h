@@ -152,7 +152,7 @@ struct mnvme_executor {
  * @irq_timer: ends a wait that the host asked for
  * @spare: a page that is filled before it becomes one of the namespace, or NULL
  * @here: a thread executes that may not wait for memory
- * @waits: an access found memory that is not there
+ * @waits: an access found memory that is not there, or @here none could be allocated
  * @done: completions of commands that were executed, to be posted
  * @nr_done: how many there are
  * @owed: all of them were written but for a byte of the first one's phase tag
