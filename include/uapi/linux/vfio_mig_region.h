@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
  * The registers of the v1 migration region, as Linux 5.10 published them in
- * <linux/vfio.h>. Linux 5.18 took the structure out and left the region's type.
+ * <linux/vfio.h>. Linux 5.18 renamed what is in there, and called it deprecated.
  */
 #ifndef _UAPI_LINUX_VFIO_MIG_REGION_H
 #define _UAPI_LINUX_VFIO_MIG_REGION_H
