@@ -71,6 +71,9 @@ test-kernel-tree:
 htmldocs:
 	$(Q)tools/build/htmldocs
 
+test-docs:
+	$(Q)tools/testing/test-docs
+
 deb:
 	$(Q)$(VM)/setup
 	$(Q)packaging/build-deb build/deb
@@ -150,6 +153,7 @@ help:
 	@echo '  tools            - build the program vfio-mig into build/vfio-mig/'
 	@echo '  tools_install    - install it, with its man page (prefix=DIR, DESTDIR=DIR)'
 	@echo '  htmldocs         - make the documentation as a site in build/html/'
+	@echo '  test-docs        - look at that site in a browser, wide and narrow'
 	@echo '  deb              - make Debian packages in build/deb/: modules by DKMS, tools'
 	@echo '  kernel-tree      - put all into the kernel source tree KTREE=DIR'
 	@echo '  clean            - remove build/ with all that was built and logged'
@@ -186,4 +190,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy
+.PHONY: test-debug test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs

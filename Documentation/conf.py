@@ -1,23 +1,67 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sphinx's configuration: make htmldocs"""
 
+import os
+import re
+import subprocess
+
+
+def output_of(*command):
+    """A command's output, or nothing where it cannot be run."""
+    try:
+        return subprocess.run(command, cwd=TOP, capture_output=True, text=True,
+                              check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def contact_of_build():
+    """The maintainer, as packaging/build-deb takes it from the environment."""
+    if os.environ.get("DEBEMAIL"):
+        name = os.environ.get("DEBFULLNAME", "vfio-mig")
+        return f"{name} <{os.environ['DEBEMAIL']}>"
+    return "the Maintainer field of the package vfio-mig-dkms (packaging)"
+
+
+# tools/build/htmldocs builds in a copy and says where the checkout is.
+TOP = os.environ.get("VFIO_MIG_TOP", os.path.join(os.path.dirname(__file__), ".."))
+
 project = "vfio-mig"
 author = "The vfio-mig authors"
-project_copyright = "GPL-2.0"
+project_copyright = "the vfio-mig authors, GPL-2.0"
+with open(os.path.join(TOP, "packaging/version.mk"), encoding="utf-8") as f:
+    version = re.search(r"^VERSION := (\S+)", f.read(), re.M).group(1)
+release = version
+today = output_of("git", "log", "-1", "--format=%cs") or "no date"
 
 root_doc = "index"
-extensions = []
-exclude_patterns = []
+extensions = ["sphinx.ext.graphviz"]
+graphviz_output_format = "svg"
+exclude_patterns = ["_templates"]
+templates_path = ["_templates"]
 primary_domain = "c"
 highlight_language = "none"
-nitpicky = False
 
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "live migration for VFIO drivers",
-    "page_width": "1000px",
-}
+# Every reference has to lead somewhere, except for what the kernel's headers define.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"c:identifier", r"(?!vfio_mig).*"),
+    (r"c:identifier", r"vfio_mig|vfio_mig_(dirty|mapping|worker|dma_access)"),
+    (r"c:(type|func|struct)", r"(?!vfio_mig).*"),
+]
+
+html_theme = "sphinx_rtd_theme"
+html_theme_options = {"collapse_navigation": False, "navigation_depth": 3}
+html_title = f"vfio-mig {release}"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_show_sphinx = False
+html_show_sourcelink = False
+html_context = {
+    "contact": contact_of_build(),
+    "built_from": f"version {release}, {today}, commit "
+                  + (output_of("git", "rev-parse", "--short", "HEAD") or "unknown"),
+}
 
 # Types and macros of the kernel, which are not C to Sphinx.
-c_id_attributes = ["__user", "__printf(a, b)"]
+c_id_attributes = ["__user", "__printf(a, b)", "__rcu"]
