@@ -65,3 +65,16 @@ html_context = {
 
 # Types and macros of the kernel, which are not C to Sphinx.
 c_id_attributes = ["__user", "__printf(a, b)", "__rcu"]
+
+
+def link_functions(_app, page, source):
+    """Has each function of the library, where a page names it, lead to its kernel-doc."""
+    if page not in ("api", "abi", "vfio-mig"):
+        # One of that name is VFIO's.
+        source[0] = re.sub(r"``(vfio_mig_(?!get_next_state)\w+)\(\)``",
+                           r":c:func:`\1`", source[0])
+
+
+def setup(app):
+    """What is done to each page before it is parsed."""
+    app.connect("source-read", link_functions)
