@@ -2,7 +2,7 @@
 """Tells whether an emulated processor has mixed a guest's state with the host's.
 
 QEMU's emulation of nested virtualization does that now and then, to whatever guest:
-Documentation/testing.rst, "The VM". It is given away by exits from the guest at the
+Documentation/emulation.rst. It is given away by exits from the guest at the
 address of the instruction after the host's vmrun, where no guest can be; or by a triple
 fault of a guest to which an interrupt or an exception is just being delivered, and which
 has the host's page tables then, or its descriptor tables. The kernel's trace event of
@@ -23,7 +23,7 @@ ATTEMPTS = 3
 SHUTDOWN, EVENT_VALID = 0x7f, 0x80000000
 
 CONFUSED = ("the emulated processor mixed the guest's state with the host's: {} "
-            "(Documentation/testing.rst, \"The VM\")")
+            "(Documentation/emulation.rst)")
 
 
 def emulated():

@@ -76,7 +76,7 @@ class Guest:
             while not condition():
                 if self.reset:
                     raise MachineError(f"guest: {what}: it was reset meanwhile, "
-                                       "see \"The VM\" in Documentation/testing.rst")
+                                       "see Documentation/emulation.rst")
                 left = end - time.monotonic()
                 if self.machine is not None:
                     self.machine.check_alive()

@@ -23,7 +23,7 @@ APPEND = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr iomem=relaxed"
 PORTS = {"qmp": 4000, "agent": 4001, "migration": 4002}
 
 
-# What QEMU's emulation of SVM does not emulate well enough, Documentation/testing.rst.
+# What QEMU's emulation of SVM does not emulate well enough, Documentation/emulation.rst.
 # AVX and what is used with it need the extended states that xsave=off takes away; the
 # kernel of a guest that sees the one without the other uses it, and panics.
 EMULATED = "xsave=off,avx=off,avx2=off,f16c=off,fma=off,vaes=off,vpclmulqdq=off," \
@@ -38,7 +38,7 @@ def accelerator():
     under which sizes of extended states do not fit together, and the guest's
     kernel warns: it is better off without them. That emulation can deliver an
     interrupt a second time until the guest exits; without paravirtual EOI the
-    guest exits at once, to acknowledge it (Documentation/testing.rst). A real
+    guest exits at once, to acknowledge it (Documentation/emulation.rst). A real
     processor is given to the guest as it is.
     """
     with open("/proc/cpuinfo", encoding="utf-8") as f:

@@ -194,7 +194,7 @@ int main(int argc, char **argv)
 	/*
 	 * No page fault in between: where QEMU emulates virtualization, an exit after an
 	 * exception looks to KVM of 6.14 and later as one in the middle of it, and then it
-	 * does not emulate an access to registers (Documentation/testing.rst).
+	 * does not emulate an access to registers (Documentation/emulation.rst).
 	 */
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))
 		err(1, "mlockall");
