@@ -243,8 +243,8 @@ static void report(void)
 		       generations, counts->kills, removals);
 	ksft_print_msg("%lu ioctls, %lu register accesses, %lu mappings\n",
 		       counts->ioctls, counts->accesses, counts->mappings);
-	ksft_print_msg("%lu streams, %lu NVMe commands\n", counts->streams,
-		       counts->commands);
+	ksft_print_msg("%lu streams, %lu NVMe commands, %lu waits for slow memory\n",
+		       counts->streams, counts->commands, counts->slow);
 	fflush(stdout);
 }
 

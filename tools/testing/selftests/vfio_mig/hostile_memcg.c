@@ -3,13 +3,21 @@
  * Whatever a user makes the kernel allocate, the user's memory control group pays for:
  * what the machine has less is in the group, but for one part in a hundred.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include "lib/dma_log.h"
 #include "lib/endpoint.h"
+#include "lib/file.h"
 #include "lib/fixture.h"
 #include "lib/mdev.h"
 #include "lib/memcg.h"
+#include "lib/nvme_errors.h"
 #include "lib/nvme_fixture.h"
 
 #define MIB		(1LL << 20)
@@ -120,6 +128,20 @@ static struct grown grown_since(struct memcg *group, const struct grown *before)
 
 typedef int (*step_fn)(struct payer *p);
 
+/* The kernel frees some of it later, after an RCU grace period: until all is freed. */
+static void settle(struct memcg *group)
+{
+	long long was = memcg_used(group), is;
+	int quiet = 0, i;
+
+	for (i = 0; i < 100 && quiet < 4; i++) {
+		usleep(50000);
+		is = memcg_used(group);
+		quiet = is < was ? 0 : quiet + 1;
+		was = is;
+	}
+}
+
 /*
  * @take makes the kernel allocate, about @least bytes or more; @give has it freed.
  * Several times, because the figures are the whole machine's.
@@ -132,6 +154,7 @@ static void check_charged(struct __test_metadata *_metadata, struct payer *p,
 	int i, ret;
 
 	for (i = 0; i < TRIES; i++) {
+		settle(&p->group);
 		before = grown_since(&p->group, NULL);
 		ret = take(p);
 		ASSERT_RET(0, ret);
@@ -240,6 +263,127 @@ TEST_F_TIMEOUT(memcg, the_pages_of_a_disk, 60)
 	if (memcg_missing())
 		SKIP(return, "%s", memcg_missing());
 	check_charged(_metadata, &self->p, write_disk, drop_disk, DISK_BYTES / 2);
+}
+
+/* DMA that is logged: pages far apart, so that each takes a node of its own. */
+
+#define LOGGED		20480
+#define APART		(16ULL << 20)	/* between two of them */
+#define LOG_AT		(1ULL << 40)
+#define NODE		576		/* bytes that a node of an xarray takes at least */
+#define AT_ONCE		32		/* pages of one command */
+#define INLINE		"/sys/module/mnvme/parameters/inline_kib"
+
+/* A command whose data go to pages from the @first-th on. */
+static int read_far_apart(struct nvme *nvme, __u64 *list, __u64 first)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_OP_READ,
+		.nsid = 1,
+		.prp1 = LOG_AT + first * APART,
+		.prp2 = guest_iova(nvme->guest, list),
+		.cdw12 = AT_ONCE * GUEST_PAGE / nvme->lba_size - 1,
+	};
+	int i;
+
+	for (i = 1; i < AT_ONCE; i++)
+		list[i - 1] = LOG_AT + (first + i) * APART;
+	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
+}
+
+static int log_far_apart(struct payer *p)
+{
+	struct vfio_device_feature_dma_logging_range range = {
+		.iova = LOG_AT,
+		.length = LOGGED * APART,
+	};
+	__u64 *list = (void *)(p->guest.mem + 8 * MIB);
+	__u64 first;
+	int ret;
+
+	ret = dma_log_start(&p->end.v2, &range, 1, GUEST_PAGE);
+	for (first = 0; first < LOGGED && !ret; first += AT_ONCE)
+		ret = read_far_apart(&p->nvme, list, first);
+	return ret;
+}
+
+static int stop_logging(struct payer *p)
+{
+	return dma_log_stop(&p->end.v2);
+}
+
+TEST_F_TIMEOUT(memcg, the_log_of_DMA, 120)
+{
+	struct payer *p = &self->p;
+	char text[32] = "";
+	void *far;
+
+	if (memcg_missing())
+		SKIP(return, "%s", memcg_missing());
+	if (!p->end.has_v2 || dma_log_probe(&p->end.v2))
+		SKIP(return, "the device does not log DMA here");
+	/* Whoever else may execute a command is to do it. */
+	if (!file_read(INLINE, text, sizeof(text)))
+		ASSERT_RET(0, file_write(INLINE, "0"));
+	far = mmap(NULL, LOGGED * APART, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, far);
+	/* A page that is touched takes a page, and not 2 MiB. */
+	ASSERT_EQ(0, madvise(far, LOGGED * APART, MADV_NOHUGEPAGE));
+	ASSERT_RET(0, device_map(&p->end.dev, far, LOG_AT, LOGGED * APART));
+	/* So that it is there before anything is measured. */
+	ASSERT_RET(0, log_far_apart(p));
+	ASSERT_RET(0, stop_logging(p));
+	check_charged(_metadata, p, log_far_apart, stop_logging, LOGGED * NODE / 2);
+	if (text[0])
+		file_write(INLINE, text);
+	ASSERT_RET(0, device_unmap(&p->end.dev, LOG_AT, LOGGED * APART));
+	munmap(far, LOGGED * APART);
+}
+
+/* Devices opened many times, and in sessions: what each takes while it is so. */
+
+#define DEVICES		12
+
+static struct mdev many_mdev[DEVICES];
+static struct endpoint many[DEVICES];
+
+static int open_many(struct payer *p)
+{
+	int i, ret = 0;
+
+	(void)p;
+	for (i = 0; i < DEVICES && !ret; i++) {
+		ret = endpoint_open(&many[i], many_mdev[i].path);
+		if (!ret && many[i].has_v2)
+			ret = v2_set_state(&many[i].v2, V2_RESUMING);
+		else if (!ret)
+			ret = v1_set_state(&many[i].v1, V1_RESUMING);
+	}
+	return ret;
+}
+
+static int close_many(struct payer *p)
+{
+	int i;
+
+	(void)p;
+	for (i = 0; i < DEVICES; i++)
+		endpoint_close(&many[i]);
+	return 0;
+}
+
+TEST_F_TIMEOUT(memcg, devices_with_a_load_each, 120)
+{
+	int i;
+
+	if (memcg_missing())
+		SKIP(return, "%s", memcg_missing());
+	for (i = 0; i < DEVICES; i++)
+		ASSERT_RET(0, mdev_create(&many_mdev[i], "mnvme", "64M"));
+	check_charged(_metadata, &self->p, open_many, close_many, 0);
+	for (i = 0; i < DEVICES; i++)
+		mdev_remove(&many_mdev[i]);
 }
 
 static void need_all(void)

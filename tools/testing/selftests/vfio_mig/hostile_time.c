@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Calls that a user makes long: others on the same processor get their turn meanwhile,
- * and the process that makes the call ends soon after it was killed.
+ * Calls that a user makes long, and ends by killing the one that made them: others on
+ * the same processor get their turn, the end comes soon, and nothing of the state is
+ * lost to those who go on.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -17,6 +18,7 @@
 #include "lib/fixture.h"
 #include "lib/mdev.h"
 #include "lib/nvme_fixture.h"
+#include "lib/slow.h"
 #include "lib/stream.h"
 #include "lib/waiter.h"
 
@@ -204,10 +206,213 @@ TEST_F_TIMEOUT(time, zeros_in_a_row, 120)
 	guest_destroy(&guest);
 }
 
+/* A reader is killed while it gets the next data, and another goes on. */
+
+#define PAGES		8
+#define AT_ONCE		5	/* the page that is being written meanwhile */
+
+FIXTURE(reader) {
+	struct endpoint from;
+	struct endpoint to;
+	struct guest guest;
+	struct nvme nvme;
+	struct slow slow;
+	struct buffer stream;
+	unsigned char *buf;
+	__u32 blocks;
+};
+
+FIXTURE_SETUP(reader)
+{
+	struct nvme *nvme = &self->nvme;
+
+	memset(self, 0, sizeof(*self));
+	ASSERT_RET(0, endpoint_open(&self->from, suite_device()));
+	ASSERT_RET(0, endpoint_open(&self->to, suite_device_b()));
+	ASSERT_RET(0, guest_create(&self->guest, 1 << 20));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->from.dev));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->to.dev));
+	ASSERT_EQ(0, nvme_start(nvme, &self->from.dev, &self->guest, 1, 16));
+	self->blocks = GUEST_PAGE / nvme->lba_size;
+	self->buf = guest_alloc(&self->guest, 2 * PAGES * GUEST_PAGE);
+}
+
+FIXTURE_TEARDOWN(reader)
+{
+	nvme_close(&self->nvme);
+	endpoint_close(&self->from);
+	endpoint_close(&self->to);
+	guest_destroy(&self->guest);
+	buffer_free(&self->stream);
+}
+
+static pid_t start_reader(struct v1 *v1)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	v1_open_iteration(v1);
+	for (;;)
+		pause();
+}
+
+/*
+ * A write that waits for its data, which are in memory that does not answer. Where the
+ * doorbell waits as well, it is another process that does.
+ */
+static pid_t begin_write(struct __test_metadata *_metadata, struct nvme *nvme,
+			 struct slow *slow, __u32 blocks)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_OP_WRITE,
+		.nsid = 1,
+		.prp1 = 1ULL << 33,
+		.cdw10 = AT_ONCE * blocks,
+		.cdw12 = blocks - 1,
+	};
+	pid_t pid;
+
+	ASSERT_RET(0, slow_create(slow, SLOW_UFFD, GUEST_PAGE));
+	ASSERT_RET(0, slow_map(slow, 0, NULL, 0));
+	ASSERT_RET(0, device_map(nvme->dev, slow->mem, cmd.prp1, GUEST_PAGE));
+	ASSERT_LE(0, nvme_submit(nvme, &nvme->io[0], &cmd));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		nvme_ring(nvme, &nvme->io[0]);
+		for (;;)
+			pause();
+	}
+	ASSERT_EQ(1, slow_waiting(slow, waiter_patience(5)));
+	return pid;
+}
+
+TEST_F_TIMEOUT(reader, that_is_killed_loses_no_page, 60)
+{
+	struct v1 *from = &self->from.v1, *to = &self->to.v1;
+	struct nvme *nvme = &self->nvme;
+	__u32 blocks = self->blocks;
+	unsigned char *there = self->buf + PAGES * GUEST_PAGE;
+	struct nvme_cqe cqe;
+	pid_t ringer, pid;
+
+	if (slow_missing(SLOW_UFFD))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD));
+	memset(self->buf, 0x11, PAGES * GUEST_PAGE);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, PAGES * blocks, self->buf));
+	ASSERT_RET(0, v1_set_state(from, V1_PRE_COPY));
+	ASSERT_LT(0, v1_drain(from, &self->stream));
+
+	/* A hole, zeros and data, and one page that is in the middle of a write. */
+	ASSERT_EQ(0, nvme_deallocate(nvme, 0, 2 * blocks, self->buf));
+	memset(self->buf, 0, GUEST_PAGE);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 3 * blocks, blocks, self->buf));
+	memset(self->buf, 0x22, GUEST_PAGE);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 4 * blocks, blocks, self->buf));
+	ringer = begin_write(_metadata, nvme, &self->slow, blocks);
+	pid = start_reader(from);
+	ASSERT_LT(0, pid);
+	usleep(waiter_patience(300000));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	ASSERT_RET(0, slow_answer(&self->slow));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->io[0], &cqe));
+	EXPECT_EQ(0, cqe.status >> 1);
+	kill(ringer, SIGKILL);
+	ASSERT_EQ(ringer, waitpid(ringer, NULL, 0));
+
+	/* What the reader would have had is still to be had. */
+	ASSERT_LE(0, v1_iteration(from, &self->stream));
+	ASSERT_LE(0, v1_drain(from, &self->stream));
+	ASSERT_RET(0, v1_save(from, &self->stream));
+	ASSERT_EQ(0, v1_set_state(from, V1_RUNNING));
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, PAGES * blocks, self->buf));
+	ASSERT_RET(0, v1_load(to, &self->stream, 0));
+	ASSERT_RET(0, v1_set_state(to, V1_RUNNING));
+	ASSERT_RET(0, nvme_adopt(nvme, &self->to.dev));
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, PAGES * blocks, there));
+	EXPECT_EQ(0, memcmp(self->buf, there, PAGES * GUEST_PAGE))
+		TH_LOG("the target has old data");
+	slow_destroy(&self->slow);
+}
+
+#define ROUNDS		16
+#define MANY_BYTES	(4 * MIB)
+
+/* Writes most of it anew, and gives a part back: pages, zeros and holes. */
+static void change_disk(struct __test_metadata *_metadata, struct nvme *nvme,
+			unsigned char *buf, int round)
+{
+	__u32 blocks = (64 << 10) / nvme->lba_size;
+	__u64 lba, end = MANY_BYTES / nvme->lba_size;
+
+	for (lba = 0; lba < end; lba += blocks) {
+		pattern_fill(nvme, buf, lba, blocks, round);
+		if (lba / blocks % 3 == 1)
+			memset(buf, 0, 64 << 10);
+		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, blocks, buf));
+	}
+	ASSERT_EQ(0, nvme_deallocate(nvme, round * blocks, blocks, buf));
+}
+
+/* Both disks are alike. */
+static void compare(struct __test_metadata *_metadata, struct nvme *nvme,
+		    struct endpoint *to, unsigned char *buf)
+{
+	__u32 blocks = (64 << 10) / nvme->lba_size;
+	__u64 lba, end = MANY_BYTES / nvme->lba_size;
+	unsigned char *here = malloc(MANY_BYTES);
+
+	ASSERT_NE(NULL, here);
+	for (lba = 0; lba < end; lba += blocks) {
+		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, lba, blocks, buf));
+		memcpy(here + lba * nvme->lba_size, buf, 64 << 10);
+	}
+	ASSERT_RET(0, nvme_adopt(nvme, &to->dev));
+	for (lba = 0; lba < end; lba += blocks) {
+		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, lba, blocks, buf));
+		EXPECT_EQ(0, memcmp(here + lba * nvme->lba_size, buf, 64 << 10))
+			TH_LOG("the target has old data at block %llu", lba);
+	}
+	free(here);
+}
+
+TEST_F_TIMEOUT(reader, killed_at_any_moment_loses_no_page, 60)
+{
+	struct v1 *from = &self->from.v1, *to = &self->to.v1;
+	struct nvme *nvme = &self->nvme;
+	unsigned int seed = 1;
+	__u64 pending;
+	int round;
+	pid_t pid;
+
+	ASSERT_RET(0, v1_set_state(from, V1_PRE_COPY));
+	for (round = 0; round < ROUNDS; round++) {
+		change_disk(_metadata, nvme, self->buf, round);
+		pid = start_reader(from);
+		ASSERT_LT(0, pid);
+		usleep(rand_r(&seed) % 8000);
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		/* Takes what the reader opened, if it got that far. */
+		ASSERT_LE(0, v1_iteration(from, &self->stream));
+		ASSERT_RET(0, v1_pending(from, &pending));
+	}
+	ASSERT_RET(0, v1_save(from, &self->stream));
+	ASSERT_RET(0, v1_load(to, &self->stream, 0));
+	ASSERT_RET(0, v1_set_state(to, V1_RUNNING));
+	ASSERT_RET(0, v1_set_state(from, V1_RUNNING));
+	compare(_metadata, nvme, &self->to, self->buf);
+}
+
 static void need_all(void)
 {
 	suite_need_nvme();
 	suite_need_mnvme();
+	suite_need_b();
 	suite_need_stream();
 }
 

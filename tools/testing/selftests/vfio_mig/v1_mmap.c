@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The mapped data section: what it shows, and when it raises SIGBUS. */
 #define _GNU_SOURCE
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/fixture.h"
 #include "lib/poke.h"
@@ -437,6 +442,46 @@ TEST_F(map, pre_copy_to_stop_and_copy_never_raises_SIGBUS)
 		free(copy);
 		ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
 	}
+}
+
+/* Copies, as QEMU does, in a thread that knows of no session. SIGBUS would kill it. */
+static void copy_for_ever(const void *map, size_t size)
+{
+	void *to = malloc(size);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (to)
+		memcpy(to, map, size);
+	_exit(1);
+}
+
+TEST_F(map, a_copy_survives_whatever_ends_the_session)
+{
+	static const __u32 sessions[] = { V1_PRE_COPY, V1_STOP_COPY, V1_RESUMING };
+	struct v1 *v1 = &self->v1;
+	int i, status;
+	pid_t pid;
+
+	ASSERT_RET(0, v1_set_state(v1, V1_PRE_COPY));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		copy_for_ever(v1->map, v1->window);
+	for (i = 0; i < 60; i++) {
+		/* A reset; stopping the guest and going on; starting over. */
+		if (i % 3 == 0)
+			ASSERT_RET(0, device_reset(&self->dev));
+		else if (i % 3 == 1)
+			v1_set_state(v1, V1_STOPPED);
+		ASSERT_RET(0, v1_go(v1, sessions[i / 3 % 3]));
+		if (v1_get_state(v1) != V1_RESUMING)
+			ASSERT_LE(0, v1_open_iteration(v1));
+		usleep(1000);
+		ASSERT_EQ(0, waitpid(pid, &status, WNOHANG))
+			TH_LOG("the copy ended with %#x in round %d", status, i);
+	}
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 }
 
 /* Whoever opens the device next has a window of its own. */

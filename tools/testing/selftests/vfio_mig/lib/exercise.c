@@ -407,7 +407,7 @@ void actor_act(struct actor *a)
 	struct exercised *x = &a->devices[i];
 	struct endpoint *e = &a->own[i];
 
-	switch (actor_dice(a, 20)) {
+	switch (actor_dice(a, 22)) {
 	case 0 ... 3:
 		random_ioctl(a, x);
 		break;
@@ -440,6 +440,9 @@ void actor_act(struct actor *a)
 		break;
 	case 18:
 		resets(a, x);
+		break;
+	case 19 ... 20:
+		exercise_slow(a, x, e);
 		break;
 	default:
 		files(a, x);

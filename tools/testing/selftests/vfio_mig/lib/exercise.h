@@ -23,6 +23,7 @@ struct exercise_counts {
 	unsigned long mappings;
 	unsigned long streams;
 	unsigned long commands;
+	unsigned long slow;
 	unsigned long kills;
 };
 
@@ -63,6 +64,9 @@ void actor_init(struct actor *a, struct exercised *devices, int nr,
 		unsigned int seed, struct exercise_counts *counts);
 void actor_act(struct actor *a);
 void actor_end(struct actor *a);
+
+/* exercise_slow.c: with memory that does not answer */
+void exercise_slow(struct actor *a, struct exercised *x, struct endpoint *e);
 
 /* exercise_nvme.c */
 void exercise_nvme(struct actor *a, struct exercised *x);
