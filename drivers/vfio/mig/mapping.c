@@ -325,7 +325,7 @@ ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 	if (ret)
 		return ret;
 	/* The buffer's own fault may need the lock that the bracket holds. */
-	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!bounce)
 		return -ENOMEM;
 
@@ -344,6 +344,7 @@ ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			ret = -EFAULT;
 		else if (fatal_signal_pending(current))
 			ret = -EINTR;
+		cond_resched();
 	}
 	kfree(bounce);
 	return ret ? ret : count;
@@ -372,7 +373,7 @@ ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 	ret = bounds(p, &count, off);
 	if (ret)
 		return ret;
-	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!bounce)
 		return -ENOMEM;
 
@@ -395,6 +396,7 @@ ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 		vfio_mig_page_write_end(p, index);
 		if (fatal_signal_pending(current))
 			ret = -EINTR;
+		cond_resched();
 	}
 	kfree(bounce);
 	return ret ? ret : count;
