@@ -18,7 +18,9 @@
 #include "lib/endpoint.h"
 #include "lib/fill.h"
 #include "lib/fixture.h"
+#include "lib/guest.h"
 #include "lib/mdev.h"
+#include "lib/nvme.h"
 #include "lib/poke.h"
 #include "lib/waiter.h"
 
@@ -105,6 +107,7 @@ struct offer {
  * @path: the device
  * @offer: in memory that it shares with its parent
  * @end: the device, open
+ * @guest: memory that the device wrote, while its DMA was logged
  * @dead: a data file of an earlier session, or -1
  * @mapping: a mapping that takes the place of slow memory, or MAP_NONE
  */
@@ -113,6 +116,7 @@ struct attack {
 	const char *path;
 	struct offer *offer;
 	struct endpoint end;
+	struct guest guest;
 	int dead;
 	int mapping;
 };
@@ -206,9 +210,10 @@ static long call_log_start(struct attack *a, const struct entry *e, void *mem)
 
 static long call_log_report(struct attack *a, const struct entry *e, void *mem)
 {
-	if (dma_log_probe(&a->end.v2))
+	if (dma_log_probe(&a->end.v2) || !a->guest.mem)
 		return -ENOTTY;
-	return dma_log_report(&a->end.v2, 0, e->len * 8 * GUEST_PAGE, GUEST_PAGE, mem);
+	return dma_log_report(&a->end.v2, a->guest.iova, e->len * 8 * GUEST_PAGE,
+			      GUEST_PAGE, mem);
 }
 
 static long call_log_feature(struct attack *a, const struct entry *e, void *mem)
@@ -329,26 +334,44 @@ static const struct entry entries[] = {
 
 /* The process that calls. */
 
-static int log_dma(struct endpoint *e)
+/* It writes completions, because some kernels touch a bitmap for what is dirty only. */
+static int write_memory(struct attack *a)
+{
+	static struct nvme nvme;
+	int ret;
+
+	if (nvme_probe(&a->end.dev))
+		return 0;
+	ret = guest_create(&a->guest, 4UL << 20);
+	if (!ret)
+		ret = guest_attach(&a->guest, &a->end.dev);
+	return ret ? ret : nvme_start(&nvme, &a->end.dev, &a->guest, 1, 16);
+}
+
+static int log_dma(struct attack *a)
 {
 	struct vfio_device_feature_dma_logging_range range = {
 		.length = 1UL << 30,
 	};
+	struct v2 *v2 = &a->end.v2;
+	int ret;
 
-	if (!e->has_v2 || dma_log_probe(&e->v2))
+	if (!a->end.has_v2 || dma_log_probe(v2))
 		return -ENOTTY;
-	return dma_log_start(&e->v2, &range, 1, GUEST_PAGE);
+	ret = dma_log_start(v2, &range, 1, GUEST_PAGE);
+	return ret ? ret : write_memory(a);
 }
 
-static int begin(struct endpoint *e, enum session session)
+static int begin(struct attack *a, enum session session)
 {
+	struct endpoint *e = &a->end;
 	ssize_t ret;
 
 	switch (session) {
 	case RUNS:
 		return 0;
 	case LOGS:
-		return log_dma(e);
+		return log_dma(a);
 	case V1_SAVES:
 		ret = v1_set_state(&e->v1, V1_STOP_COPY);
 		if (!ret)
@@ -407,7 +430,7 @@ static long get_ready(struct attack *a)
 	if (!ret)
 		ret = leave_dead_file(a);
 	if (!ret)
-		ret = begin(&a->end, a->entry->session);
+		ret = begin(a, a->entry->session);
 	offer->device = a->end.dev.fd;
 	offer->data = a->end.v2.data;
 	offer->dead = a->dead;
