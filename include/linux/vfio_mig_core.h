@@ -136,10 +136,17 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  *	@run.
  * @discard: Free what @prepare returned; it will not be applied. NULL where
  *	kfree() does that.
+ * @cancel: The user resets or closes the device. A callback that waits gives up soon:
+ *	wake it, and it finds vfio_mig_cancelled() true. Called without the session mutex,
+ *	may sleep, does not wait for the callback. NULL where no callback waits for long.
  *
- * All but @version are called with the library's session mutex held, in a context that may
- * sleep; none may call back into the library, except for the vfio_mig_page_*()
- * functions, vfio_mig_control_changed() and vfio_mig_pci_signal().
+ * @save and @prepare are NULL in a driver whose state is paged or an image.
+ *
+ * All but @version and @cancel are called with the library's session mutex held, in a
+ * context that may sleep; none may call back into the library, except for the
+ * vfio_mig_page_*() functions, vfio_mig_control_changed(), vfio_mig_image_changed(),
+ * vfio_mig_device_error(), vfio_mig_cancelled() and vfio_mig_pci_signal(). A callback
+ * that waits for a device does so in a way that a fatal signal ends.
  */
 struct vfio_mig_ops {
 	int (*quiesce)(struct vfio_device *vdev);
@@ -153,6 +160,79 @@ struct vfio_mig_ops {
 			 size_t len);
 	void (*apply)(struct vfio_device *vdev, void *prepared);
 	void (*discard)(struct vfio_device *vdev, void *prepared);
+	void (*cancel)(struct vfio_device *vdev);
+};
+
+/**
+ * enum vfio_mig_image_phase - why the library calls for an image
+ * @VFIO_MIG_IMAGE_INFO: there is no save; somebody asks how large one would be
+ * @VFIO_MIG_IMAGE_PRECOPY: the state is saved while the device runs
+ * @VFIO_MIG_IMAGE_STOPPED: the state is saved, and the device is stopped
+ */
+enum vfio_mig_image_phase {
+	VFIO_MIG_IMAGE_INFO,
+	VFIO_MIG_IMAGE_PRECOPY,
+	VFIO_MIG_IMAGE_STOPPED,
+};
+
+/**
+ * struct vfio_mig_image_size - how much of an image is still to be read
+ * @initial: bytes that should reach the target before the device is stopped
+ * @dirty: bytes that can be read now beyond those
+ * @at_stop: Bytes that stopping the device will add. An estimate, which users plan the
+ *	downtime with. 0 once the device is stopped.
+ * @reinit: there is new initial data, as after a large change of the device
+ *
+ * The numbers are estimates while the device runs. Once it is stopped @initial and
+ * @dirty together are exact: so many bytes are read, no more and no less.
+ */
+struct vfio_mig_image_size {
+	u64 initial;
+	u64 dirty;
+	u64 at_stop;
+	bool reinit;
+};
+
+/**
+ * struct vfio_mig_image_ops - a state that comes as a stream of any size
+ * @save_begin: A save begins; the phase says whether the device runs. An error is the
+ *	user's, and there is no save. May be NULL.
+ * @size: Say how much there is. Often called, so it has to be cheap.
+ * @read: Put up to @len bytes of the image into @buf. Returns how many; 0 where there is
+ *	nothing now, which while the device is stopped is an error before all is read. A
+ *	call that fails has read nothing: the user gets the error, the state stays, and the
+ *	next read(2) calls again.
+ * @save_end: The save is over, complete or not. Called once for each @save_begin that
+ *	succeeded. May be NULL.
+ * @load_begin: An image comes. What came of another before is to be dropped. May be NULL.
+ * @write: Take @len bytes of the image, which are at @off of what was sent. Phase: the
+ *	one in which they were read. The bytes are as a source has sent them, or as an
+ *	attacker made them up.
+ * @check: All of an image is here: see whether &vfio_mig_ops.apply can use it, and do all
+ *	of it that can fail. More of the image may follow, and then another call. @version is
+ *	the stream's, as &vfio_mig_ops.prepare gets it. May be NULL.
+ * @load_end: The load is over, after &vfio_mig_ops.apply or instead. Called once for each
+ *	@load_begin that succeeded. May be NULL.
+ *
+ * An error of @load_begin, @write or @check refuses the stream for good. Then only a reset
+ * leads out, so a driver may load into the device itself as the image comes, as long as
+ * &vfio_mig_ops.reset undoes that. A driver whose device broke says so by
+ * vfio_mig_device_error(), before it returns the error or anything else.
+ *
+ * Context: as the callbacks of &struct vfio_mig_ops.
+ */
+struct vfio_mig_image_ops {
+	int (*save_begin)(struct vfio_device *vdev, enum vfio_mig_image_phase phase);
+	int (*size)(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
+		    struct vfio_mig_image_size *size);
+	ssize_t (*read)(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
+			void *buf, size_t len);
+	void (*save_end)(struct vfio_device *vdev);
+	int (*load_begin)(struct vfio_device *vdev);
+	int (*write)(struct vfio_device *vdev, enum vfio_mig_image_phase phase, u64 off,
+		     const void *buf, size_t len);
+	int (*check)(struct vfio_device *vdev, u32 version);
+	void (*load_end)(struct vfio_device *vdev);
 };
 
 /**
@@ -167,6 +247,8 @@ struct vfio_mig_ops {
  *	VFIO_MIG_STREAM_CONTROL_MAX
  * @ops: the callbacks
  * @pages: the paged state, or NULL
+ * @image: how to read and write the state's image, or NULL
+ * @image_max: more bytes of image than this are never there at a time; not 0 with @image
  * @pci: the PCI function, for vfio_mig_pci_*(), or NULL
  * @p2p: without &vfio_mig_ops.quiesce: no device does DMA to this one, so it may be
  *	stopped in the P2P states, which are offered to users then. QEMU migrates more
@@ -181,6 +263,8 @@ struct vfio_mig_desc {
 	u32 control_max;
 	const struct vfio_mig_ops *ops;
 	struct vfio_mig_pages *pages;
+	const struct vfio_mig_image_ops *image;
+	u64 image_max;
 	const struct vfio_mig_pci *pci;
 	bool p2p;
 	bool dma_logging;
@@ -195,6 +279,8 @@ void vfio_mig_close(struct vfio_mig *mig);
 int vfio_mig_reset(struct vfio_mig *mig);
 void vfio_mig_reset_done(struct vfio_mig *mig);
 void vfio_mig_control_changed(struct vfio_mig *mig);
+void vfio_mig_image_changed(struct vfio_mig *mig);
+bool vfio_mig_cancelled(struct vfio_mig *mig);
 void vfio_mig_device_error(struct vfio_mig *mig);
 
 struct vfio_mig_dma_access;

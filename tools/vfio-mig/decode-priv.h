@@ -29,6 +29,8 @@ struct decoder {
 	__u32 control_max;
 	__u32 control_have;
 	bool control_done;
+	__u64 image_left;
+	bool image_done;
 	struct decode_run runs[VFIO_MIG_STREAM_RUNS_MAX];
 	/* Aligned, as what is before it is. */
 	unsigned char payload[DECODE_PAYLOAD_MAX];

@@ -33,6 +33,7 @@ struct decode_chunk {
 		__u32 version;
 		__u32 control_version;
 		__u32 control_max;
+		bool image;
 	} header;
 	struct {
 		__u32 nr;		/* with data */
@@ -47,6 +48,13 @@ struct decode_chunk {
 		__u32 length;
 		const unsigned char *data;
 	} control;
+	struct {
+		__u64 offset;
+		__u64 left;		/* that a final piece announces */
+		__u32 length;
+		bool final;
+		const unsigned char *data;
+	} image;
 	__u64 pages_sent;		/* of an end */
 };
 
@@ -70,6 +78,8 @@ struct decode_totals {
 	__u32 control_total;		/* of the last control state */
 	__u64 pages;			/* with data, of the last save */
 	__u64 holes;
+	bool has_image;			/* the last save has one */
+	__u64 image;			/* bytes of it */
 	bool complete;			/* a device would load it */
 };
 

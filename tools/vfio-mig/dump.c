@@ -30,6 +30,7 @@ static const char *type_name(unsigned int type)
 		[VFIO_MIG_CHUNK_PAGES]		= "PAGES",
 		[VFIO_MIG_CHUNK_CONTROL]	= "CONTROL",
 		[VFIO_MIG_CHUNK_END]		= "END",
+		[VFIO_MIG_CHUNK_IMAGE]		= "IMAGE",
 	};
 
 	return type < sizeof(names) / sizeof(*names) && names[type] ?
@@ -42,10 +43,11 @@ static void print_header(const struct decode_chunk *c)
 	/* Whoever made the stream must not get at the terminal. */
 	for (const char *p = c->header.type; *p; p++)
 		putchar(*p < 0x20 || *p > 0x7e ? '?' : *p);
-	printf(", %llu pages (%s), control state version %u of at most %u bytes\n",
+	printf(", %llu pages (%s), control state version %u of at most %u bytes%s\n",
 	       c->header.nr_pages,
 	       human_size(c->header.nr_pages * VFIO_MIG_STREAM_PAGE_SIZE),
-	       c->header.control_version, c->header.control_max);
+	       c->header.control_version, c->header.control_max,
+	       c->header.image ? ", an image" : "");
 }
 
 static void print_pages(const struct decode_chunk *c, bool all)
@@ -85,6 +87,23 @@ static void print_control(const struct decode_chunk *c, bool data)
 	putchar('\n');
 }
 
+static void print_image(const struct decode_chunk *c, bool data)
+{
+	__u32 i;
+
+	printf("%u bytes at %llu", c->image.length, c->image.offset);
+	if (c->image.final && c->image.left)
+		printf(", %llu to come", c->image.left);
+	else if (c->image.final)
+		printf(", the last ones");
+	for (i = 0; data && i < c->image.length; i++) {
+		if (i % 16 == 0)
+			printf("\n%14s%10llx:", "", c->image.offset + i);
+		printf(" %02x", c->image.data[i]);
+	}
+	putchar('\n');
+}
+
 static void print_chunk(const struct dump *d, const struct decode_chunk *c)
 {
 	bool verbose = d->options->verbose;
@@ -99,6 +118,9 @@ static void print_chunk(const struct dump *d, const struct decode_chunk *c)
 		break;
 	case VFIO_MIG_CHUNK_CONTROL:
 		print_control(c, verbose);
+		break;
+	case VFIO_MIG_CHUNK_IMAGE:
+		print_image(c, verbose);
 		break;
 	case VFIO_MIG_CHUNK_END:
 		printf("a complete state, %llu pages sent\n",
@@ -143,6 +165,7 @@ static void chunk_json(struct json *j, const struct decode_chunk *c)
 		json_number(j, "nr_pages", c->header.nr_pages);
 		json_number(j, "control_version", c->header.control_version);
 		json_number(j, "control_max", c->header.control_max);
+		json_bool(j, "image", c->header.image);
 		break;
 	case VFIO_MIG_CHUNK_PAGES:
 		json_number(j, "pages", c->pages.nr);
@@ -153,6 +176,12 @@ static void chunk_json(struct json *j, const struct decode_chunk *c)
 		json_number(j, "total", c->control.total);
 		json_number(j, "offset", c->control.offset);
 		json_number(j, "bytes", c->control.length);
+		break;
+	case VFIO_MIG_CHUNK_IMAGE:
+		json_number(j, "offset", c->image.offset);
+		json_number(j, "bytes", c->image.length);
+		json_number(j, "left", c->image.left);
+		json_bool(j, "final", c->image.final);
 		break;
 	case VFIO_MIG_CHUNK_END:
 		json_number(j, "pages_sent", c->pages_sent);
@@ -211,6 +240,7 @@ static void totals_json(struct dump *d, const struct decode_totals *t)
 	json_number(j, "pages", t->pages);
 	json_number(j, "zero_pages", t->holes);
 	json_number(j, "control_bytes", t->control_total);
+	json_number(j, "image_bytes", t->image);
 	json_close(j, '}');
 }
 
@@ -222,7 +252,10 @@ static void print_totals(const struct decode_totals *t)
 		printf(", %u saves; the last one has", t->saves);
 	printf(", %llu pages with data (%s), %llu zero pages", t->pages,
 	       human_size(t->pages * VFIO_MIG_STREAM_PAGE_SIZE), t->holes);
-	printf(", %u bytes of control state\n", t->control_total);
+	printf(", %u bytes of control state", t->control_total);
+	if (t->has_image)
+		printf(", an image of %s", human_size(t->image));
+	putchar('\n');
 	if (t->problems)
 		printf("%llu things are wrong; a device refuses with the first\n",
 		       t->problems);

@@ -42,6 +42,10 @@ static int take_header(struct decoder *d, struct decode_chunk *c)
 	d->totals->control_total = 0;
 	d->control_have = 0;
 	d->control_done = false;
+	d->totals->has_image = false;
+	d->totals->image = 0;
+	d->image_left = 0;
+	d->image_done = false;
 	d->header_known = false;
 
 	c->header.version = c->length < sizeof(h->version) ? 0 :
@@ -56,7 +60,7 @@ static int take_header(struct decoder *d, struct decode_chunk *c)
 	if (le32toh(h->page_size) != VFIO_MIG_STREAM_PAGE_SIZE)
 		return problem_at(d, c->at, EPROTONOSUPPORT, "pages of %u bytes",
 				  le32toh(h->page_size));
-	if (h->features)
+	if (le64toh(h->features) & ~VFIO_MIG_STREAM_F_KNOWN)
 		return problem_at(d, c->at, EPROTONOSUPPORT, "unknown features %#llx",
 				  (__u64)le64toh(h->features));
 	if (!type_valid(h->type))
@@ -66,6 +70,8 @@ static int take_header(struct decoder *d, struct decode_chunk *c)
 	c->header.nr_pages = le64toh(h->nr_pages);
 	c->header.control_version = le32toh(h->control_version);
 	c->header.control_max = le32toh(h->control_max);
+	c->header.image = le64toh(h->features) & VFIO_MIG_STREAM_F_IMAGE;
+	d->totals->has_image = c->header.image;
 	d->nr_pages = c->header.nr_pages;
 	d->control_max = c->header.control_max;
 	d->header_known = true;
@@ -202,6 +208,53 @@ static int take_control(struct decoder *d, struct decode_chunk *c)
 	return control_in_order(d, c);
 }
 
+static int image_in_order(struct decoder *d, struct decode_chunk *c)
+{
+	__u64 left = c->image.left;
+	__u32 len = c->image.length;
+
+	if (d->header_known && !d->totals->has_image)
+		return problem_at(d, c->at, EINVAL,
+				  "an image, and the header says that there is none");
+	if (c->image.offset != d->totals->image)
+		return problem_at(d, c->at, EBADMSG, "image at %llu where %llu was due",
+				  c->image.offset, d->totals->image);
+	if (c->image.final ? d->image_left && left + len != d->image_left :
+			     left || !len || d->image_left)
+		return problem_at(d, c->at, EBADMSG,
+				  "%u and %llu bytes of image where %llu were announced",
+				  len, left, d->image_left);
+	d->totals->image += len;
+	d->image_left = left;
+	d->image_done = c->image.final && !left;
+	return 0;
+}
+
+static int take_image(struct decoder *d, struct decode_chunk *c)
+{
+	const struct vfio_mig_image_hdr *h = (const void *)d->payload;
+	__u32 flags;
+
+	if (c->length < sizeof(*h))
+		return problem_at(d, c->at, EBADMSG, "an image chunk of %u bytes",
+				  c->length);
+	flags = le32toh(h->flags);
+	c->image.offset = le64toh(h->offset);
+	c->image.left = le64toh(h->left);
+	c->image.length = le32toh(h->length);
+	c->image.final = flags & VFIO_MIG_IMAGE_F_FINAL;
+	c->image.data = d->payload + sizeof(*h);
+	if (c->image.length > VFIO_MIG_STREAM_IMAGE_PIECE ||
+	    flags & ~VFIO_MIG_IMAGE_F_FINAL ||
+	    c->length != sizeof(*h) + padded(c->image.length))
+		return problem_at(d, c->at, EBADMSG, "%u bytes of image in %u, flags %#x",
+				  c->image.length, c->length, flags);
+	if (!is_zero(c->image.data + c->image.length,
+		     padded(c->image.length) - c->image.length))
+		return problem_at(d, c->at, EBADMSG, "padding that is not zero");
+	return image_in_order(d, c);
+}
+
 static int take_end(struct decoder *d, struct decode_chunk *c)
 {
 	const struct vfio_mig_end *h = (const void *)d->payload;
@@ -216,6 +269,8 @@ static int take_end(struct decoder *d, struct decode_chunk *c)
 				  c->pages_sent);
 	if (!d->control_done)
 		return problem_at(d, c->at, EBADMSG, "an end before the control state is whole");
+	if (d->totals->has_image && !d->image_done)
+		return problem_at(d, c->at, EBADMSG, "an end before the image is whole");
 	d->totals->complete = true;
 	return 0;
 }
@@ -232,6 +287,8 @@ int decode_payload(struct decoder *d, struct decode_chunk *c)
 		return take_control(d, c);
 	case VFIO_MIG_CHUNK_END:
 		return take_end(d, c);
+	case VFIO_MIG_CHUNK_IMAGE:
+		return take_image(d, c);
 	default:
 		if (c->flags & VFIO_MIG_CHUNK_F_MANDATORY)
 			return problem_at(d, c->at, EPROTONOSUPPORT,

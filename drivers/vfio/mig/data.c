@@ -223,8 +223,11 @@ static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return done ? done : ret;
 }
 
-/* Takes @n bytes of @from, or none. The session mutex is held between copies only. */
-static int write_slice(struct vfio_mig_data *data, struct iov_iter *from, size_t n)
+/*
+ * Takes @n bytes of @from, fewer where the driver got a piece of an image in between, or
+ * none. The session mutex is held between copies only. Returns the bytes or an error.
+ */
+static ssize_t write_slice(struct vfio_mig_data *data, struct iov_iter *from, size_t n)
 {
 	struct vfio_mig *mig = data->mig;
 	struct vfio_mig_portion portion;
@@ -248,27 +251,25 @@ static int write_slice(struct vfio_mig_data *data, struct iov_iter *from, size_t
 		ret = vfio_mig_portion_taken(mig, &portion, got);
 	}
 	vfio_mig_unlock(mig);
-	return ret;
+	return ret ? ret : portion.size;
 }
 
 static ssize_t data_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct vfio_mig_data *data = iocb->ki_filp->private_data;
 	size_t left = iov_iter_count(from), done = 0;
-	int ret = 0;
+	ssize_t ret = 0;
 
 	if (mutex_lock_killable(&data->lock))
 		return -EINTR;
 	if (!left)
 		ret = READ_ONCE(data->dead) ? -ENODEV : 0;
 	while (left) {
-		size_t n = min_t(size_t, left, WRITE_SLICE);
-
-		ret = write_slice(data, from, n);
-		if (ret)
+		ret = write_slice(data, from, min_t(size_t, left, WRITE_SLICE));
+		if (ret < 0)
 			break;
-		done += n;
-		left -= n;
+		done += ret;
+		left -= ret;
 		if (fatal_signal_pending(current))
 			break;
 	}
@@ -296,13 +297,15 @@ static __poll_t data_poll(struct file *file, struct poll_table_struct *wait)
 }
 
 #ifdef VFIO_MIG_GET_PRECOPY_INFO
-/* New initial data that a knob asks for. Only who opted in is told of such. */
+/* New initial data, the driver's or what a knob asks for. Only who opted in is told. */
 static void reinit(struct vfio_mig *mig, struct vfio_precopy_info *info)
 {
-	if (!vfio_mig_fault_reinit(mig))
-		return;
-	vfio_mig_save_again(mig, vfio_mig_precopy_info_v2(mig->vdev));
-	if (!vfio_mig_precopy_info_v2(mig->vdev))
+	bool opted_in = vfio_mig_precopy_info_v2(mig->vdev);
+	bool again = vfio_mig_fault_reinit(mig);
+
+	if (again)
+		vfio_mig_save_again(mig, opted_in);
+	if (!(vfio_mig_image_reinit(mig, opted_in) || (again && opted_in)))
 		return;
 	info->flags |= VFIO_MIG_PRECOPY_REINIT;
 	/* What is in hand comes before it. */
@@ -351,9 +354,11 @@ static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 		return ret;
 	if (mig->state == VFIO_MIG_PRE_COPY ||
 	    mig->state == VFIO_MIG_PRE_COPY_P2P)
-		fill_precopy_info(mig, &info);
+		ret = vfio_mig_image_ask(mig);
 	else
 		ret = -EINVAL;
+	if (!ret)
+		fill_precopy_info(mig, &info);
 	vfio_mig_unlock(mig);
 	if (ret)
 		return ret;
@@ -412,7 +417,7 @@ int vfio_mig_data_begin(struct vfio_mig *mig)
 	data->mig = mig;
 	kobject_get(&mig->kobj);
 	if (mig->save) {
-		data->chunk = vfio_mig_chunk_alloc();
+		data->chunk = vfio_mig_chunk_alloc(mig);
 		ret = data->chunk ? 0 : -ENOMEM;
 	}
 	if (!ret) {

@@ -47,8 +47,11 @@ int vfio_mig_load_begin(struct vfio_mig *mig)
 		return -ENOMEM;
 	kref_init(&load->kref);
 	load->control[0] = kvzalloc(mig->desc.control_max, GFP_KERNEL_ACCOUNT);
-	if (!load->control[0] ||
+	if (mig->desc.image)
+		load->piece = kvmalloc(VFIO_MIG_STREAM_IMAGE_PIECE, GFP_KERNEL_ACCOUNT);
+	if (!load->control[0] || (mig->desc.image && !load->piece) ||
 	    vfio_mig_stage_init(&load->stage, mig->desc.pages)) {
+		kvfree(load->piece);
 		kvfree(load->control[0]);
 		kvfree(load);
 		return -ENOMEM;
@@ -62,6 +65,7 @@ static void load_free(struct kref *kref)
 {
 	struct vfio_mig_load *load = container_of(kref, struct vfio_mig_load, kref);
 
+	kvfree(load->piece);
 	kvfree(load->control[1]);
 	kvfree(load->control[0]);
 	kvfree(load);
@@ -78,6 +82,7 @@ void vfio_mig_load_end(struct vfio_mig *mig)
 	if (load->prepared_changed)
 		vfio_mig_discard_prepared(mig, load->prepared_before);
 	vfio_mig_discard_prepared(mig, load->prepared);
+	vfio_mig_parse_image_end(mig);
 	vfio_mig_stage_destroy(&load->stage);
 	mig->load = NULL;
 	kref_put(&load->kref, load_free);
@@ -86,7 +91,8 @@ void vfio_mig_load_end(struct vfio_mig *mig)
 /* Parts that are collected in the buffer; the others go where they belong. */
 static bool part_buffered(enum load_part part)
 {
-	return part != PART_PAGE && part != PART_CONTROL && part != PART_SKIP;
+	return part != PART_PAGE && part != PART_CONTROL && part != PART_IMAGE &&
+	       part != PART_SKIP;
 }
 
 /* Copies what of a cursor has a meaning at its position, and no more. */
@@ -165,8 +171,9 @@ static int end_portion(struct vfio_mig *mig, struct vfio_mig_portion *p, int ret
  * @size: its size in bytes
  *
  * The caller copies bytes to where they go, and calls vfio_mig_portion_taken(), as
- * long as &vfio_mig_portion.left is not 0. It may let go of the session mutex for the
- * copy. If it cannot go on it calls vfio_mig_portion_abandon().
+ * long as &vfio_mig_portion.left is not 0. The portion may end early, see
+ * &vfio_mig_portion.size, and the rest is another one. The caller may let go of the
+ * session mutex for the copy. If it cannot go on it calls vfio_mig_portion_abandon().
  *
  * Context: may sleep. Touches no user memory.
  * Return: 0, or an error as from vfio_mig_load_feed(), and there is nothing to copy.
@@ -188,6 +195,7 @@ int vfio_mig_portion_begin(struct vfio_mig *mig, struct vfio_mig_portion *p,
 	if (ret)
 		return ret;
 	copy_cursor(&load->before, &load->at);
+	load->handed_over = false;
 	kref_get(&load->kref);
 	p->load = load;
 	p->nr = load->stage.portion;
@@ -223,6 +231,11 @@ int vfio_mig_portion_taken(struct vfio_mig *mig, struct vfio_mig_portion *p,
 	if (ret)
 		return end_portion(mig, p, ret);
 	p->left -= n;
+	/* What the driver was given cannot be taken back, so a portion ends there. */
+	if (load->handed_over) {
+		p->size -= p->left;
+		p->left = 0;
+	}
 	if (!p->left)
 		return end_portion(mig, p, 0);
 	if (fatal_signal_pending(current))
@@ -254,19 +267,27 @@ void vfio_mig_portion_abandon(struct vfio_mig_portion *p)
  * Return: 0 when all was taken. -EILSEQ, -EBADMSG, -EPROTONOSUPPORT, -ENODEV or
  * -EINVAL where the stream is refused, now and from now on. -ENOMEM, -ENOSPC, -EFAULT
  * or, where the caller is being killed, -EINTR: nothing was taken, and any portion
- * may follow.
+ * may follow. Where the driver has got a part of the portion already, these refuse the
+ * stream, too.
  */
 int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 {
 	struct vfio_mig_portion p;
+	bool handed_over = false;
 	int ret;
 
-	ret = vfio_mig_portion_begin(mig, &p, iov_iter_count(from));
-	while (!ret && p.left) {
-		ret = vfio_mig_portion_taken(mig, &p,
-					     copy_from_iter(p.to, p.room, from));
-		cond_resched();
-	}
+	do {
+		ret = vfio_mig_portion_begin(mig, &p, iov_iter_count(from));
+		while (!ret && p.left) {
+			ret = vfio_mig_portion_taken(mig, &p,
+						     copy_from_iter(p.to, p.room, from));
+			cond_resched();
+		}
+		if (ret && handed_over && !mig->load->error)
+			vfio_mig_refuse(mig, ret,
+					"a part of the data went to the device, and the rest cannot be read");
+		handed_over = mig->load->handed_over;
+	} while (!ret && iov_iter_count(from));
 	return ret;
 }
 

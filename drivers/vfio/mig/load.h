@@ -14,8 +14,9 @@ struct vfio_mig_load;
  * struct vfio_mig_portion - a portion of a stream, while it is copied
  * @to: where the next bytes go, valid without any lock
  * @room: how many go there
- * @left: how many are still to come, @room included
- * @size: how many there are in all
+ * @left: how many are still to come, @room included; 0 when the portion is over
+ * @size: How many there are in all. The portion ends where the driver was given
+ *	something: then it is how many there were up to there.
  * @load: the load, with a reference; NULL when the portion is over
  * @page: the page that @to is in, with a reference, or NULL
  * @nr: tells the portion from others

@@ -116,14 +116,15 @@ static void end_session(struct vfio_mig *mig)
 		vfio_mig_load_end(mig);
 }
 
-static int begin_session(struct vfio_mig *mig, enum session session,
+static int begin_session(struct vfio_mig *mig, enum vfio_mig_state to,
 			 enum vfio_mig_owner owner)
 {
+	enum session session = states[to].session;
 	int ret;
 
 	if (session == SESSION_NONE)
 		return 0;
-	ret = session == SESSION_SAVE ? vfio_mig_save_begin(mig) :
+	ret = session == SESSION_SAVE ? vfio_mig_save_begin(mig, to) :
 					vfio_mig_load_begin(mig);
 	if (ret)
 		return ret;
@@ -138,13 +139,13 @@ static int begin_session(struct vfio_mig *mig, enum session session,
 	return ret;
 }
 
-static int change_session(struct vfio_mig *mig, enum session to,
+static int change_session(struct vfio_mig *mig, enum vfio_mig_state to,
 			  enum vfio_mig_owner owner)
 {
 	enum session from = states[mig->state].session;
 	int ret;
 
-	if (from == to)
+	if (from == states[to].session)
 		return 0;
 	if (from == SESSION_LOAD) {
 		ret = vfio_mig_load_apply(mig);
@@ -169,7 +170,7 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 	if (!ret)
 		ret = vfio_mig_fault_arc(mig, to);
 	if (!ret)
-		ret = change_session(mig, states[to].session, owner);
+		ret = change_session(mig, to, owner);
 	if (ret) {
 		speed_up(mig, min(before, after), before);
 		return ret;

@@ -44,6 +44,27 @@ int vfio_mig_lock(struct vfio_mig *mig)
 	return 0;
 }
 
+/* Callbacks that wait give up, because the session mutex is wanted for good. */
+static void cancel_callbacks(struct vfio_mig *mig)
+{
+	if (mig->desc.ops->cancel)
+		mig->desc.ops->cancel(mig->vdev);
+}
+
+/**
+ * vfio_mig_cancelled - whether a callback that waits is to give up
+ * @mig: the library's object
+ *
+ * Context: any; callbacks of the vendor driver, which are woken by &vfio_mig_ops.cancel.
+ * Return: true while somebody waits to reset or close the device. What the callback
+ * returns is then of no consequence, as long as it is an error.
+ */
+bool vfio_mig_cancelled(struct vfio_mig *mig)
+{
+	return atomic_read(&mig->cancels) || READ_ONCE(mig->reset_pending);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_cancelled);
+
 /**
  * vfio_mig_unlock - let go of the session mutex
  * @mig: the device
@@ -71,11 +92,16 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
 {
 	const struct vfio_mig_ops *ops = desc->ops;
 
+	/* The control state may be nothing; who has one both saves and loads it. */
+	if (!ops->save != !ops->prepare || (desc->control_max && !ops->save))
+		return false;
+	if (desc->image && !(desc->image->size && desc->image->read &&
+			     desc->image->write && desc->image_max))
+		return false;
 	return strlen(desc->type) < VFIO_MIG_STREAM_TYPE_LEN &&
 	       desc->control_max <= VFIO_MIG_STREAM_CONTROL_MAX &&
 	       desc->control_version_min <= desc->control_version &&
-	       ops->stop && ops->run && ops->reset && ops->save &&
-	       ops->prepare && ops->apply;
+	       ops->stop && ops->run && ops->reset && ops->apply;
 }
 
 /**
@@ -201,14 +227,17 @@ EXPORT_SYMBOL_GPL(vfio_mig_open);
  * vfio_mig_close - the last user closed the device
  * @mig: the library's object
  *
- * Ends any session and stops the device. If it does not stop, the vendor driver's
- * next &vfio_mig_ops.reset has to see to that.
+ * Cancels callbacks that wait, ends any session and stops the device. If it does not
+ * stop, the vendor driver's next &vfio_mig_ops.reset has to see to that.
  *
  * Context: the vendor driver's &vfio_device_ops.close_device.
  */
 void vfio_mig_close(struct vfio_mig *mig)
 {
+	atomic_inc(&mig->cancels);
+	cancel_callbacks(mig);
 	mutex_lock(&mig->lock);
+	atomic_dec(&mig->cancels);
 	if (vfio_mig_machine_rest(mig))
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
 	vfio_mig_faulter_stop(mig);
@@ -225,7 +254,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_close);
  * @mig: the library's object
  *
  * Ends any session; the device runs afterwards. The paged state is left alone. A
- * device that does not stop is reset all the same.
+ * device that does not stop is reset all the same. Callbacks that wait are cancelled.
  *
  * Context: the vendor driver's VFIO_DEVICE_RESET, and resets of its own kind. Takes
  * the session mutex; vfio_mig_reset_done() is for callers that must not.
@@ -233,7 +262,13 @@ EXPORT_SYMBOL_GPL(vfio_mig_close);
  */
 int vfio_mig_reset(struct vfio_mig *mig)
 {
-	if (mutex_lock_killable(&mig->lock))
+	int ret;
+
+	atomic_inc(&mig->cancels);
+	cancel_callbacks(mig);
+	ret = mutex_lock_killable(&mig->lock);
+	atomic_dec(&mig->cancels);
+	if (ret)
 		return -EINTR;
 	vfio_mig_machine_start(mig);
 	vfio_mig_unlock(mig);
@@ -260,6 +295,7 @@ void vfio_mig_reset_done(struct vfio_mig *mig)
 	mig->reset_pending = true;
 	if (!mutex_trylock(&mig->lock)) {
 		spin_unlock(&mig->reset_lock);
+		cancel_callbacks(mig);
 		return;
 	}
 	spin_unlock(&mig->reset_lock);

@@ -14,6 +14,7 @@
 
 #include "dma.h"
 #include "dma_log.h"
+#include "image.h"
 #include "irq.h"
 
 struct vfio_mig_chunk;
@@ -93,6 +94,7 @@ struct vfio_mig_iteration {
  * @VFIO_MIG_RESUME_BYTES: stream bytes taken in
  * @VFIO_MIG_READ_BYTES: data section bytes read by system call, not mapping
  * @VFIO_MIG_PAGES_SENT: pages sent with their data
+ * @VFIO_MIG_IMAGE_BYTES: bytes of images sent
  * @VFIO_MIG_NR_COUNTERS: how many there are
  */
 enum vfio_mig_counter {
@@ -106,6 +108,7 @@ enum vfio_mig_counter {
 	VFIO_MIG_RESUME_BYTES,
 	VFIO_MIG_READ_BYTES,
 	VFIO_MIG_PAGES_SENT,
+	VFIO_MIG_IMAGE_BYTES,
 	VFIO_MIG_NR_COUNTERS,
 };
 
@@ -117,6 +120,7 @@ enum vfio_mig_counter {
  * @lock: the session mutex: serialises all that follows. Taken before the locks of
  *	the paged state. User memory is never accessed with it held. Fault and mmap
  *	handlers, poll() and release() do not take it. Taken by vfio_mig_lock().
+ * @cancels: users who wait for @lock to reset or close the device
  * @reset_lock: orders @reset_pending against the release of @lock
  * @reset_pending: the function was reset while somebody held @lock, who acts on it
  * @state: state of the machine
@@ -127,6 +131,7 @@ enum vfio_mig_counter {
  * @faulty: one of @fault's knobs is set; looked at without any lock
  * @control_dirty: the state that is not paged changed since it was last saved;
  *	set without @lock
+ * @image: the image that is being saved
  * @save: exists while saving
  * @load: exists while resuming
  * @data: the v2 session's data file
@@ -148,6 +153,7 @@ struct vfio_mig {
 	struct vfio_device *vdev;
 	struct vfio_mig_desc desc;
 	struct mutex lock; /* the session mutex, see above */
+	atomic_t cancels;
 	spinlock_t reset_lock; /* of reset_pending */
 	bool reset_pending;
 	enum vfio_mig_state state;
@@ -156,6 +162,7 @@ struct vfio_mig {
 	bool broken;
 	bool faulty;
 	bool control_dirty;
+	struct vfio_mig_image image;
 	struct vfio_mig_save *save;
 	struct vfio_mig_load *load;
 	struct vfio_mig_data *data;

@@ -199,7 +199,7 @@ static inline int mock_init(struct mock *m)
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 	m->mig.window = window;
-	m->chunk = vfio_mig_chunk_alloc();
+	m->chunk = vfio_mig_chunk_alloc(&m->mig);
 	if (!m->chunk)
 		return -ENOMEM;
 	vfio_mig_machine_start(&m->mig);

@@ -99,6 +99,11 @@ static int start_over(struct vfio_mig *mig)
 	pos->control_done = false;
 	pos->control_checked = false;
 	pos->control_have = 0;
+	pos->image_begun = false;
+	pos->image_off = 0;
+	pos->image_left = 0;
+	pos->image_done = false;
+	pos->image_checked = false;
 	return 0;
 }
 
@@ -154,6 +159,11 @@ static int start_payload(struct vfio_mig *mig, u16 type, u16 flags, u32 len)
 			break;
 		payload_part(pos, PART_CONTROL_HDR,
 			     sizeof(struct vfio_mig_control_hdr));
+		return 0;
+	case VFIO_MIG_CHUNK_IMAGE:
+		if (len < sizeof(struct vfio_mig_image_hdr))
+			break;
+		payload_part(pos, PART_IMAGE_HDR, sizeof(struct vfio_mig_image_hdr));
 		return 0;
 	case VFIO_MIG_CHUNK_END:
 		if (len != sizeof(struct vfio_mig_end))
@@ -217,20 +227,25 @@ static bool type_valid(const struct vfio_mig_header *h)
 static int check_header(struct vfio_mig *mig, const struct vfio_mig_header *h)
 {
 	struct vfio_mig_pages *pages = mig->desc.pages;
-	u64 nr_pages = pages ? pages->nr : 0;
+	u64 nr_pages = pages ? pages->nr : 0, features = le64_to_cpu(h->features);
+	bool image = features & VFIO_MIG_STREAM_F_IMAGE;
 	u32 version = le32_to_cpu(h->control_version);
 
 	if (le32_to_cpu(h->page_size) != VFIO_MIG_STREAM_PAGE_SIZE)
 		return vfio_mig_refuse(mig, -EPROTONOSUPPORT, "pages of %u bytes",
 			      le32_to_cpu(h->page_size));
-	if (h->features)
+	if (features & ~VFIO_MIG_STREAM_F_KNOWN)
 		return vfio_mig_refuse(mig, -EPROTONOSUPPORT, "unknown features %#llx",
-			      le64_to_cpu(h->features));
+			      features);
 	if (!type_valid(h))
 		return vfio_mig_refuse(mig, -EBADMSG, "malformed device type");
 	if (strcmp(h->type, mig->desc.type))
 		return vfio_mig_refuse(mig, -ENODEV, "a state of '%*pE', this is '%s'",
 			      (int)strlen(h->type), h->type, mig->desc.type);
+	if (image != !!mig->desc.image)
+		return vfio_mig_refuse(mig, -ENODEV,
+			      "a state with%s an image, this device has %s",
+			      image ? "" : "out", image ? "none" : "one");
 	if (le64_to_cpu(h->nr_pages) != nr_pages)
 		return vfio_mig_refuse(mig, -ENODEV,
 			      "a state of %llu pages, this device has %llu",
@@ -478,25 +493,122 @@ static int take_control(struct vfio_mig *mig)
 	return 0;
 }
 
-/* The last chunk: all is checked and allocated here, for apply cannot fail. */
-static int take_end(struct vfio_mig *mig)
+static int take_image_hdr(struct vfio_mig *mig)
 {
-	const struct vfio_mig_end *e = (void *)mig->load->at.buf;
+	const struct vfio_mig_image_hdr *h = (void *)mig->load->at.buf;
+	u64 offset = le64_to_cpu(h->offset), left = le64_to_cpu(h->left);
+	u32 len = le32_to_cpu(h->length), flags = le32_to_cpu(h->flags);
+	bool final = flags & VFIO_MIG_IMAGE_F_FINAL;
+	struct load_pos *pos = &mig->load->at.pos;
+
+	if (!mig->desc.image)
+		return vfio_mig_refuse(mig, -EINVAL, "an image for a device without any");
+	if (flags & ~VFIO_MIG_IMAGE_F_FINAL || len > VFIO_MIG_STREAM_IMAGE_PIECE ||
+	    pos->left != ALIGN(len, VFIO_MIG_STREAM_ALIGN) ||
+	    (left && !final) || (!len && (left || !final)))
+		return vfio_mig_refuse(mig, -EBADMSG,
+			      "an image's piece of %u bytes in %u, flags %#x, %llu to come",
+			      len, pos->left, flags, left);
+	if (offset != pos->image_off)
+		return vfio_mig_refuse(mig, -EBADMSG,
+			      "an image's piece at %llu where %llu was due", offset,
+			      pos->image_off);
+	if (left > mig->desc.image_max || len > mig->desc.image_max - left)
+		return vfio_mig_refuse(mig, -EBADMSG,
+			      "%u and %llu bytes of image, this device has at most %llu",
+			      len, left, mig->desc.image_max);
+	if (pos->image_left && (!final || left + len != pos->image_left))
+		return vfio_mig_refuse(mig, -EBADMSG,
+			      "%u and %llu bytes of image where %llu were announced",
+			      len, left, pos->image_left);
+	pos->image_len = len;
+	pos->image_final = final;
+	pos->image_next = left;
+	payload_part(pos, PART_IMAGE, len);
+	return 0;
+}
+
+/* The driver learns of an image when the first piece is good, for it cannot forget. */
+static int begin_image(struct vfio_mig *mig)
+{
+	const struct vfio_mig_image_ops *ops = mig->desc.image;
+	int ret;
+
+	vfio_mig_parse_image_end(mig);
+	ret = ops->load_begin ? ops->load_begin(mig->vdev) : 0;
+	if (ret)
+		return vfio_mig_refuse(mig, vfio_mig_image_error(ret),
+			      "the device takes no image now");
+	mig->load->image_begun = true;
+	mig->load->at.pos.image_begun = true;
+	return 0;
+}
+
+/* A piece whose sum is right. */
+static int take_image(struct vfio_mig *mig)
+{
+	const struct vfio_mig_image_ops *ops = mig->desc.image;
+	struct load_pos *pos = &mig->load->at.pos;
+	int ret = 0;
+
+	mig->load->handed_over = true;
+	if (!pos->image_begun)
+		ret = begin_image(mig);
+	if (ret)
+		return ret;
+	if (pos->image_len)
+		ret = ops->write(mig->vdev, pos->image_final ? VFIO_MIG_IMAGE_STOPPED :
+							       VFIO_MIG_IMAGE_PRECOPY,
+				 pos->image_off, mig->load->piece, pos->image_len);
+	if (ret)
+		return vfio_mig_refuse(mig, vfio_mig_image_error(ret),
+			      "the device does not take its image at %llu",
+			      pos->image_off);
+	pos->image_off += pos->image_len;
+	pos->image_left = pos->image_next;
+	pos->image_done = pos->image_final && !pos->image_left;
+	pos->image_checked = false;
+	return 0;
+}
+
+/**
+ * vfio_mig_parse_image_end - no more of the image that the driver knows of comes
+ * @mig: the device; session mutex held, resuming. It may have no image.
+ */
+void vfio_mig_parse_image_end(struct vfio_mig *mig)
+{
+	const struct vfio_mig_image_ops *ops = mig->desc.image;
+
+	if (mig->load->image_begun && ops->load_end)
+		ops->load_end(mig->vdev);
+	mig->load->image_begun = false;
+}
+
+static int check_image(struct vfio_mig *mig)
+{
+	const struct vfio_mig_image_ops *ops = mig->desc.image;
+	struct load_pos *pos = &mig->load->at.pos;
+	int ret;
+
+	if (!ops || pos->image_checked)
+		return 0;
+	mig->load->handed_over = true;
+	ret = ops->check ? ops->check(mig->vdev, pos->control_version) : 0;
+	if (ret)
+		return vfio_mig_refuse(mig, vfio_mig_image_error(ret),
+			      "the device cannot use its image");
+	pos->image_checked = true;
+	return 0;
+}
+
+static int check_control(struct vfio_mig *mig)
+{
 	struct vfio_mig_load *load = mig->load;
 	struct load_pos *pos = &load->at.pos;
 	void *prepared;
 
-	if (le64_to_cpu(e->pages_sent) != pos->pages)
-		return vfio_mig_refuse(mig, -EBADMSG, "%llu pages came, %llu were sent",
-			      pos->pages, le64_to_cpu(e->pages_sent));
-	if (!pos->control_done)
-		return vfio_mig_refuse(mig, -EBADMSG, "the end without control state");
-
-	/* Any number of END chunks may follow each other. */
-	if (pos->control_checked) {
-		pos->complete = true;
+	if (pos->control_checked || !mig->desc.ops->prepare)
 		return 0;
-	}
 	prepared = mig->desc.ops->prepare(mig->vdev, pos->control_version,
 					  load->control[pos->control_slot],
 					  pos->control_total);
@@ -507,8 +619,31 @@ static int take_end(struct vfio_mig *mig)
 			      "the device cannot be in such a state");
 	set_prepared(mig, prepared);
 	pos->control_checked = true;
-	pos->complete = true;
 	return 0;
+}
+
+/* The last chunk: all is checked and allocated here, for apply cannot fail. */
+static int take_end(struct vfio_mig *mig)
+{
+	const struct vfio_mig_end *e = (void *)mig->load->at.buf;
+	struct load_pos *pos = &mig->load->at.pos;
+	int ret;
+
+	if (le64_to_cpu(e->pages_sent) != pos->pages)
+		return vfio_mig_refuse(mig, -EBADMSG, "%llu pages came, %llu were sent",
+			      pos->pages, le64_to_cpu(e->pages_sent));
+	if (!pos->control_done)
+		return vfio_mig_refuse(mig, -EBADMSG, "the end without control state");
+
+	if (mig->desc.image && !pos->image_done)
+		return vfio_mig_refuse(mig, -EBADMSG, "the end without a whole image");
+
+	/* Any number of END chunks may follow each other; what is new is checked. */
+	ret = check_control(mig);
+	if (!ret)
+		ret = check_image(mig);
+	pos->complete = !ret;
+	return ret;
 }
 
 /* A whole part is there. */
@@ -529,6 +664,11 @@ static int take_part(struct vfio_mig *mig)
 		return take_control_hdr(mig);
 	case PART_CONTROL:
 		return take_control(mig);
+	case PART_IMAGE_HDR:
+		return take_image_hdr(mig);
+	case PART_IMAGE:
+		payload_part(pos, PART_PADDING, pos->left);
+		return 0;
 	case PART_PADDING:
 		if (memchr_inv(mig->load->at.buf, 0, pos->want))
 			return vfio_mig_refuse(mig, -EBADMSG,
@@ -554,6 +694,8 @@ static int end_chunk(struct vfio_mig *mig, enum load_part last)
 		ret = take_header(mig);
 	else if (last == PART_END)
 		ret = take_end(mig);
+	else if (pos->hdr.type == cpu_to_le16(VFIO_MIG_CHUNK_IMAGE))
+		ret = take_image(mig);
 	if (ret)
 		return ret;
 	pos->seq = le32_to_cpu(pos->hdr.seq) + 1;
@@ -589,6 +731,9 @@ int vfio_mig_parse_target(struct vfio_mig *mig, struct vfio_mig_portion *p)
 	case PART_CONTROL:
 		p->to = load->control[pos->control_slot] + pos->control_have +
 			pos->have;
+		break;
+	case PART_IMAGE:
+		p->to = load->piece + pos->have;
 		break;
 	case PART_SKIP:
 		room = min_t(size_t, room, BUF_MAX);

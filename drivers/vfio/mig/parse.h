@@ -28,6 +28,8 @@ static_assert(HEADER_MAX <= BUF_MAX);
  * @PART_PAGE: a page of a pages chunk
  * @PART_CONTROL_HDR: start of a control chunk's payload
  * @PART_CONTROL: a piece of the control state
+ * @PART_IMAGE_HDR: start of an image chunk's payload
+ * @PART_IMAGE: a piece of the image
  * @PART_END: payload of an end chunk
  * @PART_PADDING: zeros up to the end of the chunk
  * @PART_SKIP: payload of a chunk that need not be understood
@@ -40,6 +42,8 @@ enum load_part {
 	PART_PAGE,
 	PART_CONTROL_HDR,
 	PART_CONTROL,
+	PART_IMAGE_HDR,
+	PART_IMAGE,
 	PART_END,
 	PART_PADDING,
 	PART_SKIP,
@@ -78,6 +82,14 @@ struct load_run {
  * @control_have: bytes of it taken
  * @control_done: all of it is there
  * @control_checked: the vendor driver found it good
+ * @image_begun: a piece of this save's image came
+ * @image_off: bytes of the image taken
+ * @image_len: bytes of the piece at hand
+ * @image_final: the piece at hand was read from a stopped device
+ * @image_left: bytes that are still to come of those that a final piece announced
+ * @image_next: what @image_left is after the piece at hand
+ * @image_done: all of the image is there
+ * @image_checked: the vendor driver found it good
  * @complete: the last chunk taken was END, and all of it was found good
  */
 struct load_pos {
@@ -100,6 +112,14 @@ struct load_pos {
 	u32 control_have;
 	bool control_done;
 	bool control_checked;
+	bool image_begun;
+	u64 image_off;
+	u32 image_len;
+	bool image_final;
+	u64 image_left;
+	u64 image_next;
+	bool image_done;
+	bool image_checked;
 	bool complete;
 };
 
@@ -121,6 +141,9 @@ struct load_cursor {
  * @error: why it was refused, 0 if it was not
  * @stage: the pages
  * @control: the control state; two buffers, so that a new state can be taken back
+ * @piece: the piece of the image at hand
+ * @image_begun: the driver knows of an image
+ * @handed_over: the driver was given something that cannot be taken back, in the portion
  * @prepared: what the vendor driver made of the control state
  * @prepared_before: what @prepared was when the open portion began
  * @prepared_changed: the open portion changed @prepared
@@ -134,6 +157,9 @@ struct vfio_mig_load {
 	int error;
 	struct vfio_mig_stage stage;
 	void *control[2];
+	void *piece;
+	bool image_begun;
+	bool handed_over;
 	void *prepared;
 	void *prepared_before;
 	bool prepared_changed;
@@ -147,5 +173,6 @@ void vfio_mig_discard_prepared(struct vfio_mig *mig, void *prepared);
 int vfio_mig_parse_target(struct vfio_mig *mig, struct vfio_mig_portion *p);
 int vfio_mig_parse_bytes(struct vfio_mig *mig, const void *from, size_t n);
 void vfio_mig_parse_start(struct load_pos *pos);
+void vfio_mig_parse_image_end(struct vfio_mig *mig);
 
 #endif /* VFIO_MIG_PARSE_H */

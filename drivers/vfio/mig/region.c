@@ -140,7 +140,7 @@ int vfio_mig_region_begin(struct vfio_mig *mig)
 
 	mig->region_chunk = NULL;
 	if (mig->save) {
-		mig->region_chunk = vfio_mig_chunk_alloc();
+		mig->region_chunk = vfio_mig_chunk_alloc(mig);
 		if (!mig->region_chunk)
 			return -ENOMEM;
 	}
@@ -240,13 +240,19 @@ static void conclude_iteration(struct vfio_mig *mig)
 	it->nr++;
 }
 
-static u64 read_pending_bytes(struct vfio_mig *mig)
+static int read_pending_bytes(struct vfio_mig *mig, u64 *value)
 {
+	int ret;
+
 	if (!region_saving(mig))
 		return 0;
 	if (mig->iteration.open)
 		conclude_iteration(mig);
-	return vfio_mig_fault_pending(mig, vfio_mig_save_pending(mig));
+	ret = vfio_mig_image_ask(mig);
+	if (ret)
+		return ret;
+	*value = vfio_mig_fault_pending(mig, vfio_mig_save_pending(mig));
+	return 0;
 }
 
 static int read_data_offset(struct vfio_mig *mig, u64 *value)
@@ -304,8 +310,7 @@ static int read_register(struct vfio_mig *mig, loff_t pos, u64 *value)
 		*value = v1_value[mig->state];
 		return 0;
 	case REG(pending_bytes):
-		*value = read_pending_bytes(mig);
-		return 0;
+		return read_pending_bytes(mig, value);
 	case REG(data_offset):
 		return read_data_offset(mig, value);
 	case REG(data_size):
@@ -524,7 +529,9 @@ static int access_register(struct vfio_mig *mig, loff_t pos, u64 *value,
  * Context: the vendor driver's &vfio_device_ops.read. Takes the session mutex, but
  * not while user memory is accessed.
  * Return: @count, never less; -EINVAL for an access that the protocol does not
- * know, -EFAULT, -ENOMEM, or -EINTR where the caller is being killed.
+ * know, -EFAULT, -ENOMEM, -EINTR where the caller is being killed, or why the driver
+ * cannot read its image, from pending_bytes and data_offset: the state stays, and another
+ * read tries again.
  */
 ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 			     size_t count, loff_t pos)

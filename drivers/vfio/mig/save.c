@@ -3,8 +3,8 @@
  * The save side: a device's state as a sequence of chunks
  *
  * Makes the next chunk when asked. Which front end asks, and how the chunk
- * reaches the user, is not known here. The order: the header, then pages as long
- * as there are changed ones; once the device is stopped the control state, and
+ * reaches the user, is not known here. The order: the header, then pages and pieces of
+ * the image as long as there are any; once the device is stopped the control state, and
  * an END when nothing is left. If the stopped device changes after that (a
  * register may be written), what changed is sent and another END follows.
  */
@@ -31,6 +31,9 @@ MODULE_PARM_DESC(page_sums,
 #define META_MAX	(sizeof(struct vfio_mig_chunk_hdr) +	\
 			 sizeof(struct vfio_mig_control_hdr) +	\
 			 VFIO_MIG_STREAM_CONTROL_PIECE)
+#define IMAGE_META_MAX	(sizeof(struct vfio_mig_chunk_hdr) +	\
+			 sizeof(struct vfio_mig_image_hdr) +	\
+			 VFIO_MIG_STREAM_IMAGE_PIECE)
 #define PAGES_META_MAX	(sizeof(struct vfio_mig_chunk_hdr) +	\
 			 sizeof(struct vfio_mig_pages_hdr) +	\
 			 VFIO_MIG_STREAM_RUNS_BYTES_MAX)
@@ -49,6 +52,7 @@ MODULE_PARM_DESC(page_sums,
 static_assert(PAGES_META_MAX + PAGE_SIZE <= VFIO_MIG_CHUNK_ROOM_MIN);
 static_assert(META_MAX <= VFIO_MIG_CHUNK_ROOM_MIN);
 static_assert(PAGES_META_MAX <= META_MAX);
+static_assert(META_MAX <= IMAGE_META_MAX);
 
 /**
  * struct vfio_mig_save - a save that goes on
@@ -59,6 +63,7 @@ static_assert(PAGES_META_MAX <= META_MAX);
  * @pages_sent: pages with data so far
  * @first_pass: pages not reached yet of those that had memory at the start
  * @cursor: where the search for changed pages goes on
+ * @image_last: the last chunk was a piece of the image: pages are next
  * @control: the control state being sent
  * @control_len: its length, 0 where none is being sent
  * @control_off: how much of it was sent
@@ -71,6 +76,7 @@ struct vfio_mig_save {
 	u64 pages_sent;
 	unsigned long first_pass;
 	pgoff_t cursor;
+	bool image_last;
 	void *control;
 	u32 control_len;
 	u32 control_off;
@@ -78,20 +84,22 @@ struct vfio_mig_save {
 
 /**
  * vfio_mig_chunk_alloc - allocate a chunk, for a front end to have it filled
+ * @mig: the device
  *
  * The chunk belongs to the front end. It has no part of the device in it but
  * references to pages, so it can outlive the session and the device.
  *
  * Return: an empty chunk, or NULL. Freed by vfio_mig_chunk_free().
  */
-struct vfio_mig_chunk *vfio_mig_chunk_alloc(void)
+struct vfio_mig_chunk *vfio_mig_chunk_alloc(const struct vfio_mig *mig)
 {
 	struct vfio_mig_chunk *chunk;
 
 	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		return NULL;
-	chunk->meta = kvzalloc(META_MAX, GFP_KERNEL_ACCOUNT);
+	chunk->meta = kvzalloc(mig->desc.image ? IMAGE_META_MAX : META_MAX,
+			       GFP_KERNEL_ACCOUNT);
 	if (chunk->meta)
 		return chunk;
 	kvfree(chunk);
@@ -136,12 +144,14 @@ static unsigned long dirty_pages(struct vfio_mig *mig)
 /**
  * vfio_mig_save_begin - start a save
  * @mig: the device; session mutex held, no session open
+ * @to: the state that it is for
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM, or why the driver cannot save its image.
  */
-int vfio_mig_save_begin(struct vfio_mig *mig)
+int vfio_mig_save_begin(struct vfio_mig *mig, enum vfio_mig_state to)
 {
 	struct vfio_mig_save *save;
+	int ret = -ENOMEM;
 
 	save = kvzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
 	if (!save)
@@ -149,8 +159,16 @@ int vfio_mig_save_begin(struct vfio_mig *mig)
 	save->control = kvzalloc(mig->desc.control_max, GFP_KERNEL_ACCOUNT);
 	if (!save->control)
 		goto err;
-	if (mig->desc.pages && vfio_mig_pages_track(mig->desc.pages))
+	ret = vfio_mig_image_save_begin(mig, to == VFIO_MIG_STOP_COPY ?
+					     VFIO_MIG_IMAGE_STOPPED :
+					     VFIO_MIG_IMAGE_PRECOPY);
+	if (ret)
 		goto err;
+	if (mig->desc.pages && vfio_mig_pages_track(mig->desc.pages)) {
+		vfio_mig_image_save_end(mig);
+		ret = -ENOMEM;
+		goto err;
+	}
 
 	save->id = get_random_u64();
 	mig->save = save;
@@ -162,7 +180,7 @@ int vfio_mig_save_begin(struct vfio_mig *mig)
 err:
 	kvfree(save->control);
 	kvfree(save);
-	return -ENOMEM;
+	return ret;
 }
 
 /**
@@ -175,6 +193,7 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 
 	if (mig->desc.pages)
 		vfio_mig_pages_untrack(mig->desc.pages);
+	vfio_mig_image_save_end(mig);
 	mig->save = NULL;
 	kvfree(save->control);
 	kvfree(save);
@@ -184,7 +203,8 @@ void vfio_mig_save_end(struct vfio_mig *mig)
  * vfio_mig_save_pending - estimate what is still to be sent
  * @mig: the device; session mutex held, saving
  *
- * While the device runs only what can be sent early counts.
+ * While the device runs only what can be sent early counts. Of an image it is what
+ * vfio_mig_image_ask() has learnt.
  *
  * Return: bytes; 0 if and only if vfio_mig_save_next() has nothing to give.
  */
@@ -194,7 +214,7 @@ u64 vfio_mig_save_pending(struct vfio_mig *mig)
 	u64 bytes;
 
 	vfio_mig_fault_dirty(mig);
-	bytes = (u64)dirty_pages(mig) * PAGE_SIZE;
+	bytes = (u64)dirty_pages(mig) * PAGE_SIZE + vfio_mig_image_pending(mig);
 	if (!save->header_sent)
 		bytes += HEADER_BYTES;
 	if (!vfio_mig_stopped(mig))
@@ -211,14 +231,16 @@ u64 vfio_mig_save_pending(struct vfio_mig *mig)
  * vfio_mig_save_initial - estimate what of the first pass is still to be sent
  * @mig: the device; session mutex held, saving
  *
- * Return: bytes, a part of vfio_mig_save_pending(): the header, and the pages that
- * had memory when the save began and were not reached yet.
+ * Return: bytes, a part of vfio_mig_save_pending(): the header, the pages that had
+ * memory when the save began and were not reached yet, and what the driver says of its
+ * image.
  */
 u64 vfio_mig_save_initial(struct vfio_mig *mig)
 {
 	struct vfio_mig_save *save = mig->save;
 	u64 bytes = (u64)min(save->first_pass, dirty_pages(mig)) * PAGE_SIZE;
 
+	bytes += vfio_mig_image_initial(mig);
 	if (!save->header_sent)
 		bytes += HEADER_BYTES;
 	return bytes;
@@ -243,7 +265,7 @@ void vfio_mig_save_again(struct vfio_mig *mig, bool initial)
 
 /**
  * vfio_mig_save_stop_size - estimate what would be sent if the device stopped now
- * @mig: the device; session mutex held, saving or not
+ * @mig: the device; session mutex held, saving or not. vfio_mig_image_ask() was called.
  *
  * Return: bytes of stream, what the front end has in hand not counted.
  */
@@ -254,11 +276,12 @@ u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
 
 	if (mig->save && vfio_mig_stopped(mig))
 		return vfio_mig_save_pending(mig);
+	bytes += mig->image.size.at_stop;
 	if (mig->save)
 		return vfio_mig_save_pending(mig) + bytes;
 	if (pages)
 		bytes += (u64)vfio_mig_pages_resident(pages) * PAGE_SIZE;
-	return bytes + HEADER_BYTES;
+	return bytes + vfio_mig_image_pending(mig) + HEADER_BYTES;
 }
 
 /**
@@ -271,7 +294,8 @@ u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
 bool vfio_mig_save_ready(struct vfio_mig *mig)
 {
 	return READ_ONCE(mig->state) == VFIO_MIG_STOP_COPY ||
-	       !READ_ONCE(mig->save->header_sent) || dirty_pages(mig);
+	       !READ_ONCE(mig->save->header_sent) || dirty_pages(mig) ||
+	       READ_ONCE(mig->image.ready);
 }
 
 static void *chunk_payload(struct vfio_mig_chunk *chunk)
@@ -329,6 +353,7 @@ static void make_header(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 	*h = (struct vfio_mig_header) {
 		.version = cpu_to_le32(VFIO_MIG_STREAM_VERSION),
 		.page_size = cpu_to_le32(VFIO_MIG_STREAM_PAGE_SIZE),
+		.features = cpu_to_le64(mig->desc.image ? VFIO_MIG_STREAM_F_IMAGE : 0),
 		.nr_pages = cpu_to_le64(pages ? pages->nr : 0),
 		.control_version = cpu_to_le32(vfio_mig_version(mig)),
 		.control_max = cpu_to_le32(mig->desc.control_max),
@@ -514,8 +539,9 @@ static void make_control(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 		/* Cleared first: a change from now on counts again. */
 		WRITE_ONCE(mig->control_dirty, false);
 		smp_mb(); /* pairs with vfio_mig_control_changed() */
-		save->control_len = mig->desc.ops->save(mig->vdev,
-							save->control);
+		if (mig->desc.ops->save)
+			save->control_len = mig->desc.ops->save(mig->vdev,
+								save->control);
 	}
 	len = min_t(u32, save->control_len - save->control_off,
 		    VFIO_MIG_STREAM_CONTROL_PIECE);
@@ -533,6 +559,36 @@ static void make_control(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 	chunk_close(save, chunk, VFIO_MIG_CHUNK_CONTROL, sizeof(*h) + len);
 }
 
+static int make_image(struct vfio_mig *mig, struct vfio_mig_chunk *chunk, size_t room)
+{
+	struct vfio_mig_image_hdr *h = chunk_payload(chunk);
+	int ret;
+
+	ret = vfio_mig_image_read(mig, h, room - sizeof(struct vfio_mig_chunk_hdr));
+	if (ret <= 0)
+		return ret ?: -EAGAIN;
+	chunk_close(mig->save, chunk, VFIO_MIG_CHUNK_IMAGE,
+		    sizeof(*h) + le32_to_cpu(h->length));
+	return 0;
+}
+
+/* Pages and the image take turns, so that neither keeps the other from being sent. */
+static int make_bulk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk, size_t room)
+{
+	struct vfio_mig_save *save = mig->save;
+	bool dirty = dirty_pages(mig);
+	int ret;
+
+	if (mig->desc.image && !(dirty && save->image_last)) {
+		ret = make_image(mig, chunk, room);
+		save->image_last = !ret;
+		if (ret != -EAGAIN)
+			return ret;
+	}
+	save->image_last = false;
+	return dirty ? make_pages(mig, chunk, room) : -EAGAIN;
+}
+
 static void make_end(struct vfio_mig_save *save, struct vfio_mig_chunk *chunk)
 {
 	struct vfio_mig_end *e = chunk_payload(chunk);
@@ -545,13 +601,17 @@ static int make_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 		      size_t room)
 {
 	struct vfio_mig_save *save = mig->save;
+	int ret;
 
 	if (!save->header_sent) {
 		make_header(mig, chunk);
 		return 0;
 	}
-	if (dirty_pages(mig) && !save->control_len)
-		return make_pages(mig, chunk, room);
+	if (!save->control_len) {
+		ret = make_bulk(mig, chunk, room);
+		if (ret != -EAGAIN)
+			return ret;
+	}
 	if (!vfio_mig_stopped(mig))
 		return -EAGAIN;
 	if (save->control_len || READ_ONCE(mig->control_dirty)) {
@@ -589,7 +649,8 @@ static bool spoil_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
  *
  * Context: may sleep. Touches no user memory. Looks at a bounded number of pages.
  * Return: 0; -EAGAIN where there is nothing to send now, or not enough room (never
- * with VFIO_MIG_CHUNK_ROOM_MIN).
+ * with VFIO_MIG_CHUNK_ROOM_MIN); or why the driver cannot read its image now, and
+ * nothing is lost.
  */
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
 		       struct vfio_mig_chunk *chunk)

@@ -7,7 +7,8 @@
 #include <linux/vfio_mig_core.h>
 #include <uapi/linux/vfio_mig_stream.h>
 
-struct vfio_mig;
+#include "mig.h"
+
 struct vfio_mig_save;
 
 /* A window smaller than this cannot hold every kind of chunk. */
@@ -38,11 +39,11 @@ static inline size_t vfio_mig_chunk_size(const struct vfio_mig_chunk *chunk)
 	return chunk->meta_len + (size_t)chunk->nr_pages * PAGE_SIZE;
 }
 
-struct vfio_mig_chunk *vfio_mig_chunk_alloc(void);
+struct vfio_mig_chunk *vfio_mig_chunk_alloc(const struct vfio_mig *mig);
 void vfio_mig_chunk_put(struct vfio_mig_chunk *chunk);
 void vfio_mig_chunk_free(struct vfio_mig_chunk *chunk);
 
-int vfio_mig_save_begin(struct vfio_mig *mig);
+int vfio_mig_save_begin(struct vfio_mig *mig, enum vfio_mig_state to);
 void vfio_mig_save_end(struct vfio_mig *mig);
 u64 vfio_mig_save_pending(struct vfio_mig *mig);
 u64 vfio_mig_save_initial(struct vfio_mig *mig);

@@ -108,6 +108,7 @@ COUNTER(stopcopy_bytes, VFIO_MIG_STOPCOPY_BYTES);
 COUNTER(resume_bytes, VFIO_MIG_RESUME_BYTES);
 COUNTER(read_bytes, VFIO_MIG_READ_BYTES);
 COUNTER(pages_sent, VFIO_MIG_PAGES_SENT);
+COUNTER(image_bytes, VFIO_MIG_IMAGE_BYTES);
 
 static struct attribute *vfio_mig_attrs[] = {
 	&state_attr.attr,
@@ -125,6 +126,7 @@ static struct attribute *vfio_mig_attrs[] = {
 	&resume_bytes_attr.attr.attr,
 	&read_bytes_attr.attr.attr,
 	&pages_sent_attr.attr.attr,
+	&image_bytes_attr.attr.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(vfio_mig);

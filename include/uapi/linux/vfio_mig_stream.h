@@ -24,6 +24,11 @@
 #define VFIO_MIG_STREAM_RUNS_BYTES_MAX	8192		/* encoded size of the runs */
 #define VFIO_MIG_STREAM_CONTROL_PIECE	32768		/* control bytes in one chunk */
 #define VFIO_MIG_STREAM_CONTROL_MAX	(1 << 20)	/* control bytes in all */
+#define VFIO_MIG_STREAM_IMAGE_PIECE	(256 << 10)	/* image bytes in one chunk */
+
+/* Bits of &vfio_mig_header.features. */
+#define VFIO_MIG_STREAM_F_IMAGE		(1ULL << 0)	/* the state has an image */
+#define VFIO_MIG_STREAM_F_KNOWN		VFIO_MIG_STREAM_F_IMAGE
 
 /**
  * enum vfio_mig_chunk_type - what a chunk holds
@@ -31,12 +36,14 @@
  * @VFIO_MIG_CHUNK_PAGES: pages of the device's paged state
  * @VFIO_MIG_CHUNK_CONTROL: a piece of the state that is not paged
  * @VFIO_MIG_CHUNK_END: everything up to here is one complete state
+ * @VFIO_MIG_CHUNK_IMAGE: a piece of the device's image
  */
 enum vfio_mig_chunk_type {
 	VFIO_MIG_CHUNK_HEADER	= 1,
 	VFIO_MIG_CHUNK_PAGES	= 2,
 	VFIO_MIG_CHUNK_CONTROL	= 3,
 	VFIO_MIG_CHUNK_END	= 4,
+	VFIO_MIG_CHUNK_IMAGE	= 5,
 };
 
 /*
@@ -77,7 +84,7 @@ struct vfio_mig_chunk_hdr {
  * struct vfio_mig_header - payload of a header chunk
  * @version: VFIO_MIG_STREAM_VERSION
  * @page_size: VFIO_MIG_STREAM_PAGE_SIZE
- * @features: mandatory parts that the stream uses; none are defined
+ * @features: mandatory parts that the stream uses, VFIO_MIG_STREAM_F_*
  * @nr_pages: size of the paged state, 0 where there is none
  * @control_version: the vendor driver's version of the control state
  * @control_max: upper bound of the control state, in bytes
@@ -125,6 +132,26 @@ struct vfio_mig_control_hdr {
 	__le32 offset;
 	__le32 length;
 	__le32 reserved;
+};
+
+/* The device is stopped: &vfio_mig_image_hdr.left is known. */
+#define VFIO_MIG_IMAGE_F_FINAL		(1 << 0)
+
+/**
+ * struct vfio_mig_image_hdr - starts the payload of an image chunk
+ * @offset: bytes of the image that the save has sent before this piece
+ * @left: bytes that follow this piece until the image is complete; 0 without
+ *	VFIO_MIG_IMAGE_F_FINAL
+ * @length: bytes of this piece, padding not counted
+ * @flags: VFIO_MIG_IMAGE_F_*
+ *
+ * The image is complete after a final piece with a @left of 0.
+ */
+struct vfio_mig_image_hdr {
+	__le64 offset;
+	__le64 left;
+	__le32 length;
+	__le32 flags;
 };
 
 /**

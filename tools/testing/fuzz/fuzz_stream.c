@@ -168,6 +168,8 @@ static int load(struct memory_device *dev, const u8 *data, size_t len,
 		must(!ret || ret == -ENODATA);
 	}
 	vfio_mig_load_end(&dev->mig);
+	/* What was replaced is freed by then. */
+	run_work();
 	return ret;
 }
 
@@ -185,6 +187,8 @@ static void same(struct memory_device *a, struct memory_device *b)
 
 	must(a->control_len == b->control_len);
 	must(!memcmp(a->control, b->control, a->control_len));
+	must(a->image_len == b->image_len);
+	must(!memcmp(a->image, b->image, a->image_len));
 	must(vfio_mig_pages_resident(&a->pages) ==
 	     vfio_mig_pages_resident(&b->pages));
 	must(a->budget.used.v == b->budget.used.v);
@@ -193,45 +197,49 @@ static void same(struct memory_device *a, struct memory_device *b)
 }
 
 /* A device that has a state already: it is kept where a stream is refused. */
-static void old_state(struct memory_device *dev, bool has_pages)
+static void old_state(struct memory_device *dev, unsigned int has)
 {
-	device_init(dev, has_pages);
+	device_init(dev, has);
 	device_fill(dev, 1, 0xee);
 	device_fill(dev, 40, 0xee);
 	dev->control_len = 3;
 	memcpy(dev->control, "old", 3);
+	dev->image_len = 5;
+	memcpy(dev->image, "older", 5);
 }
 
 /* What was loaded, saved again, loads, and is the same. */
-static void round_trip(struct memory_device *dev, bool has_pages)
+static void round_trip(struct memory_device *dev, unsigned int has)
 {
 	static const struct way whole;
 	struct memory_device other;
 	struct stream s;
 
 	save_all(&dev->mig, VFIO_MIG_CHUNK_ROOM_MIN, &s);
-	old_state(&other, has_pages);
+	old_state(&other, has);
 	must(!load(&other, s.data, s.len, &whole, NULL));
 	must(other.control_len == dev->control_len);
 	must(!memcmp(other.control, dev->control, dev->control_len));
+	must(other.image_len == dev->image_len);
+	must(!memcmp(other.image, dev->image, dev->image_len));
 	free(s.data);
 	device_destroy(&other);
 }
 
 /* After what failed the stream went on with something else. */
 static void differently(const u8 *data, size_t size, const struct way *way,
-			bool has_pages)
+			unsigned int has)
 {
 	static const struct way whole;
 	struct memory_device a, b;
 	struct stream taken = { 0 };
 	int ret;
 
-	old_state(&a, has_pages);
+	old_state(&a, has);
 	ret = load(&a, data, size, way, &taken);
 	/* Unless it failed where there was no way back. */
 	if (!again(ret)) {
-		old_state(&b, has_pages);
+		old_state(&b, has);
 		must(load(&b, taken.data, taken.len, &whole, NULL) == ret);
 		same(&a, &b);
 		device_destroy(&b);
@@ -245,19 +253,20 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	static const struct way whole;
 	struct memory_device a, b;
 	struct way way = { 0 };
-	bool has_pages;
+	unsigned int has;
 	int ret, other;
 
 	if (size < OPTIONS)
 		return 0;
-	has_pages = !(data[0] & 1);
+	has = (data[0] & 1 ? 0 : DEVICE_HAS_PAGES) |
+	      (data[0] & 4 ? DEVICE_HAS_IMAGE : 0);
 	way.portion = 1 + data[1] * 5;
 	data += OPTIONS;
 	size -= OPTIONS;
 
-	old_state(&a, has_pages);
+	old_state(&a, has);
 	ret = load(&a, data, size, &whole, NULL);
-	old_state(&b, has_pages);
+	old_state(&b, has);
 	must(load(&b, data, size, &way, NULL) == ret);
 	same(&a, &b);
 	device_destroy(&b);
@@ -265,17 +274,17 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	way.portion = data[-4] & 2 ? way.portion : 0;
 	way.fail = data[-2];
 	way.fault = data[-1] * 64;
-	old_state(&b, has_pages);
+	old_state(&b, has);
 	other = load(&b, data, size, &way, NULL);
 	/* Unless it failed where there was no way back. */
 	must(other == ret || again(other));
 	if (other == ret)
 		same(&a, &b);
 	device_destroy(&b);
-	differently(data, size, &way, has_pages);
+	differently(data, size, &way, has);
 
 	if (!ret)
-		round_trip(&a, has_pages);
+		round_trip(&a, has);
 	device_destroy(&a);
 	return 0;
 }

@@ -41,13 +41,13 @@ void stream_append(struct stream *s, const void *data, size_t len)
 
 void save_all(struct vfio_mig *mig, size_t room, struct stream *s)
 {
-	struct vfio_mig_chunk *chunk = vfio_mig_chunk_alloc();
+	struct vfio_mig_chunk *chunk = vfio_mig_chunk_alloc(mig);
 	u32 i;
 
 	must(chunk);
 	memset(s, 0, sizeof(*s));
 	mig->state = VFIO_MIG_STOP_COPY;
-	must(!vfio_mig_save_begin(mig));
+	must(!vfio_mig_save_begin(mig, VFIO_MIG_STOP_COPY));
 	while (!vfio_mig_save_next(mig, room, chunk)) {
 		stream_append(s, chunk->meta, chunk->meta_len);
 		for (i = 0; i < chunk->nr_pages; i++)

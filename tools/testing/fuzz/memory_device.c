@@ -43,10 +43,107 @@ static void device_apply(struct vfio_device *vdev, void *prepared)
 	struct memory_device *dev = device_of(vdev);
 	struct prepared *p = prepared;
 
+	must(!dev->mig.desc.image || dev->checked);
+	dev->image_len = dev->coming_len;
+	memcpy(dev->image, dev->coming, dev->coming_len);
 	dev->control_len = p->len;
 	memcpy(dev->control, p->control, p->len);
 	kfree(p);
 }
+
+static int device_save_begin(struct vfio_device *vdev, enum vfio_mig_image_phase phase)
+{
+	struct memory_device *dev = device_of(vdev);
+
+	must(!dev->saving && phase == VFIO_MIG_IMAGE_STOPPED);
+	dev->saving = true;
+	dev->image_read = 0;
+	return 0;
+}
+
+static int device_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
+		       struct vfio_mig_image_size *size)
+{
+	struct memory_device *dev = device_of(vdev);
+
+	(void)phase;
+	size->dirty = dev->image_len - dev->image_read;
+	return 0;
+}
+
+/* In pieces of two sizes. */
+static ssize_t device_read(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
+			   void *buf, size_t len)
+{
+	struct memory_device *dev = device_of(vdev);
+	size_t n = min3(len, dev->image_len - dev->image_read, 700);
+
+	must(dev->saving && phase == VFIO_MIG_IMAGE_STOPPED);
+	memcpy(buf, dev->image + dev->image_read, n);
+	dev->image_read += n;
+	return n;
+}
+
+static void device_save_end(struct vfio_device *vdev)
+{
+	must(device_of(vdev)->saving);
+	device_of(vdev)->saving = false;
+}
+
+static int device_load_begin(struct vfio_device *vdev)
+{
+	struct memory_device *dev = device_of(vdev);
+
+	must(!dev->loading);
+	dev->loading = true;
+	dev->checked = false;
+	dev->coming_len = 0;
+	return 0;
+}
+
+static int device_write(struct vfio_device *vdev, enum vfio_mig_image_phase phase, u64 off,
+			const void *buf, size_t len)
+{
+	struct memory_device *dev = device_of(vdev);
+
+	(void)phase;
+	must(dev->loading && off == dev->coming_len && len);
+	if (len > DEVICE_IMAGE - off)
+		return -EFBIG;
+	memcpy(dev->coming + off, buf, len);
+	dev->coming_len += len;
+	dev->checked = false;
+	return 0;
+}
+
+/* No image starts with 0xff. */
+static int device_check(struct vfio_device *vdev, u32 version)
+{
+	struct memory_device *dev = device_of(vdev);
+
+	must(dev->loading && !dev->checked && version);
+	if (dev->coming_len && dev->coming[0] == 0xff)
+		return -EINVAL;
+	dev->checked = true;
+	return 0;
+}
+
+static void device_load_end(struct vfio_device *vdev)
+{
+	must(device_of(vdev)->loading);
+	device_of(vdev)->loading = false;
+}
+
+static const struct vfio_mig_image_ops device_image_ops = {
+	.save_begin = device_save_begin,
+	.size = device_size,
+	.read = device_read,
+	.save_end = device_save_end,
+	.load_begin = device_load_begin,
+	.write = device_write,
+	.check = device_check,
+	.load_end = device_load_end,
+};
 
 static const struct vfio_mig_ops device_ops = {
 	.save = device_save,
@@ -54,7 +151,7 @@ static const struct vfio_mig_ops device_ops = {
 	.apply = device_apply,
 };
 
-void device_init(struct memory_device *dev, bool has_pages)
+void device_init(struct memory_device *dev, unsigned int has)
 {
 	memset(dev, 0, sizeof(*dev));
 	dev->budget.limit = 2 * DEVICE_PAGES;
@@ -67,13 +164,16 @@ void device_init(struct memory_device *dev, bool has_pages)
 		.control_version = 3,
 		.control_max = DEVICE_CONTROL,
 		.ops = &device_ops,
-		.pages = has_pages ? &dev->pages : NULL,
+		.pages = has & DEVICE_HAS_PAGES ? &dev->pages : NULL,
+		.image = has & DEVICE_HAS_IMAGE ? &device_image_ops : NULL,
+		.image_max = DEVICE_IMAGE,
 	};
 }
 
 /* Whatever happened to it, nothing of it is left. */
 void device_destroy(struct memory_device *dev)
 {
+	must(!dev->saving && !dev->loading);
 	vfio_mig_pages_destroy(&dev->pages);
 	must(!dev->budget.used.v);
 }

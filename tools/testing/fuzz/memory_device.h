@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A device that is nothing but memory: a few pages and a control state. */
+/* A device that is nothing but memory: a few pages, a control state and an image. */
 #ifndef FUZZ_MEMORY_DEVICE_H
 #define FUZZ_MEMORY_DEVICE_H
 
@@ -7,6 +7,11 @@
 
 #define DEVICE_PAGES	64
 #define DEVICE_CONTROL	200
+#define DEVICE_IMAGE	1500
+
+/* What of its state a device has besides the control state. */
+#define DEVICE_HAS_PAGES	1
+#define DEVICE_HAS_IMAGE	2
 
 struct memory_device {
 	struct vfio_mig mig;
@@ -15,9 +20,15 @@ struct memory_device {
 	struct vfio_mig_budget budget;
 	size_t control_len;
 	u8 control[DEVICE_CONTROL];
+	size_t image_len;
+	size_t image_read;
+	u8 image[DEVICE_IMAGE];
+	size_t coming_len;		/* what a load has written */
+	u8 coming[DEVICE_IMAGE];
+	bool saving, loading, checked;
 };
 
-void device_init(struct memory_device *dev, bool has_pages);
+void device_init(struct memory_device *dev, unsigned int has);
 void device_destroy(struct memory_device *dev);
 void device_fill(struct memory_device *dev, pgoff_t index, u8 value);
 

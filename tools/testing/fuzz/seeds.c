@@ -29,17 +29,20 @@ static void put(const char *target, const char *name, const void *a, size_t a_le
 
 /* Saves of a device with @pages of its pages in use, every @step-th. */
 static void stream(const char *name, const u8 *options, u32 pages, u32 step,
-		   size_t control)
+		   size_t control, size_t image)
 {
 	struct memory_device dev;
 	struct stream s;
 	u32 i;
 
-	device_init(&dev, !(options[0] & 1));
+	device_init(&dev, (options[0] & 1 ? 0 : DEVICE_HAS_PAGES) |
+			  (options[0] & 4 ? DEVICE_HAS_IMAGE : 0));
 	for (i = 0; i < pages; i++)
 		device_fill(&dev, i * step, i % 3 == 2 ? 0 : i + 1);
 	dev.control_len = control;
 	memset(dev.control, 0x11, control);
+	dev.image_len = image;
+	memset(dev.image, 0x22, image);
 	save_all(&dev.mig, VFIO_MIG_CHUNK_ROOM_MIN, &s);
 	put("stream", name, options, OPTIONS, s.data, s.len);
 	free(s.data);
@@ -51,13 +54,18 @@ static void streams(void)
 	static const u8 plain[OPTIONS], no_pages[OPTIONS] = { 1, 3 };
 	static const u8 fails[OPTIONS] = { 2, 20, 2, 0 };
 	static const u8 faults[OPTIONS] = { 0, 255, 0, 5 };
+	static const u8 image[OPTIONS] = { 4, 30 };
+	static const u8 image_fails[OPTIONS] = { 5, 40, 3, 20 };
 
-	stream("empty", plain, 0, 1, 0);
-	stream("control", plain, 0, 1, 100);
-	stream("no-pages", no_pages, 0, 1, DEVICE_CONTROL);
-	stream("page", fails, 1, 1, 8);
-	stream("holes", faults, 6, 1, 9);
-	stream("spread", fails, 7, 9, 1);
+	stream("empty", plain, 0, 1, 0, 0);
+	stream("control", plain, 0, 1, 100, 0);
+	stream("no-pages", no_pages, 0, 1, DEVICE_CONTROL, 0);
+	stream("page", fails, 1, 1, 8, 0);
+	stream("holes", faults, 6, 1, 9, 0);
+	stream("spread", fails, 7, 9, 1, 0);
+	stream("image", image, 3, 5, 4, DEVICE_IMAGE);
+	stream("no-image", image, 0, 1, 0, 0);
+	stream("image-alone", image_fails, 0, 1, 9, 800);
 }
 
 static struct nvme_command command(u8 opcode, u64 prp1)

@@ -30,6 +30,7 @@ typedef unsigned int gfp_t;
 
 #define U32_MAX		UINT32_MAX
 #define U64_MAX		UINT64_MAX
+#define SZ_4K		0x1000
 #define SZ_16K		0x4000
 #define SZ_32K		0x8000
 #define SZ_64K		0x10000
@@ -46,6 +47,8 @@ typedef unsigned int gfp_t;
 #define IS_ENABLED(option)	0
 #define KERNEL_VERSION(a, b, c)	((a) << 16 | (b) << 8 | (c))
 #define LINUX_VERSION_CODE	KERNEL_VERSION(7, 3, 0)
+
+#define ERESTARTSYS	512
 
 #define __user
 #define __force
@@ -88,11 +91,13 @@ typedef unsigned int gfp_t;
 
 #define min(a, b)		((a) < (b) ? (a) : (b))
 #define max(a, b)		((a) > (b) ? (a) : (b))
+#define check_add_overflow(a, b, sum)	__builtin_add_overflow(a, b, sum)
 #define min3(a, b, c)		min(min(a, b), c)
 #define min_t(t, a, b)		min((t)(a), (t)(b))
 #define clamp_t(t, v, lo, hi)	min((t)(hi), max((t)(v), (t)(lo)))
 #define max_t(t, a, b)		max((t)(a), (t)(b))
 #define ALIGN(x, a)		(((x) + (a) - 1) & ~((typeof(x))(a) - 1))
+#define ALIGN_DOWN(x, a)		round_down(x, a)
 #define PTR_ALIGN(p, a)		((typeof(p))ALIGN((unsigned long)(p), (a)))
 #define round_up(x, a)		ALIGN(x, (typeof(x))(a))
 #define round_down(x, a)	((x) & ~((typeof(x))(a) - 1))

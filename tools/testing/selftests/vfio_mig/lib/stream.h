@@ -22,10 +22,15 @@ enum {
 	CHUNK_PAGES	= 2,
 	CHUNK_CONTROL	= 3,
 	CHUNK_END	= 4,
+	CHUNK_IMAGE	= 5,
 };
 
 #define CHUNK_MANDATORY		0x1
 #define CHUNK_SUM		0x2
+
+#define STREAM_HAS_IMAGE	0x1	/* of the header's features */
+#define IMAGE_FINAL		0x1
+#define IMAGE_PIECE		(256 << 10)
 
 struct chunk_hdr {
 	__le32 magic;
@@ -62,6 +67,13 @@ struct control_payload {
 	__le32 reserved;
 };
 
+struct image_payload {
+	__le64 offset;
+	__le64 left;
+	__le32 length;
+	__le32 flags;
+};
+
 struct end_payload {
 	__le64 pages_sent;
 };
@@ -96,6 +108,8 @@ void stream_insert_unknown(struct buffer *s, int flags);
 void stream_put_pages(struct buffer *s, __u64 save_id, __u32 seq, __u64 first,
 		      __u32 nr, const unsigned char *fill);
 void stream_put_end(struct buffer *s, __u64 save_id, __u32 seq, __u64 pages_sent);
+void stream_put_image(struct buffer *s, __u64 save_id, __u32 seq,
+		      const struct image_payload *piece, const void *data);
 void stream_put_chunk(struct buffer *s, __u64 save_id, __u32 seq,
 		      const struct chunk *from);
 

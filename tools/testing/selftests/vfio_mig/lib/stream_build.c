@@ -76,6 +76,19 @@ void stream_put_end(struct buffer *s, __u64 save_id, __u32 seq, __u64 pages_sent
 	finish(s, at);
 }
 
+/* A piece of an image, whatever it says of itself; the length is what @data has. */
+void stream_put_image(struct buffer *s, __u64 save_id, __u32 seq,
+		      const struct image_payload *piece, const void *data)
+{
+	size_t len = le32toh(piece->length), padded = (len + 7) / 8 * 8;
+	size_t at = begin(s, CHUNK_IMAGE, save_id, seq, sizeof(*piece) + padded);
+
+	buffer_append(s, piece, sizeof(*piece));
+	buffer_append(s, data, len);
+	memset(buffer_grow(s, padded - len), 0, padded - len);
+	finish(s, at);
+}
+
 /* A chunk of another stream, as one of this save. */
 void stream_put_chunk(struct buffer *s, __u64 save_id, __u32 seq,
 		      const struct chunk *from)

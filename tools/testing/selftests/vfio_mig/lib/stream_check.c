@@ -14,6 +14,10 @@ struct checker {
 	__u64 id;
 	__u32 seq;
 	int type;		/* of the last chunk */
+	int has_image;
+	__u64 image_off;	/* bytes of it so far */
+	__u64 image_left;	/* announced, and not there yet */
+	int image_done;
 	char *why;
 	size_t room;
 };
@@ -28,6 +32,53 @@ static int refuse(struct checker *k, const char *fmt, ...)
 	vsnprintf(k->why + n, k->room - n, fmt, args);
 	va_end(args);
 	return -EBADMSG;
+}
+
+static int check_image(struct checker *k, const struct chunk *c)
+{
+	const struct image_payload *p = c->payload;
+	__u64 left = le64toh(p->left);
+	__u32 len = le32toh(p->length);
+	int final = le32toh(p->flags) & IMAGE_FINAL;
+
+	if (!k->has_image)
+		return refuse(k, "an image that the header does not announce");
+	if (c->length < sizeof(*p) || len > IMAGE_PIECE ||
+	    c->length != sizeof(*p) + (len + 7) / 8 * 8)
+		return refuse(k, "%u bytes of image in %zu", len, c->length);
+	if (le64toh(p->offset) != k->image_off)
+		return refuse(k, "image at %llu, due is %llu",
+			      (unsigned long long)le64toh(p->offset),
+			      (unsigned long long)k->image_off);
+	if (final ? k->image_left && left + len != k->image_left :
+		    left || !len || k->image_left)
+		return refuse(k, "%u and %llu bytes of image, announced were %llu", len,
+			      (unsigned long long)left,
+			      (unsigned long long)k->image_left);
+	k->image_off += len;
+	k->image_left = left;
+	k->image_done = final && !left;
+	return 0;
+}
+
+static int check_type(struct checker *k, const struct chunk *c)
+{
+	const struct header_payload *h = c->payload;
+
+	switch (k->type) {
+	case CHUNK_HEADER:
+		k->has_image = c->length == sizeof(*h) &&
+			       le64toh(h->features) & STREAM_HAS_IMAGE;
+		return 0;
+	case CHUNK_IMAGE:
+		return check_image(k, c);
+	case CHUNK_END:
+		if (k->has_image && !k->image_done)
+			return refuse(k, "an end without a whole image");
+		return 0;
+	default:
+		return 0;
+	}
 }
 
 static int check_chunk(struct checker *k, struct chunk *c)
@@ -47,7 +98,7 @@ static int check_chunk(struct checker *k, struct chunk *c)
 		return refuse(k, "a chunk of type %d", k->type);
 	if (c->length % 8)
 		return refuse(k, "%zu bytes long", c->length);
-	return 0;
+	return check_type(k, c);
 }
 
 /* 0, or -EBADMSG and the reason in @why, which has @room for it. */

@@ -18,11 +18,15 @@ static_assert(sizeof(struct pages_payload) == sizeof(struct vfio_mig_pages_hdr),
 static_assert(sizeof(struct control_payload) ==
 	      sizeof(struct vfio_mig_control_hdr),
 	      "the control chunk changed");
+static_assert(sizeof(struct image_payload) == sizeof(struct vfio_mig_image_hdr),
+	      "the image chunk changed");
 static_assert(sizeof(struct end_payload) == sizeof(struct vfio_mig_end),
 	      "the end chunk changed");
 static_assert(VFIO_MIG_STREAM_MAGIC == STREAM_MAGIC, "the magic changed");
 static_assert(VFIO_MIG_STREAM_VERSION == STREAM_VERSION,
 	      "the version changed");
+static_assert(VFIO_MIG_STREAM_IMAGE_PIECE == IMAGE_PIECE,
+	      "the largest piece of an image changed");
 static_assert(VFIO_MIG_STREAM_PAGE_SIZE == STREAM_PAGE,
 	      "the page size changed");
 #endif

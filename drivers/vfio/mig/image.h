@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Images: state that comes from the vendor driver as a stream of any size */
+#ifndef VFIO_MIG_IMAGE_H
+#define VFIO_MIG_IMAGE_H
+
+#include <linux/types.h>
+#include <linux/vfio_mig_core.h>
+#include <uapi/linux/vfio_mig_stream.h>
+
+struct vfio_mig;
+
+/**
+ * struct vfio_mig_image - an image that is being saved
+ * @size: how much there is, as the driver said last
+ * @begun: the driver knows of a save
+ * @off: bytes that were read in this save
+ * @final: the device is stopped, and @left bytes were announced
+ * @left: bytes that are still to come of those
+ * @complete: all of them came
+ * @reinit: there is new initial data that no user was told of
+ * @late: new initial data came, and the user has not opted in to be told: it counts as
+ *	dirty
+ * @ready: there may be something to read; looked at without the session mutex
+ */
+struct vfio_mig_image {
+	struct vfio_mig_image_size size;
+	bool begun;
+	u64 off;
+	bool final;
+	u64 left;
+	bool complete;
+	bool reinit;
+	bool late;
+	bool ready;
+};
+
+int vfio_mig_image_save_begin(struct vfio_mig *mig, enum vfio_mig_image_phase phase);
+void vfio_mig_image_save_end(struct vfio_mig *mig);
+int vfio_mig_image_ask(struct vfio_mig *mig);
+u64 vfio_mig_image_pending(const struct vfio_mig *mig);
+u64 vfio_mig_image_initial(const struct vfio_mig *mig);
+bool vfio_mig_image_reinit(struct vfio_mig *mig, bool opted_in);
+int vfio_mig_image_read(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size_t room);
+
+int vfio_mig_image_load_begin(struct vfio_mig *mig);
+int vfio_mig_image_error(int err);
+
+#endif /* VFIO_MIG_IMAGE_H */
