@@ -16,11 +16,12 @@ def output_of(*command):
 
 
 def contact_of_build():
-    """The maintainer, as packaging/build-deb takes it from the environment."""
+    """The maintainer of the packages of this build, if there is one, or MAINTAINERS' word."""
     if os.environ.get("DEBEMAIL"):
         name = os.environ.get("DEBFULLNAME", "vfio-mig")
         return f"{name} <{os.environ['DEBEMAIL']}>"
-    return "the Maintainer field of the package vfio-mig-dkms (packaging)"
+    with open(os.path.join(TOP, "MAINTAINERS"), encoding="utf-8") as maintainers:
+        return re.search(r"^B:\s+(.*)", maintainers.read(), re.M).group(1)
 
 
 # tools/build/htmldocs builds in a copy and says where the checkout is.
