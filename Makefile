@@ -68,10 +68,18 @@ kernel-tree:
 test-kernel-tree:
 	$(Q)tools/build/test-kernel-tree $(KTREE)
 
+# A series for Linux 7.3, in build/patches/.
+patches:
+	$(Q)tools/patches/make $(KTREE)
+
+test-patches:
+	$(Q)tools/patches/test $(KTREE)
+
 htmldocs:
 	$(Q)tools/build/htmldocs
 
 test-docs:
+	$(Q)$(VM)/setup browser
 	$(Q)tools/testing/test-docs
 
 deb:
@@ -156,6 +164,7 @@ help:
 	@echo '  test-docs        - look at that site in a browser, wide and narrow'
 	@echo '  deb              - make Debian packages in build/deb/: modules by DKMS, tools'
 	@echo '  kernel-tree      - put all into the kernel source tree KTREE=DIR'
+	@echo '  patches          - make a series of patches for Linux 7.3 in build/patches/'
 	@echo '  clean            - remove build/ with all that was built and logged'
 	@echo 'Run, as root (each first installs what it needs, and says what):'
 	@echo '  demo             - migrate a guest and its NVMe disk live, there and back'
@@ -163,6 +172,7 @@ help:
 	@echo '  test-all         - run everything that this machine can (hours), with a table'
 	@echo '  test-matrix      - the same for each kernel and QEMU (an hour)'
 	@echo '  test-kernel-tree - put all into KTREE, and build it there, =y and =m'
+	@echo '  test-patches     - build Linux 7.3 after each of these patches, =y and =m'
 	@echo '  test-deb         - install the packages on a fresh Debian 12, load, remove'
 	@echo '  test-fresh       - run the first commands of README.md in a new Debian (SUITE=trixie,'
 	@echo '                     bookworm)'
@@ -190,4 +200,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs
+.PHONY: test-debug test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs patches test-patches
