@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shadow doorbells: the doorbells of I/O queues in guest memory (NVMe 5.7, 7.13)
+ * Shadow doorbells: the doorbells in guest memory (NVMe 5.7, 7.13)
  *
  * The host writes to memory, and rings the register only when it passes EventIdx.
  * Nobody polls: EventIdx is where the host was when it was looked at last, so that
  * it rings for what comes next. Whoever moves EventIdx there looks once more, after
  * a full barrier; the host has one between its write and its look at EventIdx. So
  * one of them sees the other.
+ *
+ * The admin queue is served both ways, because there are hosts of both kinds: some keep
+ * its doorbells in memory, as NVMe 7.13 has it, others, like Linux, only write its
+ * registers. A host of the first kind writes to memory before it rings. So where memory
+ * is as it was left, what was rung counts, and is copied there.
  *
  * The values are the host's, and hostile: each is checked as a register's is.
  */
@@ -86,6 +91,38 @@ static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known
 	return -EBUSY;
 }
 
+/*
+ * The same of the admin queue, with what counts: memory, if the host wrote there since it
+ * was looked at last, else the register. The queue's values only move in looks, so the
+ * host cannot go around the queue between two of them.
+ *
+ * Return: also 1, if memory counts.
+ */
+static int mnvme_admin_read(struct mnvme_sq *by, bool is_cq, u32 known, u32 rung,
+			    u32 *val)
+{
+	u32 *seen = &by->dev->dbbuf.admin[is_cq];
+	u32 was = *seen, now;
+	int ret;
+
+	ret = mnvme_shadow_read(by, 0, is_cq, was, rung, &now);
+	if (ret)
+		return ret;
+	*seen = now;
+	if (now != was && was != MNVME_NO_DOORBELL) {
+		*val = now;
+		return 1;
+	}
+
+	*val = rung == MNVME_NO_DOORBELL ? known : rung;
+	if (rung == MNVME_NO_DOORBELL || rung == now)
+		return 0;
+	ret = mnvme_dbbuf_put(by, by->dev->dbbuf.shadow, 0, is_cq, rung);
+	if (!ret)
+		*seen = rung;
+	return ret;
+}
+
 /* What was rung is looked at later, unless the host rang once more. */
 static void mnvme_sq_ring_again(struct mnvme_sq *sq, u32 rung)
 {
@@ -101,7 +138,7 @@ static void mnvme_sq_ring_again(struct mnvme_sq *sq, u32 rung)
  */
 static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 {
-	bool live, ok;
+	bool live, moved, ok;
 	u32 rung, val;
 	int ret;
 
@@ -113,21 +150,26 @@ static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 	if (!live)
 		return 0;
 
-	ret = mnvme_shadow_read(by, sq->id, false, sq->tail, rung, &val);
-	if (ret == -EAGAIN)
+	if (sq->id)
+		ret = mnvme_shadow_read(by, sq->id, false, sq->tail, rung, &val);
+	else
+		ret = mnvme_admin_read(by, false, sq->tail, rung, &val);
+	if (ret < 0) {
 		mnvme_sq_ring_again(sq, rung);
-	if (ret)
 		return ret;
-	if (val == sq->tail)
-		return 0;
+	}
 
 	spin_lock(&sq->lock);
+	/* Rung since, and may be older than what was read: who rings, kicks, too. */
+	if (ret)
+		sq->rung = MNVME_NO_DOORBELL;
 	live = sq->live;
-	ok = live && val < sq->size;
+	moved = live && val != sq->tail;
+	ok = moved && val < sq->size;
 	if (ok)
 		sq->tail = val;
 	spin_unlock(&sq->lock);
-	if (live && !ok)
+	if (moved && !ok)
 		mnvme_doorbell_refused(sq->dev, sq->id, false, true, val);
 	return ok;
 }
@@ -175,25 +217,50 @@ bool mnvme_sq_idle(struct mnvme_sq *sq, bool arm)
 	return ret > 0;
 }
 
+/* As mnvme_sq_ring_again(). */
+static void mnvme_cq_ring_again(struct mnvme_cq *cq, u32 rung)
+{
+	spin_lock(&cq->lock);
+	if (cq->rung == MNVME_NO_DOORBELL)
+		WRITE_ONCE(cq->rung, rung);
+	spin_unlock(&cq->lock);
+}
+
+/* Only the admin queue's register has a value that counts. */
+static u32 mnvme_cq_rung(struct mnvme_cq *cq)
+{
+	u32 rung;
+
+	spin_lock(&cq->lock);
+	rung = cq->rung;
+	WRITE_ONCE(cq->rung, MNVME_NO_DOORBELL);
+	spin_unlock(&cq->lock);
+	return rung;
+}
+
 /* Context: &mnvme_cq.post and @by's exec. Return: as for mnvme_sq_look(), of the head. */
 static int mnvme_cq_look(struct mnvme_cq *cq, struct mnvme_sq *by)
 {
-	bool live, ok;
-	u32 val;
+	u32 rung = mnvme_cq_rung(cq), head = READ_ONCE(cq->head), val;
+	bool moved, ok;
 	int ret;
 
-	ret = mnvme_shadow_read(by, cq->id, true, READ_ONCE(cq->head),
-				MNVME_NO_DOORBELL, &val);
-	if (ret)
+	if (cq->id)
+		ret = mnvme_shadow_read(by, cq->id, true, head, rung, &val);
+	else
+		ret = mnvme_admin_read(by, true, head, rung, &val);
+	if (ret < 0) {
+		mnvme_cq_ring_again(cq, rung);
 		return ret;
-	if (val == READ_ONCE(cq->head))
-		return 0;
+	}
 
 	spin_lock(&cq->lock);
-	live = cq->live;
-	ok = live && mnvme_cq_take(cq, val);
+	if (ret) /* as for the tail */
+		WRITE_ONCE(cq->rung, MNVME_NO_DOORBELL);
+	moved = cq->live && val != head;
+	ok = moved && mnvme_cq_take(cq, val);
 	spin_unlock(&cq->lock);
-	if (live && !ok)
+	if (moved && !ok)
 		mnvme_doorbell_refused(cq->dev, cq->id, true, true, val);
 	return ok;
 }
@@ -244,6 +311,39 @@ bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq)
 }
 
 /**
+ * mnvme_dbbuf_look() - look at the admin queue's doorbells, if that is due
+ * @dev: the controller, with exec of the admin queue held
+ *
+ * Where what was rung was taken without a look, the host must not get around the queue
+ * before there is one: nobody could tell that it wrote to memory.
+ *
+ * Return: false if memory is not there. The admin queue is kicked.
+ */
+bool mnvme_dbbuf_look(struct mnvme *dev)
+{
+	struct mnvme_sq *sq = &dev->sq[0];
+	struct mnvme_cq *cq = &dev->cq[0];
+	int ret;
+
+	if (!dev->dbbuf.look || !READ_ONCE(sq->shadow) || !mnvme_may_execute(dev))
+		return true;
+
+	ret = mnvme_sq_look(sq, sq);
+	if (ret >= 0) {
+		mutex_lock(&cq->post);
+		ret = mnvme_cq_look(cq, sq);
+		mutex_unlock(&cq->post);
+	}
+	if (ret >= 0)
+		dev->dbbuf.look = false;
+	else if (ret == -EBUSY)
+		mnvme_sq_kick(sq);
+	else if (ret != -EAGAIN)
+		mnvme_dbbuf_lost(dev);
+	return ret >= 0;
+}
+
+/**
  * mnvme_dbbuf_clear() - a queue is about to be made
  * @dev: the controller
  * @qid: its identifier
@@ -265,20 +365,51 @@ u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq)
 	return status;
 }
 
+/* The admin queue executes the command that this is done for: its exec is held. */
+static void mnvme_sq_hold(struct mnvme_sq *sq)
+{
+	if (sq->id)
+		mutex_lock(&sq->exec);
+}
+
+static void mnvme_sq_unhold(struct mnvme_sq *sq)
+{
+	if (sq->id)
+		mutex_unlock(&sq->exec);
+}
+
+/* What was rung counts, where nobody will look at memory first. */
+static void mnvme_sq_settle_rung(struct mnvme_sq *sq)
+{
+	lockdep_assert_held(&sq->lock);
+	if (sq->live && sq->rung != MNVME_NO_DOORBELL)
+		sq->tail = sq->rung;
+	sq->rung = MNVME_NO_DOORBELL;
+}
+
+static void mnvme_cq_settle_rung(struct mnvme_cq *cq)
+{
+	lockdep_assert_held(&cq->lock);
+	if (cq->live && cq->rung != MNVME_NO_DOORBELL)
+		mnvme_cq_take(cq, cq->rung);
+	WRITE_ONCE(cq->rung, MNVME_NO_DOORBELL);
+}
+
 /* Back to the register, with what was known last. Return: -EAGAIN, or 0. */
 static int mnvme_sq_leave(struct mnvme_sq *sq)
 {
 	int ret = 0;
 
-	mutex_lock(&sq->exec);
+	mnvme_sq_hold(sq);
 	if (READ_ONCE(sq->shadow))
 		ret = mnvme_sq_look(sq, &sq->dev->sq[0]);
 	if (ret != -EAGAIN) {
 		spin_lock(&sq->lock);
+		mnvme_sq_settle_rung(sq);
 		sq->shadow = false;
 		spin_unlock(&sq->lock);
 	}
-	mutex_unlock(&sq->exec);
+	mnvme_sq_unhold(sq);
 	return ret == -EAGAIN ? ret : 0;
 }
 
@@ -291,6 +422,7 @@ static int mnvme_cq_leave(struct mnvme_cq *cq)
 		ret = mnvme_cq_look(cq, &cq->dev->sq[0]);
 	if (ret != -EAGAIN) {
 		spin_lock(&cq->lock);
+		mnvme_cq_settle_rung(cq);
 		cq->shadow = false;
 		spin_unlock(&cq->lock);
 	}
@@ -303,7 +435,7 @@ static int mnvme_dbbuf_leave(struct mnvme *dev)
 	int ret = 0;
 	u16 i;
 
-	for (i = 1; !ret && i < MNVME_NR_QUEUES; i++) {
+	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++) {
 		ret = mnvme_sq_leave(&dev->sq[i]);
 		if (!ret)
 			ret = mnvme_cq_leave(&dev->cq[i]);
@@ -316,7 +448,7 @@ static int mnvme_sq_enter(struct mnvme_sq *sq)
 	u32 tail;
 	int ret;
 
-	mutex_lock(&sq->exec);
+	mnvme_sq_hold(sq);
 	spin_lock(&sq->lock);
 	tail = sq->tail;
 	sq->shadow = true;
@@ -324,12 +456,15 @@ static int mnvme_sq_enter(struct mnvme_sq *sq)
 	spin_unlock(&sq->lock);
 	ret = mnvme_dbbuf_init(sq->dev, sq->id, false, tail);
 	sq->event_idx = tail;
+	if (!sq->id)
+		sq->dev->dbbuf.admin[0] = tail;
 	if (ret) {
 		spin_lock(&sq->lock);
+		mnvme_sq_settle_rung(sq);
 		sq->shadow = false;
 		spin_unlock(&sq->lock);
 	}
-	mutex_unlock(&sq->exec);
+	mnvme_sq_unhold(sq);
 	return ret;
 }
 
@@ -342,11 +477,15 @@ static int mnvme_cq_enter(struct mnvme_cq *cq)
 	spin_lock(&cq->lock);
 	head = cq->head;
 	cq->shadow = true;
+	WRITE_ONCE(cq->rung, MNVME_NO_DOORBELL);
 	spin_unlock(&cq->lock);
 	ret = mnvme_dbbuf_init(cq->dev, cq->id, true, head);
 	cq->event_idx = head;
+	if (!cq->id)
+		cq->dev->dbbuf.admin[1] = head;
 	if (ret) {
 		spin_lock(&cq->lock);
+		mnvme_cq_settle_rung(cq);
 		cq->shadow = false;
 		spin_unlock(&cq->lock);
 	}
@@ -360,7 +499,7 @@ static int mnvme_dbbuf_enter(struct mnvme *dev)
 	int ret = 0;
 	u16 i;
 
-	for (i = 1; !ret && i < MNVME_NR_QUEUES; i++) {
+	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++) {
 		if (dev->sq[i].live)
 			ret = mnvme_sq_enter(&dev->sq[i]);
 		if (!ret && dev->cq[i].live)
@@ -369,16 +508,40 @@ static int mnvme_dbbuf_enter(struct mnvme *dev)
 	return ret;
 }
 
-/* The admin queue's values, which nobody uses, are written back. */
+/* Back to the registers, without a look at memory. */
+static void mnvme_dbbuf_forget(struct mnvme *dev)
+{
+	u16 i;
+
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
+		struct mnvme_sq *sq = &dev->sq[i];
+		struct mnvme_cq *cq = &dev->cq[i];
+
+		mnvme_sq_hold(sq);
+		spin_lock(&sq->lock);
+		mnvme_sq_settle_rung(sq);
+		sq->shadow = false;
+		spin_unlock(&sq->lock);
+		mnvme_sq_unhold(sq);
+
+		spin_lock(&cq->lock);
+		mnvme_cq_settle_rung(cq);
+		cq->shadow = false;
+		spin_unlock(&cq->lock);
+	}
+	memset(&dev->dbbuf, 0, sizeof(dev->dbbuf));
+}
+
+/* Bytes that belong to no queue are written back. */
 static int mnvme_dbbuf_test(struct mnvme *dev, u64 page)
 {
-	u64 raw;
+	u64 raw, at = page + BIT(MNVME_PAGE_SHIFT_MIN) - sizeof(raw);
 	int ret;
 
 	if (page & ((1ull << dev->page_shift) - 1))
 		return -EINVAL;
-	ret = mnvme_dma(&dev->sq[0], page, &raw, sizeof(raw), false);
-	return ret ?: mnvme_dma(&dev->sq[0], page, &raw, sizeof(raw), true);
+	ret = mnvme_dma(&dev->sq[0], at, &raw, sizeof(raw), false);
+	return ret ?: mnvme_dma(&dev->sq[0], at, &raw, sizeof(raw), true);
 }
 
 /**
@@ -407,15 +570,27 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req)
 
 	if (mnvme_dbbuf_leave(dev))
 		return MNVME_NOT_EXECUTED;
+	/*
+	 * Not on before both pages have all values: where memory is not there, the
+	 * command begins again, and that may be on the other side of a migration.
+	 */
+	dev->dbbuf.on = false;
 	dev->dbbuf.shadow = shadow;
 	dev->dbbuf.event_idx = event_idx;
-	dev->dbbuf.on = true;
-	dev->dbbuf.admin[0] = MNVME_NO_DOORBELL;
-	dev->dbbuf.admin[1] = MNVME_NO_DOORBELL;
 	status = mnvme_dma_status(mnvme_dbbuf_enter(dev));
+	dev->dbbuf.on = !status;
+	if (status)
+		mnvme_dbbuf_forget(dev);
 	if (status && status != MNVME_NOT_EXECUTED)
 		mnvme_dbbuf_lost(dev);
 	return status;
+}
+
+static void mnvme_admin_cq_look(struct mnvme *dev)
+{
+	mutex_lock(&dev->cq[0].post);
+	mnvme_cq_look(&dev->cq[0], &dev->sq[0]);
+	mutex_unlock(&dev->cq[0].post);
 }
 
 /**
@@ -432,16 +607,40 @@ void mnvme_dbbuf_stop(struct mnvme *dev)
 	if (!dev->dbbuf.on || !READ_ONCE(dev->bus_master) ||
 	    READ_ONCE(dev->cfs) || READ_ONCE(dev->shst))
 		return;
-	for (i = 1; i < MNVME_NR_QUEUES; i++) {
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
 		struct mnvme_sq *sq = &dev->sq[i];
 
 		mutex_lock(&sq->exec);
 		sq->here = true;
 		if (READ_ONCE(sq->shadow))
 			mnvme_sq_look(sq, sq);
+		if (!i && READ_ONCE(sq->shadow))
+			mnvme_admin_cq_look(dev);
 		sq->here = false;
 		mutex_unlock(&sq->exec);
 	}
+}
+
+/**
+ * mnvme_dbbuf_settle() - the controller's state is about to be saved
+ * @dev: the controller, stopped
+ *
+ * What the admin queue's registers were written with since the stop is not in the state,
+ * but the queue's tail and head are. Where the host has its doorbells in memory, whoever
+ * runs next finds what it wrote there.
+ */
+void mnvme_dbbuf_settle(struct mnvme *dev)
+{
+	struct mnvme_sq *sq = &dev->sq[0];
+	struct mnvme_cq *cq = &dev->cq[0];
+
+	spin_lock(&sq->lock);
+	mnvme_sq_settle_rung(sq);
+	spin_unlock(&sq->lock);
+	spin_lock(&cq->lock);
+	mnvme_cq_settle_rung(cq);
+	spin_unlock(&cq->lock);
+	dev->dbbuf.look = dev->dbbuf.on;
 }
 
 /**
@@ -454,11 +653,13 @@ void mnvme_dbbuf_loaded(struct mnvme *dev)
 {
 	u16 i;
 
-	for (i = 1; i < MNVME_NR_QUEUES; i++) {
+	dev->dbbuf.look = dev->dbbuf.on;
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
 		dev->sq[i].shadow = dev->dbbuf.on && dev->sq[i].live;
 		dev->sq[i].rung = MNVME_NO_DOORBELL;
 		dev->sq[i].event_idx = MNVME_NO_DOORBELL;
 		dev->cq[i].shadow = dev->dbbuf.on && dev->cq[i].live;
+		dev->cq[i].rung = MNVME_NO_DOORBELL;
 		dev->cq[i].event_idx = MNVME_NO_DOORBELL;
 	}
 }

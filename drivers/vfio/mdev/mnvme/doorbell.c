@@ -28,10 +28,14 @@ static bool mnvme_cq_doorbell(struct mnvme_cq *cq, u32 val)
 	spin_lock(&cq->lock);
 	if (!cq->live)
 		ok = false;
-	else if (cq->shadow)
+	else if (cq->shadow && cq->id)
 		ok = val < cq->size;
+	else if (cq->shadow)
+		ok = mnvme_cq_can_take(cq, val);
 	else
 		ok = mnvme_cq_take(cq, val);
+	if (ok && cq->shadow && !cq->id)
+		WRITE_ONCE(cq->rung, val);
 	spin_unlock(&cq->lock);
 
 	/* Whoever found the queue full gave up: this is where it goes on. */
@@ -67,8 +71,8 @@ void mnvme_doorbell_refused(struct mnvme *dev, u16 qid, bool is_cq, bool live,
  * @val: what was written
  *
  * Context: the user's thread, without &mnvme.lock. While the device is stopped
- * the value is kept and nothing else happens. Of a queue whose doorbells are in
- * guest memory it is not the value that counts, but that the host rang.
+ * the value is kept and nothing else happens. For an I/O queue whose doorbells are in
+ * guest memory the value does not count, but that the host rang.
  */
 void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
 {

@@ -61,6 +61,18 @@ static void mnvme_event_complete(struct mnvme *dev, u16 cid, u32 result,
 	mnvme_sq_complete(&dev->sq[0], &cqe);
 }
 
+/* Room for a completion; the host may have said in memory only that it took some. */
+static bool mnvme_event_reserve(struct mnvme *dev)
+{
+	struct mnvme_cq *cq = &dev->cq[0];
+	u32 got;
+
+	do {
+		got = mnvme_cq_reserve(cq, 1);
+	} while (!got && mnvme_cq_full(cq, &dev->sq[0]));
+	return got;
+}
+
 /**
  * mnvme_event_abort() - abort an Asynchronous Event Request
  * @req: the Abort command
@@ -76,7 +88,7 @@ bool mnvme_event_abort(struct mnvme_req *req, u16 cid)
 	for (i = 0; i < ev->nr; i++)
 		if (ev->cid[i] == cid)
 			break;
-	if (i == ev->nr || !mnvme_cq_reserve(&req->dev->cq[0], 1))
+	if (i == ev->nr || !mnvme_event_reserve(req->dev))
 		return false;
 
 	mnvme_event_take_cid(ev, i);
@@ -173,7 +185,7 @@ void mnvme_events_deliver(struct mnvme *dev)
 	u32 result;
 
 	while (ev->nr && mnvme_may_execute(dev)) {
-		if (!mnvme_cq_reserve(&dev->cq[0], 1))
+		if (!mnvme_event_reserve(dev))
 			return;
 		if (!mnvme_event_next(ev, &result)) {
 			mnvme_cq_unreserve(&dev->cq[0], 1);

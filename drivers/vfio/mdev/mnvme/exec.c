@@ -284,6 +284,8 @@ static bool mnvme_sq_turn(struct mnvme_sq *sq)
 	u64 start = local_clock();
 	u32 nr, i;
 
+	if (!sq->id && !mnvme_dbbuf_look(sq->dev))
+		return false;
 	if (!mnvme_sq_settle(sq))
 		return false;
 	for (i = 0; i < MNVME_BATCHES && local_clock() - start < MNVME_TURN_NS; i++) {

@@ -226,6 +226,8 @@ struct mnvme_sq {
  * @reserved: entries promised to commands being executed
  * @starved: a submission queue found no room, and waits for it
  * @shadow: the doorbell is in guest memory: @head is what was read there last
+ * @rung: of the admin queue, with @shadow: what the register was written with since that
+ *	was read last, or %MNVME_NO_DOORBELL
  * @event_idx: with @shadow, EventIdx as it was written last; with @post held
  */
 struct mnvme_cq {
@@ -244,6 +246,7 @@ struct mnvme_cq {
 	u32 reserved;
 	bool starved;
 	bool shadow;
+	u32 rung;
 	u32 event_idx;
 };
 
@@ -381,18 +384,20 @@ struct mnvme_events {
  * @on: there are some
  * @shadow: guest address of the doorbells
  * @event_idx: guest address of the values at which the host is to ring
- * @admin: tail and head of the admin queue in guest memory, as far as they were looked
- *	at. %MNVME_NO_DOORBELL, because that queue is served by its registers; in the
- *	state for drivers that look
+ * @admin: tail and head of the admin queue that guest memory had when they were read or
+ *	written last; %MNVME_NO_DOORBELL where that is not known, as in states of
+ *	drivers that did not look at them
+ * @look: they are to be read before the admin queue goes on; belongs to no state
  *
- * Written by the admin queue's executor; the queues that use it are told by their own
- * flags.
+ * Written with &mnvme_sq.exec of the admin queue held; the queues that use it are told by
+ * their own flags.
  */
 struct mnvme_dbbuf {
 	bool on;
 	u64 shadow;
 	u64 event_idx;
 	u32 admin[2];
+	bool look;
 };
 
 /**
@@ -620,7 +625,9 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req);
 u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq);
 bool mnvme_sq_idle(struct mnvme_sq *sq, bool arm);
 bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq);
+bool mnvme_dbbuf_look(struct mnvme *dev);
 void mnvme_dbbuf_stop(struct mnvme *dev);
+void mnvme_dbbuf_settle(struct mnvme *dev);
 void mnvme_dbbuf_loaded(struct mnvme *dev);
 
 /* queue.c */
@@ -634,6 +641,7 @@ void mnvme_cq_delete(struct mnvme_cq *cq);
 u32 mnvme_queued(struct mnvme *dev);
 void mnvme_sq_kick(struct mnvme_sq *sq);
 void mnvme_sq_kick_all(struct mnvme *dev);
+bool mnvme_cq_can_take(const struct mnvme_cq *cq, u32 head);
 bool mnvme_cq_take(struct mnvme_cq *cq, u32 head);
 void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except);
 u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr);

@@ -16,7 +16,26 @@ static u32 mnvme_cq_room(const struct mnvme_cq *cq)
 
 bool mnvme_cq_empty(const struct mnvme_cq *cq)
 {
-	return READ_ONCE(cq->head) == READ_ONCE(cq->tail);
+	u32 tail = READ_ONCE(cq->tail);
+
+	return READ_ONCE(cq->head) == tail || READ_ONCE(cq->rung) == tail;
+}
+
+/**
+ * mnvme_cq_can_take() - whether a completion queue's head can be at a place
+ * @cq: completion queue, with its lock held
+ * @head: the place
+ */
+bool mnvme_cq_can_take(const struct mnvme_cq *cq, u32 head)
+{
+	u32 used, taken;
+
+	lockdep_assert_held(&cq->lock);
+	if (head >= cq->size)
+		return false;
+	used = (cq->tail + cq->size - cq->head) % cq->size;
+	taken = (head + cq->size - cq->head) % cq->size;
+	return taken <= used;
 }
 
 /**
@@ -28,14 +47,7 @@ bool mnvme_cq_empty(const struct mnvme_cq *cq)
  */
 bool mnvme_cq_take(struct mnvme_cq *cq, u32 head)
 {
-	u32 used, taken;
-
-	lockdep_assert_held(&cq->lock);
-	if (head >= cq->size)
-		return false;
-	used = (cq->tail + cq->size - cq->head) % cq->size;
-	taken = (head + cq->size - cq->head) % cq->size;
-	if (taken > used)
+	if (!mnvme_cq_can_take(cq, head))
 		return false;
 	WRITE_ONCE(cq->head, head);
 	return true;
@@ -257,6 +269,7 @@ void mnvme_queues_init(struct mnvme *dev)
 		mnvme_poll_init(sq);
 		cq->dev = dev;
 		cq->id = i;
+		cq->rung = MNVME_NO_DOORBELL;
 		spin_lock_init(&cq->lock);
 		mutex_init(&cq->post);
 	}
@@ -294,6 +307,7 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 	cq->reserved = 0;
 	cq->starved = false;
 	cq->shadow = cq->id && cq->dev->dbbuf.on;
+	cq->rung = MNVME_NO_DOORBELL;
 	cq->event_idx = 0;
 	cq->live = true;
 	spin_unlock(&cq->lock);
@@ -356,6 +370,7 @@ void mnvme_cq_delete(struct mnvme_cq *cq)
 	cq->live = false;
 	cq->head = 0;
 	cq->tail = 0;
+	cq->rung = MNVME_NO_DOORBELL;
 	spin_unlock(&cq->lock);
 }
 

@@ -282,6 +282,7 @@ size_t mnvme_state_save(struct mnvme *dev, void *buf)
 {
 	struct mnvme_codec c = { .pos = buf, .end = buf + MNVME_STATE_MAX };
 
+	mnvme_dbbuf_settle(dev);
 	mnvme_code(&c, dev);
 	WARN_ON_ONCE(c.bad);
 	return c.pos - (u8 *)buf;

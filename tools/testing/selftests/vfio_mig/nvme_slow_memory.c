@@ -20,6 +20,7 @@
 
 #define SLOW_BYTES	(64UL << 10)
 #define SLOW_IOVA	0x100000000ULL
+#define DOORBELLS_IOVA	0x200000000ULL
 #define REACH		5.0	/* seconds until the controller touches the memory */
 #define GONE		2.0	/* seconds until what was killed is gone */
 #define SOON		1.0	/* seconds that anything else may take */
@@ -47,6 +48,7 @@ struct user;
  * @name: for messages
  * @touch: what the controller does to it
  * @admin: the admin queue is what waits
+ * @every: all queues need the memory
  * @completes: there is a completion to wait for when the memory answers
  * @posts: it is a completion that waits, so a stop waits as well
  * @begin: has the controller use it; 0, a negative errno or an NVMe status
@@ -56,6 +58,7 @@ struct place {
 	const char *name;
 	enum touch touch;
 	bool admin;
+	bool every;
 	bool completes;
 	bool posts;
 	int (*begin)(struct user *u, const struct place *p);
@@ -85,6 +88,7 @@ enum then {
  * @place: where the memory is used
  * @then: what is done then
  * @path: the device
+ * @fresh: the controller was started again
  * @failed: shared with the parent: what failed
  * @go: shared with the parent: the memory does not answer, it saw that
  */
@@ -100,6 +104,7 @@ struct user {
 	struct nvme nvme;
 	struct slow *slow;
 	unsigned char *data;
+	bool fresh;
 };
 
 /* The places. */
@@ -219,6 +224,38 @@ static int begin_dbbuf(struct user *u, const struct place *p)
 	return submit(u, &u->nvme.admin, &cmd);
 }
 
+/*
+ * The pages of doorbells do not answer any more: other memory is at their addresses. Its
+ * values are all 0, so the queues' are, too, when it answers.
+ */
+static int begin_doorbells(struct user *u, const struct place *p)
+{
+	unsigned char *pages = guest_alloc(&u->guest, 2 * GUEST_PAGE);
+	struct nvme_cmd cmd = { .opcode = ADMIN_IDENTIFY, .cdw10 = 1 };
+	__u64 slow = DOORBELLS_IOVA;
+	int ret;
+
+	ret = device_map(&u->dev, pages, DOORBELLS_IOVA, 2 * GUEST_PAGE);
+	if (!ret)
+		ret = nvme_dbbuf_at(&u->nvme, DOORBELLS_IOVA,
+				    DOORBELLS_IOVA + GUEST_PAGE);
+	cmd.prp1 = guest_iova(&u->guest, u->data);
+	while (!ret && u->nvme.admin.tail)
+		ret = nvme_do(&u->nvme, &u->nvme.admin, &cmd, NULL);
+	if (!ret)
+		ret = device_unmap(&u->dev, DOORBELLS_IOVA, 2 * GUEST_PAGE);
+	if (ret)
+		return ret;
+
+	if (p->touch == STORES)
+		slow += GUEST_PAGE;
+	ret = device_map(&u->dev, pages, 2 * DOORBELLS_IOVA - slow + GUEST_PAGE,
+			 GUEST_PAGE);
+	if (!ret)
+		ret = device_map(&u->dev, u->slow->mem, slow, GUEST_PAGE);
+	return ret ? ret : submit(u, &u->nvme.admin, &cmd);
+}
+
 static const struct place places[] = {
 	{ "data of a Read", STORES, .completes = true, .begin = begin_data,
 	  .opcode = NVME_OP_READ },
@@ -250,6 +287,10 @@ static const struct place places[] = {
 	  .begin = begin_dbbuf },
 	{ "EventIdx", STORES, .admin = true, .completes = true,
 	  .begin = begin_dbbuf },
+	{ "shadow doorbells that are there no more", LOADS, .admin = true, .every = true,
+	  .completes = true, .begin = begin_doorbells },
+	{ "EventIdx that is there no more", STORES, .admin = true, .every = true,
+	  .completes = true, .begin = begin_doorbells },
 };
 
 /* The process that has the device. It says what failed in words. */
@@ -339,6 +380,8 @@ static int check_other_queue(struct user *u)
 	double start = clock_now();
 	int i, ret;
 
+	if (u->place->every && !u->fresh)
+		return 0;
 	for (i = 0; i < 20; i++) {
 		cmd.opcode = i % 2 ? NVME_OP_READ : NVME_OP_WRITE;
 		ret = nvme_do(&u->nvme, q, &cmd, NULL);
@@ -359,6 +402,7 @@ static int check_fresh(struct user *u)
 	u->guest.used = 0;
 	ret = nvme_start(&u->nvme, &u->dev, &u->guest, 2, 16);
 	u->data = guest_alloc(&u->guest, NR_BLOCKS * 512);
+	u->fresh = true;
 	if (ret)
 		return fails(u, ret, "the controller does not start again");
 	return check_other_queue(u);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Shadow doorbells: those of I/O queues, in memory. The admin queue has none. */
+/* Shadow doorbells, in memory; those of the admin queue only for a driver that asks. */
 #include <string.h>
 
 #include "nvme.h"

@@ -82,6 +82,8 @@ struct nvme {
 	__u32 transfer_max;	/* bytes in one command */
 	volatile __u32 *shadow;	/* doorbells in memory, or NULL */
 	volatile __u32 *event_idx;
+	int shadow_admin;	/* those of the admin queue, too */
+	int ring_all;		/* the registers as well, whatever EventIdx says */
 	unsigned long rings;	/* doorbell registers written */
 	struct nvme_queue admin;
 	struct nvme_queue io[NVME_QUEUES_MAX];

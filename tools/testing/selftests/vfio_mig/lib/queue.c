@@ -11,8 +11,8 @@ static int ring(struct nvme *nvme, struct nvme_queue *q, int cq, __u16 value)
 {
 	__u32 doorbell = 2 * q->id + cq;
 
-	if (nvme->shadow && q->id &&
-	    !nvme_passes_event_idx(nvme, doorbell, value))
+	if (nvme->shadow && (q->id || nvme->shadow_admin) &&
+	    !nvme_passes_event_idx(nvme, doorbell, value) && !nvme->ring_all)
 		return 0;
 	nvme->rings++;
 	return nvme_write32(nvme, DOORBELLS + doorbell * nvme->doorbell_stride,

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shadow doorbells of the admin queue: hosts that keep them in memory, as NVMe 7.13 has
+ * it, hosts that write registers only, as Linux does, and those that do both.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/file.h"
+#include "lib/fixture.h"
+#include "lib/migrate.h"
+#include "lib/nvme.h"
+
+#define ADMIN_ABORT		0x08
+#define ADMIN_AER		0x0c
+
+/* More than once around the admin queue. */
+#define ROUNDS			100
+/* Type error, Invalid Doorbell Write Value, of the error log. */
+#define EVENT_BAD_DOORBELL	0x010100
+/* Where the driver's admin queue has its doorbells in either page. */
+#define TAIL			0
+#define HEAD			1
+
+FIXTURE(admin) {
+	struct device dev[2];
+	struct v1 v1[2];
+	struct guest guest;
+	struct nvme nvme;
+	int here;
+};
+
+/* What the host does with the doorbells of the admin queue. */
+enum host { MEMORY, REGISTERS, BOTH };
+
+FIXTURE_VARIANT(admin) {
+	enum host host;
+};
+
+FIXTURE_VARIANT_ADD(admin, memory) { .host = MEMORY };
+FIXTURE_VARIANT_ADD(admin, registers) { .host = REGISTERS };
+FIXTURE_VARIANT_ADD(admin, both) { .host = BOTH };
+
+static void use(struct nvme *nvme, enum host host)
+{
+	nvme->shadow_admin = host != REGISTERS;
+	nvme->ring_all = host == BOTH;
+}
+
+FIXTURE_SETUP(admin)
+{
+	int i;
+
+	ASSERT_RET(0, guest_create(&self->guest, 16 << 20));
+	for (i = 0; i < 2; i++) {
+		fixture_open(_metadata, i ? suite_device_b() : suite_device(),
+			     &self->dev[i], &self->v1[i]);
+		ASSERT_RET(0, guest_attach(&self->guest, &self->dev[i]));
+	}
+	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev[0], &self->guest, 1, 16));
+	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
+	use(&self->nvme, variant->host);
+}
+
+FIXTURE_TEARDOWN(admin)
+{
+	int i;
+
+	nvme_close(&self->nvme);
+	for (i = 0; i < 2; i++)
+		fixture_close(&self->dev[i], &self->v1[i]);
+	guest_destroy(&self->guest);
+}
+
+/* A command without data: an abort of one that is not there. */
+static struct nvme_cmd quick(void)
+{
+	return (struct nvme_cmd) { .opcode = ADMIN_ABORT, .cdw10 = 99 << 16 };
+}
+
+static int one(struct nvme *nvme)
+{
+	struct nvme_cmd cmd = quick();
+	__u32 result = 0;
+	int ret = nvme_do(nvme, &nvme->admin, &cmd, &result);
+
+	return ret ? ret : !(result & 1);
+}
+
+/* So many at once, without a doorbell. */
+static int submit(struct nvme *nvme, int nr)
+{
+	struct nvme_cmd cmd;
+	int cid = 0;
+
+	while (nr-- && cid >= 0) {
+		cmd = quick();
+		cid = nvme_submit(nvme, &nvme->admin, &cmd);
+	}
+	return cid < 0 ? cid : 0;
+}
+
+/* Whatever is in flight. */
+static int finish(struct nvme *nvme)
+{
+	struct nvme_cqe cqe;
+	int ret = 0;
+
+	while (!ret && nvme->admin.in_flight)
+		ret = nvme_wait(nvme, &nvme->admin, &cqe) ?: cqe.status >> 1;
+	return ret;
+}
+
+static int request_event(struct nvme *nvme)
+{
+	struct nvme_cmd cmd = { .opcode = ADMIN_AER };
+	int cid = nvme_submit(nvme, &nvme->admin, &cmd);
+
+	return cid < 0 ? cid : nvme_ring(nvme, &nvme->admin);
+}
+
+static bool becomes(volatile __u32 *at, __u32 want)
+{
+	double until = clock_now() + 10;
+
+	while (*at != want && clock_now() < until)
+		usleep(1000);
+	return *at == want;
+}
+
+TEST_F_TIMEOUT(admin, commands_one_by_one, 120)
+{
+	int i;
+
+	for (i = 0; i < ROUNDS; i++)
+		ASSERT_EQ(0, one(&self->nvme))
+			TH_LOG("command %d", i);
+	ASSERT_EQ(0, nvme_flush(&self->nvme));
+}
+
+/* At once, as many as there is room for, and their completions taken late. */
+TEST_F_TIMEOUT(admin, commands_of_a_full_queue, 120)
+{
+	struct nvme *nvme = &self->nvme;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		ASSERT_RET(0, submit(nvme, nvme->admin.depth - 1 - i % 2));
+		ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+		if (i % 3)
+			usleep(2000);
+		ASSERT_RET_FOR(0, finish(nvme), "round %d", i);
+	}
+}
+
+/* Commands and a completion meet, at a device that goes idle. */
+TEST_F_TIMEOUT(admin, no_submission_is_lost, 300)
+{
+	int rounds = suite_long() ? 200000 : 10000, i;
+	struct nvme *nvme = &self->nvme;
+	volatile int spin;
+	struct nvme_cqe cqe;
+	int ret;
+
+	srand(1);
+	for (i = 0; i < rounds; i++) {
+		double until = clock_now() + 10;
+
+		while (nvme->admin.in_flight > (unsigned int)i % 3) {
+			ret = nvme_poll(nvme, &nvme->admin, &cqe);
+			ASSERT_LE(0, ret);
+			ASSERT_GT(until, clock_now())
+				TH_LOG("command %d is lost", i);
+		}
+		for (spin = rand() % 2000; spin; spin--)
+			;
+		ASSERT_RET(0, submit(nvme, 1));
+		ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+	}
+	ASSERT_RET(0, finish(nvme));
+}
+
+TEST_F(admin, pages_follow_the_host)
+{
+	struct nvme *nvme = &self->nvme;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, one(nvme));
+		EXPECT_TRUE(becomes(&nvme->shadow[TAIL], nvme->admin.tail));
+		EXPECT_TRUE(becomes(&nvme->event_idx[TAIL], nvme->admin.tail))
+			TH_LOG("EventIdx stays at %u", nvme->event_idx[TAIL]);
+	}
+}
+
+/* A host may change its mind. */
+TEST_F_TIMEOUT(admin, one_way_and_the_other, 120)
+{
+	struct nvme *nvme = &self->nvme;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, one(nvme))
+			TH_LOG("command %d", i);
+		if (variant->host == MEMORY || i % 7)
+			continue;
+		/* What was not looked at yet the host has to bring up to date. */
+		nvme->shadow[TAIL] = nvme->admin.tail;
+		nvme->shadow[HEAD] = nvme->admin.head;
+		use(nvme, i % 2 ? MEMORY : BOTH);
+	}
+}
+
+TEST_F(admin, pages_are_replaced)
+{
+	int i, j;
+
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
+		for (j = 0; j < i + 3; j++)
+			ASSERT_EQ(0, one(&self->nvme))
+				TH_LOG("command %d of pages %d", j, i);
+	}
+}
+
+TEST_F(admin, a_queue_that_is_full_of_events)
+{
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+	int i;
+
+	/* No room is left for the event. */
+	ASSERT_RET(0, request_event(nvme));
+	ASSERT_RET(0, submit(nvme, nvme->admin.depth - 2));
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+	for (i = 0; i < 3; i++)
+		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS +
+					   2 * 9 * nvme->doorbell_stride, 1));
+	usleep(20000);
+	for (i = 0; nvme->admin.in_flight; i++) {
+		ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+		ASSERT_EQ(0, cqe.status >> 1);
+	}
+	EXPECT_EQ(nvme->admin.depth - 1, i);
+	EXPECT_EQ(0, one(nvme));
+}
+
+TEST_F(admin, a_tail_that_cannot_be)
+{
+	struct nvme *nvme = &self->nvme;
+	struct nvme_cqe cqe;
+
+	ASSERT_RET(0, request_event(nvme));
+	ASSERT_TRUE(becomes(&nvme->event_idx[TAIL], nvme->admin.tail));
+	nvme->shadow[TAIL] = nvme->admin.depth;
+	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, nvme->admin.tail));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+	EXPECT_EQ(0, cqe.status >> 1);
+	EXPECT_EQ(EVENT_BAD_DOORBELL, cqe.result);
+	/* Others leave the page alone. */
+	if (variant->host != REGISTERS)
+		nvme->shadow[TAIL] = nvme->admin.tail;
+	EXPECT_EQ(0, one(nvme));
+}
+
+TEST_F(admin, registers_that_cannot_be)
+{
+	struct nvme *nvme = &self->nvme;
+	__u32 depth = nvme->admin.depth;
+	struct nvme_cqe cqe;
+
+	ASSERT_RET(0, request_event(nvme));
+	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, depth));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
+	EXPECT_EQ(EVENT_BAD_DOORBELL, cqe.result);
+	/* More than was posted. */
+	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + nvme->doorbell_stride,
+				   (nvme->admin.head + 3) % depth));
+	EXPECT_EQ(0, one(nvme));
+}
+
+/* What is rung while it is stopped, or is only in memory then, is found by the target. */
+static void go_over(struct __test_metadata *_metadata,
+		    FIXTURE_DATA(admin) *self, int late, int rung)
+{
+	struct nvme *nvme = &self->nvme;
+	struct migration m = {
+		.from = &self->v1[self->here], .to = &self->v1[!self->here]
+	};
+
+	ASSERT_RET(0, migration_begin(&m));
+	ASSERT_RET(0, migration_precopy(&m, 0));
+	if (late)
+		ASSERT_RET(0, migration_blackout(&m));
+	ASSERT_RET(0, submit(nvme, 5));
+	if (rung)
+		ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+	else
+		nvme_passes_event_idx(nvme, TAIL, nvme->admin.tail);
+	if (!late)
+		ASSERT_RET(0, migration_blackout(&m));
+	ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
+	migration_free(&m);
+	self->here = !self->here;
+	ASSERT_RET(0, nvme_adopt(nvme, &self->dev[self->here]));
+	ASSERT_RET(0, v1_set_state(&self->v1[self->here], V1_RUNNING));
+}
+
+TEST_F_TIMEOUT(admin, they_migrate, 300)
+{
+	int round, i;
+
+	for (round = 0; round < 12; round++) {
+		/* A register that is written after the state was saved is lost. */
+		go_over(_metadata, self, variant->host == MEMORY && round % 2,
+			variant->host == REGISTERS || round % 4 < 2);
+		ASSERT_RET_FOR(0, finish(&self->nvme), "round %d", round);
+		for (i = 0; i < round; i++)
+			ASSERT_EQ(0, one(&self->nvme));
+	}
+}
+
+/* While the device is stopped, before it is saved; and it goes on here, or there. */
+TEST_F_TIMEOUT(admin, rung_while_it_is_stopped, 120)
+{
+	struct nvme *nvme = &self->nvme;
+	struct buffer s = { 0 };
+	int round, i;
+
+	for (round = 0; round < 12; round++) {
+		struct v1 *from = &self->v1[self->here], *to = from;
+
+		for (i = 0; i < round; i++)
+			ASSERT_EQ(0, one(nvme));
+		ASSERT_RET(0, v1_set_state(from, V1_STOPPED));
+		ASSERT_RET(0, submit(nvme, 3));
+		ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
+		if (round % 3) {
+			s.len = 0;
+			ASSERT_RET(0, v1_save(from, &s));
+			ASSERT_RET(0, v1_set_state(from, V1_STOPPED));
+		}
+		if (round % 3 == 1) {
+			self->here = !self->here;
+			to = &self->v1[self->here];
+			ASSERT_RET(0, v1_load(to, &s, 0));
+			ASSERT_RET(0, nvme_adopt(nvme, &self->dev[self->here]));
+		}
+		ASSERT_RET(0, v1_set_state(to, V1_RUNNING));
+		ASSERT_RET_FOR(0, finish(nvme), "round %d", round);
+	}
+	buffer_free(&s);
+}
+
+/*
+ * A state of level 2 has no word about the pages, because the drivers of its time did not
+ * look at the admin queue's part of them: there may be anything.
+ */
+FIXTURE(older) {
+	struct device dev[2];
+	struct v1 v1[2];
+	struct guest guest;
+	struct nvme nvme;
+	int here;
+};
+
+static int set_level(const char *device, const char *level)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/level", device);
+	return file_write(path, level);
+}
+
+FIXTURE_SETUP(older)
+{
+	const char * const path[] = { suite_device(), suite_device_b() };
+	int i;
+
+	ASSERT_RET(0, guest_create(&self->guest, 16 << 20));
+	for (i = 0; i < 2; i++) {
+		ASSERT_RET(0, set_level(path[i], "2"));
+		fixture_open(_metadata, path[i], &self->dev[i], &self->v1[i]);
+		ASSERT_RET(0, guest_attach(&self->guest, &self->dev[i]));
+	}
+	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev[0], &self->guest, 1, 16));
+	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
+}
+
+FIXTURE_TEARDOWN(older)
+{
+	int i;
+
+	nvme_close(&self->nvme);
+	for (i = 0; i < 2; i++)
+		fixture_close(&self->dev[i], &self->v1[i]);
+	guest_destroy(&self->guest);
+	EXPECT_RET(0, set_level(suite_device(), "3"));
+	EXPECT_RET(0, set_level(suite_device_b(), "3"));
+}
+
+TEST_F_TIMEOUT(older, what_is_in_the_pages_does_not_count, 120)
+{
+	struct nvme *nvme = &self->nvme;
+	int i, j;
+
+	for (i = 0; i < 8; i++) {
+		struct migration m = {
+			.from = &self->v1[self->here], .to = &self->v1[!self->here]
+		};
+
+		ASSERT_EQ(0, one(nvme));
+		ASSERT_RET(0, migration_begin(&m));
+		ASSERT_RET(0, migration_precopy(&m, 0));
+		ASSERT_RET(0, migration_blackout(&m));
+		nvme->shadow[TAIL] = i % 3 * 7;
+		nvme->shadow[HEAD] = i % 2 ? 3 : ~0U;
+		nvme->event_idx[TAIL] = 0;
+		ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
+		migration_free(&m);
+		self->here = !self->here;
+		ASSERT_RET(0, nvme_adopt(nvme, &self->dev[self->here]));
+		ASSERT_RET(0, v1_set_state(&self->v1[self->here], V1_RUNNING));
+		for (j = 0; j < 5 * i; j++)
+			ASSERT_EQ(0, one(nvme))
+				TH_LOG("command %d after migration %d", j, i);
+		if (i)
+			EXPECT_EQ(nvme->admin.tail, nvme->shadow[TAIL]);
+	}
+}
+
+static void need_all(void)
+{
+	suite_need_nvme();
+	suite_need_mnvme();
+	suite_need_b();
+}
+
+SUITE_MAIN(need_all())
