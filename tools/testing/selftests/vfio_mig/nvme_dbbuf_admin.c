@@ -284,7 +284,7 @@ TEST_F(admin, registers_that_cannot_be)
 
 /* What is rung while it is stopped, or is only in memory then, is found by the target. */
 static void go_over(struct __test_metadata *_metadata,
-		    FIXTURE_DATA(admin) *self, int late, int rung)
+		    struct _test_data_admin *self, int late, int rung)
 {
 	struct nvme *nvme = &self->nvme;
 	struct migration m = {
