@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What goes wrong, and when: /sys/kernel/debug/vfio_mig_test/UUID/
+ *
+ * fault: "CALLBACK N ACTION" has the N-th call of a callback, and all after it, do
+ * something else. calls: how often each callback was called.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "test.h"
+
+#define LINE_MAX	128
+
+static const char * const callbacks[TEST_NR_CALLBACKS] = {
+	[TEST_QUIESCE]		= "quiesce",
+	[TEST_STOP]		= "stop",
+	[TEST_START]		= "start",
+	[TEST_RUN]		= "run",
+	[TEST_RESET]		= "reset",
+	[TEST_SAVE]		= "save",
+	[TEST_PREPARE]		= "prepare",
+	[TEST_APPLY]		= "apply",
+	[TEST_DISCARD]		= "discard",
+	[TEST_SAVE_BEGIN]	= "save_begin",
+	[TEST_SIZE]		= "size",
+	[TEST_READ]		= "read",
+	[TEST_SAVE_END]		= "save_end",
+	[TEST_LOAD_BEGIN]	= "load_begin",
+	[TEST_WRITE]		= "write",
+	[TEST_CHECK]		= "check",
+	[TEST_LOAD_END]		= "load_end",
+};
+
+static const char * const actions[] = {
+	[TEST_NONE]	= "none",
+	[TEST_FAIL]	= "fail",
+	[TEST_BREAK]	= "break",
+	[TEST_WAIT]	= "wait",
+	[TEST_HUGE]	= "huge",
+	[TEST_SHORT]	= "short",
+};
+
+static struct dentry *root;
+
+static bool released(struct test_device *t)
+{
+	return READ_ONCE(t->fault.action) != TEST_WAIT || vfio_mig_cancelled(t->mig);
+}
+
+static int wait_here(struct test_device *t)
+{
+	struct test_fault *f = &t->fault;
+	int ret;
+
+	WRITE_ONCE(f->waiting, true);
+	ret = wait_event_killable(f->wait, released(t));
+	WRITE_ONCE(f->waiting, false);
+	if (ret)
+		return ret;
+	return vfio_mig_cancelled(t->mig) ? -ECANCELED : 0;
+}
+
+/* Counts a call, and says what it is to do. */
+static enum test_action next_action(struct test_fault *f, enum test_callback callback,
+				    int *err)
+{
+	enum test_action action = TEST_NONE;
+
+	spin_lock(&f->lock);
+	f->calls[callback]++;
+	if (f->action && f->callback == callback && f->calls[callback] >= f->first) {
+		action = f->action;
+		*err = f->err;
+	}
+	spin_unlock(&f->lock);
+	return action;
+}
+
+/**
+ * test_fault - a callback is called
+ * @t: the device
+ * @callback: which
+ *
+ * Return: 0: nothing is wrong. TEST_RET_HUGE, TEST_RET_SHORT: lie. Else the error to return.
+ */
+int test_fault(struct test_device *t, enum test_callback callback)
+{
+	int err = 0;
+
+	switch (next_action(&t->fault, callback, &err)) {
+	case TEST_FAIL:
+		return err;
+	case TEST_BREAK:
+		vfio_mig_device_error(t->mig);
+		return -EIO;
+	case TEST_WAIT:
+		return wait_here(t);
+	case TEST_HUGE:
+		return TEST_RET_HUGE;
+	case TEST_SHORT:
+		return TEST_RET_SHORT;
+	default:
+		return 0;
+	}
+}
+
+/**
+ * test_fault_void - a callback is called that cannot fail: then the device breaks
+ * @t: the device
+ * @callback: which
+ *
+ * Return: whether it failed.
+ */
+bool test_fault_void(struct test_device *t, enum test_callback callback)
+{
+	int ret = test_fault(t, callback);
+
+	if (ret && ret != -ECANCELED)
+		vfio_mig_device_error(t->mig);
+	return ret;
+}
+
+/**
+ * test_cancel - a callback that waits is to return
+ * @vdev: the device
+ */
+void test_cancel(struct vfio_device *vdev)
+{
+	wake_up_all(&to_test(vdev)->fault.wait);
+}
+
+static int parse(struct test_fault *f, char *line)
+{
+	char callback[16], action[16];
+	unsigned int first;
+	int c, a, err = 0, n;
+
+	if (!strcmp(line, "off")) {
+		f->action = TEST_NONE;
+		return 0;
+	}
+	n = sscanf(line, "%15s %u %15s %d", callback, &first, action, &err);
+	if (n < 3)
+		return -EINVAL;
+	c = match_string(callbacks, ARRAY_SIZE(callbacks), callback);
+	a = match_string(actions, ARRAY_SIZE(actions), action);
+	if (c < 0 || a <= 0 || !first || n != (a == TEST_FAIL ? 4 : 3))
+		return -EINVAL;
+	if (err < 0 || err > MAX_ERRNO)
+		return -EINVAL;
+	f->callback = c;
+	f->first = f->calls[c] + first;
+	f->err = -err;
+	WRITE_ONCE(f->action, a);
+	return 0;
+}
+
+static ssize_t fault_write(struct file *file, const char __user *buf, size_t count,
+			   loff_t *ppos)
+{
+	struct test_device *t = file_inode(file)->i_private;
+	struct test_fault *f = &t->fault;
+	char *line;
+	int ret;
+
+	if (count > LINE_MAX)
+		return -EINVAL;
+	line = memdup_user_nul(buf, count);
+	if (IS_ERR(line))
+		return PTR_ERR(line);
+	spin_lock(&f->lock);
+	ret = parse(f, strim(line));
+	spin_unlock(&f->lock);
+	kfree(line);
+	wake_up_all(&f->wait);
+	return ret ? ret : count;
+}
+
+static ssize_t fault_read(struct file *file, char __user *buf, size_t count, loff_t *ppos)
+{
+	struct test_device *t = file_inode(file)->i_private;
+	struct test_fault *f = &t->fault;
+	char line[LINE_MAX];
+	int len;
+
+	spin_lock(&f->lock);
+	if (f->action)
+		len = scnprintf(line, sizeof(line), "%s %llu %s%s\n", callbacks[f->callback],
+				f->first, actions[f->action],
+				f->waiting ? ", waiting" : "");
+	else
+		len = scnprintf(line, sizeof(line), "off\n");
+	spin_unlock(&f->lock);
+	return simple_read_from_buffer(buf, count, ppos, line, len);
+}
+
+static const struct file_operations fault_fops = {
+	.owner = THIS_MODULE,
+	.open = simple_open,
+	.read = fault_read,
+	.write = fault_write,
+	.llseek = default_llseek,
+};
+
+static int calls_show(struct seq_file *m, void *unused)
+{
+	struct test_device *t = m->private;
+	int i;
+
+	for (i = 0; i < TEST_NR_CALLBACKS; i++)
+		seq_printf(m, "%s %llu\n", callbacks[i], READ_ONCE(t->fault.calls[i]));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(calls);
+
+/* Zeros when no save and no load goes on. */
+static int open_show(struct seq_file *m, void *unused)
+{
+	struct test_device *t = m->private;
+
+	seq_printf(m, "%d %d\n", READ_ONCE(t->saves), READ_ONCE(t->loads));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(open);
+
+/**
+ * test_fault_init - nothing is to go wrong
+ * @t: the device, not registered yet
+ */
+void test_fault_init(struct test_device *t)
+{
+	struct test_fault *f = &t->fault;
+
+	spin_lock_init(&f->lock);
+	init_waitqueue_head(&f->wait);
+	f->dir = debugfs_create_dir(dev_name(t->vdev.dev), root);
+	debugfs_create_file("fault", 0600, f->dir, t, &fault_fops);
+	debugfs_create_file("calls", 0400, f->dir, t, &calls_fops);
+	debugfs_create_file("open", 0400, f->dir, t, &open_fops);
+}
+
+/**
+ * test_fault_exit - opposite of test_fault_init()
+ * @t: the device, which nobody has open
+ */
+void test_fault_exit(struct test_device *t)
+{
+	debugfs_remove(t->fault.dir);
+}
+
+/**
+ * test_fault_setup - the module is loaded
+ */
+void test_fault_setup(void)
+{
+	root = debugfs_create_dir("vfio_mig_test", NULL);
+}
+
+/**
+ * test_fault_cleanup - the module is removed
+ */
+void test_fault_cleanup(void)
+{
+	debugfs_remove(root);
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The test device's image
+ *
+ * Its bytes follow from a seed, so an image of gigabytes takes no memory, neither here
+ * nor at the target, which checks each byte. An image travels as a record. Another
+ * record is due whenever the image is another than that of the last record.
+ *
+ * Callbacks are called with the library's session mutex held. The device's own lock is
+ * for its registers, which the user can write at any time.
+ */
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+
+#include "test.h"
+
+#define MAGIC		0x31474d4954534554ULL	/* "TESTIMG1" */
+#define HDR		sizeof(struct test_record)
+/* So many bytes in a row are alike, 8 by 8. */
+#define BLOCK		SZ_4K
+
+static u64 record_size(const struct test_stream *s)
+{
+	return HDR + le64_to_cpu(s->record.size);
+}
+
+static bool same(const struct test_image *a, const struct test_image *b)
+{
+	return a->seed == b->seed && a->size == b->size;
+}
+
+static struct test_image image_of(const struct test_record *record)
+{
+	return (struct test_image) {
+		.seed = le64_to_cpu(record->seed),
+		.size = le64_to_cpu(record->size),
+	};
+}
+
+static struct test_image image_now(struct test_device *t)
+{
+	struct test_image image;
+
+	mutex_lock(&t->lock);
+	image = t->image;
+	mutex_unlock(&t->lock);
+	return image;
+}
+
+/* Eight bytes of an image. */
+static u64 pattern(u64 seed, u64 off)
+{
+	return seed + (off / BLOCK + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Bytes of an image from @off on that are alike, 8 by 8, of @len at most. */
+static size_t alike(u64 off, size_t len)
+{
+	return min_t(u64, len, BLOCK - off % BLOCK);
+}
+
+static void fill(u8 *to, u64 seed, u64 off, size_t len)
+{
+	for (size_t n; len; to += n, off += n, len -= n) {
+		__le64 value = cpu_to_le64(pattern(seed, off));
+
+		n = alike(off, len);
+		for (size_t i = 0; i < n; i++)
+			to[i] = ((u8 *)&value)[(off + i) % 8];
+	}
+}
+
+/* As fill(), which is for what is not aligned. */
+static void fill_words(__le64 *to, u64 seed, u64 off, size_t len)
+{
+	for (size_t n; len; to += n / 8, off += n, len -= n) {
+		n = alike(off, len);
+		memset64((u64 *)to, (__force u64)cpu_to_le64(pattern(seed, off)), n / 8);
+	}
+}
+
+static void fill_image(void *to, u64 seed, u64 off, size_t len)
+{
+	if ((unsigned long)to % 8 || off % 8 || len % 8)
+		fill(to, seed, off, len);
+	else
+		fill_words(to, seed, off, len);
+}
+
+/* The first word is what it should be, and each is as the one before. */
+static bool good(const u8 *from, u64 seed, u64 off, size_t len)
+{
+	u8 first[8];
+
+	for (size_t n; len; from += n, off += n, len -= n) {
+		n = alike(off, len);
+		fill(first, seed, off, 8);
+		if (memcmp(from, first, min_t(size_t, n, 8)) ||
+		    (n > 8 && memcmp(from, from + 8, n - 8)))
+			return false;
+	}
+	return true;
+}
+
+static void end_record(struct test_stream *s)
+{
+	s->open = false;
+	s->pos = 0;
+	s->sent = image_of(&s->record);
+}
+
+/* Begins a record, if none is at hand and one is due. Returns whether there is one. */
+static bool next_record(struct test_stream *s, struct test_image now)
+{
+	if (s->open || same(&now, &s->sent))
+		return s->open;
+	s->record = (struct test_record) {
+		.magic = cpu_to_le64(MAGIC),
+		.seed = cpu_to_le64(now.seed),
+		.size = cpu_to_le64(now.size),
+	};
+	s->open = true;
+	return true;
+}
+
+/* Bytes of the records that are due, as the registers are now: two records at most. */
+static u64 bytes_due(const struct test_stream *s, struct test_image now)
+{
+	struct test_stream rest = *s;
+	u64 bytes = 0;
+
+	while (next_record(&rest, now)) {
+		bytes += record_size(&rest) - rest.pos;
+		end_record(&rest);
+	}
+	return bytes;
+}
+
+static int image_save_begin(struct vfio_device *vdev, enum vfio_mig_image_phase phase)
+{
+	struct test_device *t = to_test(vdev);
+	int ret = test_fault(t, TEST_SAVE_BEGIN);
+
+	if (ret)
+		return ret;
+	memset(&t->saving, 0, sizeof(t->saving));
+	t->saves++;
+	return 0;
+}
+
+static int image_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
+		      struct vfio_mig_image_size *size)
+{
+	struct test_device *t = to_test(vdev);
+	struct test_image now = image_now(t);
+	struct test_stream none = {};
+	int ret = test_fault(t, TEST_SIZE);
+
+	if (ret == TEST_RET_HUGE)
+		size->dirty = U64_MAX;
+	if (ret)
+		return min(ret, 0);
+	/* The first record is what a target needs before the device is stopped. */
+	if (phase == VFIO_MIG_IMAGE_INFO)
+		size->initial = bytes_due(&none, now);
+	else if (!t->saving.sent.size)
+		size->initial = bytes_due(&t->saving, now);
+	else
+		size->dirty = bytes_due(&t->saving, now);
+	return 0;
+}
+
+/* Some bytes of the record at hand. */
+static size_t read_record(struct test_stream *s, void *buf, size_t len)
+{
+	size_t n = min_t(u64, len, record_size(s) - s->pos);
+
+	if (s->pos < HDR) {
+		n = min_t(size_t, n, HDR - s->pos);
+		memcpy(buf, (u8 *)&s->record + s->pos, n);
+	} else {
+		fill_image(buf, le64_to_cpu(s->record.seed), s->pos - HDR, n);
+	}
+	s->pos += n;
+	if (s->pos == record_size(s))
+		end_record(s);
+	return n;
+}
+
+static ssize_t image_read(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
+			  void *buf, size_t len)
+{
+	struct test_device *t = to_test(vdev);
+	int ret = test_fault(t, TEST_READ);
+	size_t done = 0;
+
+	if (ret == TEST_RET_HUGE)
+		return len + 1;
+	if (ret)
+		return min(ret, 0);
+	while (done < len && next_record(&t->saving, image_now(t)))
+		done += read_record(&t->saving, buf + done, len - done);
+	return done;
+}
+
+static void image_save_end(struct vfio_device *vdev)
+{
+	test_fault_void(to_test(vdev), TEST_SAVE_END);
+	to_test(vdev)->saves--;
+}
+
+static int image_load_begin(struct vfio_device *vdev)
+{
+	struct test_device *t = to_test(vdev);
+	int ret = test_fault(t, TEST_LOAD_BEGIN);
+
+	if (ret)
+		return ret;
+	memset(&t->loading, 0, sizeof(t->loading));
+	t->loads++;
+	return 0;
+}
+
+static bool record_valid(const struct test_stream *s)
+{
+	u64 size = le64_to_cpu(s->record.size);
+
+	return s->record.magic == cpu_to_le64(MAGIC) && size <= TEST_IMAGE_MAX && !(size % 8);
+}
+
+/* Takes @n bytes that belong together: of a header, or behind it. */
+static bool write_record(struct test_stream *s, const void *buf, size_t n)
+{
+	if (s->pos < HDR) {
+		memcpy((u8 *)&s->record + s->pos, buf, n);
+		if (s->pos + n == HDR && !record_valid(s))
+			return false;
+	} else if (!good(buf, le64_to_cpu(s->record.seed), s->pos - HDR, n)) {
+		return false;
+	}
+	s->pos += n;
+	s->open = true;
+	if (s->pos >= HDR && s->pos == record_size(s))
+		end_record(s);
+	return true;
+}
+
+static int image_write(struct vfio_device *vdev, enum vfio_mig_image_phase phase, u64 off,
+		       const void *buf, size_t len)
+{
+	struct test_device *t = to_test(vdev);
+	struct test_stream *s = &t->loading;
+	int ret = test_fault(t, TEST_WRITE);
+	size_t n;
+
+	if (ret)
+		return ret;
+	for (; len; buf += n, len -= n, off += n) {
+		n = s->pos < HDR ? min_t(size_t, len, HDR - s->pos) :
+				   min_t(u64, len, record_size(s) - s->pos);
+		if (!write_record(s, buf, n)) {
+			dev_err_ratelimited(vdev->dev, "an image with bad bytes at %llu\n",
+					    off);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int image_check(struct vfio_device *vdev, u32 version)
+{
+	struct test_device *t = to_test(vdev);
+	int ret = test_fault(t, TEST_CHECK);
+
+	if (ret)
+		return ret;
+	if (!t->loading.open)
+		return 0;
+	dev_err_ratelimited(vdev->dev, "an image that ends in a record\n");
+	return -EINVAL;
+}
+
+static void image_load_end(struct vfio_device *vdev)
+{
+	test_fault_void(to_test(vdev), TEST_LOAD_END);
+	to_test(vdev)->loads--;
+}
+
+const struct vfio_mig_image_ops test_image_ops = {
+	.save_begin = image_save_begin,
+	.size = image_size,
+	.read = image_read,
+	.save_end = image_save_end,
+	.load_begin = image_load_begin,
+	.write = image_write,
+	.check = image_check,
+	.load_end = image_load_end,
+};
+
+/**
+ * test_image_reset - the image is what it is after power-on
+ * @t: the device; its lock is held
+ */
+void test_image_reset(struct test_device *t)
+{
+	t->image = (struct test_image) { .size = TEST_IMAGE_SIZE };
+}
+
+/**
+ * test_image_apply - the image that was loaded is the device's
+ * @t: the device; its lock is held, and the image was checked
+ */
+void test_image_apply(struct test_device *t)
+{
+	t->image = t->loading.sent;
+}

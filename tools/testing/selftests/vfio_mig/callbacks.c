@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Each callback of a vendor driver goes wrong, at each of its calls in a migration: the
+ * user gets the error, the device is in the state that the uapi names, a reset helps,
+ * and what was begun is ended.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/check.h"
+#include "lib/clock.h"
+#include "lib/file.h"
+#include "lib/stream.h"
+#include "lib/suite.h"
+#include "lib/testdev.h"
+
+#define SEED	77
+#define SIZE	(2 * TESTDEV_PIECE)
+/* More calls than any callback gets in one migration here. */
+#define CALLS	64
+
+static struct mdev mdev[2];
+
+/**
+ * enum effect - what a failing callback has for an effect
+ * @KEEPS: the call fails, the state stays, and the same call succeeds when it is repeated
+ * @REFUSES: the stream is refused, and only a reset leads out
+ * @BREAKS: the device is in the error state, and only a reset leads out
+ */
+enum effect { KEEPS, REFUSES, BREAKS };
+
+struct pair {
+	struct testdev a, b;
+	struct buffer stream;
+};
+
+FIXTURE(callback) {
+	struct pair p;
+};
+
+/* What goes wrong. */
+struct what {
+	const char *name;
+	const char *action;
+	int target;		/* the target's driver fails, not the source's */
+	enum effect effect;
+	int want;		/* 0: any error */
+};
+
+FIXTURE_VARIANT(callback) {
+	struct what what;
+};
+
+/*
+ * ENXIO is an error that the library never gives by itself. Behind the call in which a
+ * device breaks the session is gone, and where the user notices depends on the protocol.
+ */
+FIXTURE_VARIANT_ADD(callback, quiesce_fails) {
+	{ "quiesce", "fail 6", 0, KEEPS, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, stop_fails) {
+	{ "stop", "fail 6", 0, KEEPS, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, save_begin_fails) {
+	{ "save_begin", "fail 6", 0, KEEPS, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, size_fails) {
+	{ "size", "fail 6", 0, KEEPS, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, read_fails) {
+	{ "read", "fail 6", 0, KEEPS, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, stop_breaks) {
+	{ "stop", "break", 0, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, save_begin_breaks) {
+	{ "save_begin", "break", 0, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, size_breaks) {
+	{ "size", "break", 0, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, read_breaks) {
+	{ "read", "break", 0, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, load_begin_fails) {
+	{ "load_begin", "fail 6", 1, REFUSES, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, write_fails) {
+	{ "write", "fail 6", 1, REFUSES, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, check_fails) {
+	{ "check", "fail 6", 1, REFUSES, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, prepare_fails) {
+	{ "prepare", "fail 6", 1, REFUSES, -ENXIO } };
+FIXTURE_VARIANT_ADD(callback, write_breaks) {
+	{ "write", "break", 1, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, check_breaks) {
+	{ "check", "break", 1, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, apply_breaks) {
+	{ "apply", "break", 1, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, run_breaks) {
+	{ "run", "break", 1, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, start_breaks) {
+	{ "start", "break", 1, BREAKS, 0 } };
+FIXTURE_VARIANT_ADD(callback, load_end_breaks) {
+	{ "load_end", "break", 1, BREAKS, 0 } };
+/* Numbers that cannot be, which are as good as a failure. */
+FIXTURE_VARIANT_ADD(callback, size_is_huge) {
+	{ "size", "huge", 0, KEEPS, -EIO } };
+FIXTURE_VARIANT_ADD(callback, read_is_huge) {
+	{ "read", "huge", 0, KEEPS, -EIO } };
+FIXTURE_VARIANT_ADD(callback, read_is_short) {
+	{ "read", "short", 0, KEEPS, -EIO } };
+/* Errors that mean something else to the user of a data file, or are none of its. */
+FIXTURE_VARIANT_ADD(callback, read_EAGAIN) {
+	{ "read", "fail 11", 0, KEEPS, -EIO } };
+FIXTURE_VARIANT_ADD(callback, read_ENOMSG) {
+	{ "read", "fail 42", 0, KEEPS, -EIO } };
+FIXTURE_VARIANT_ADD(callback, read_ERESTARTSYS) {
+	{ "read", "fail 512", 0, KEEPS, -EINTR } };
+FIXTURE_VARIANT_ADD(callback, read_ENOIOCTLCMD) {
+	{ "read", "fail 515", 0, KEEPS, -EIO } };
+
+FIXTURE_SETUP(callback)
+{
+	ASSERT_RET(0, testdev_open(&self->p.a, &mdev[0]));
+	ASSERT_RET(0, testdev_open(&self->p.b, &mdev[1]));
+}
+
+static void off(void)
+{
+	testdev_fault(&mdev[0], "off");
+	testdev_fault(&mdev[1], "off");
+}
+
+FIXTURE_TEARDOWN(callback)
+{
+	off();
+	buffer_free(&self->p.stream);
+	testdev_close(&self->p.a);
+	testdev_close(&self->p.b);
+	EXPECT_TRUE(testdev_idle(&mdev[0]));
+	EXPECT_TRUE(testdev_idle(&mdev[1]));
+}
+
+/* Steps of a migration; each can be repeated when it has failed. */
+enum step { PRECOPY, TAKE_EARLY, STOP, TAKE, RESUME, GIVE, RUN, DONE };
+
+static long do_step(struct pair *p, enum step step)
+{
+	long ret;
+
+	switch (step) {
+	case PRECOPY:
+		return endpoint_precopy(&p->a.end);
+	case TAKE_EARLY:
+		return p->a.end.by_v2 && !v2_has(&p->a.end.v2, V2_PRE_COPY) ? 0 :
+		       endpoint_take(&p->a.end, &p->stream);
+	case STOP:
+		return endpoint_stop(&p->a.end);
+	case TAKE:
+		ret = endpoint_drain(&p->a.end, &p->stream);
+		return ret;
+	case RESUME:
+		return endpoint_resume(&p->b.end);
+	case GIVE:
+		return endpoint_give(&p->b.end, &p->stream);
+	case RUN:
+		return endpoint_run(&p->b.end);
+	default:
+		return 0;
+	}
+}
+
+/* Returns the first error; *@step is where, DONE if there was none. */
+static long go_on(struct pair *p, enum step *step)
+{
+	long ret;
+
+	for (; *step < DONE; ++*step) {
+		ret = do_step(p, *step);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static void reset(struct __test_metadata *_metadata, struct pair *p)
+{
+	ASSERT_RET(0, device_reset(&p->a.end.dev));
+	ASSERT_RET(0, device_reset(&p->b.end.dev));
+	ASSERT_STATE(V1_RUNNING, &p->a.end.v1);
+	ASSERT_STATE(V1_RUNNING, &p->b.end.v1);
+	v2_close(&p->a.end.v2);
+	v2_close(&p->b.end.v2);
+	p->stream.len = 0;
+	ASSERT_RET(0, testdev_set_image(&p->a, SEED, SIZE));
+}
+
+static void moved(struct __test_metadata *_metadata, struct pair *p)
+{
+	struct testdev_image image;
+
+	ASSERT_RET(0, testdev_image(&p->b, &image));
+	EXPECT_EQ(SEED, image.seed);
+	EXPECT_EQ(SIZE, image.size);
+}
+
+static void failed(struct __test_metadata *_metadata, struct pair *p,
+		   const struct what *what, enum step step, long state)
+{
+	struct testdev *t = what->target ? &p->b : &p->a;
+
+	if (what->effect != REFUSES)
+		off();
+	switch (what->effect) {
+	case KEEPS:
+		EXPECT_STATE(state, &t->end.v1);
+		ASSERT_RET(0, go_on(p, &step));
+		moved(_metadata, p);
+		break;
+	case REFUSES:
+		EXPECT_STATE(V1_RESUMING, &t->end.v1);
+		EXPECT_RET(what->want, endpoint_run(&t->end));
+		break;
+	case BREAKS:
+		EXPECT_STATE(V1_ERROR, &t->end.v1);
+		break;
+	}
+	/* After a reset all works. */
+	off();
+	reset(_metadata, p);
+	step = PRECOPY;
+	ASSERT_RET(0, go_on(p, &step));
+	moved(_metadata, p);
+}
+
+/* The state that the failing side is in before a step. */
+static long state_before(enum step step)
+{
+	static const long states[] = {
+		[PRECOPY] = V1_RUNNING, [TAKE_EARLY] = V1_PRE_COPY, [STOP] = V1_PRE_COPY,
+		[TAKE] = V1_STOP_COPY,
+	};
+
+	return step < RESUME ? states[step] : V1_RESUMING;
+}
+
+/* From each call on. */
+static void at_each_call(struct __test_metadata *_metadata, struct pair *p,
+			 const struct what *what, int v2)
+{
+	const struct mdev *m = &mdev[what->target];
+	enum step step;
+	long state, ret, calls;
+	int n, failures = 0;
+	char line[64];
+
+	p->a.end.by_v2 = v2;
+	p->b.end.by_v2 = v2;
+
+	for (n = 1; n < CALLS; n++) {
+		reset(_metadata, p);
+		calls = testdev_calls(m, what->name);
+		snprintf(line, sizeof(line), "%s %d %s", what->name, n, what->action);
+		ASSERT_RET(0, testdev_fault(m, line));
+		step = PRECOPY;
+		ret = go_on(p, &step);
+		if (testdev_calls(m, what->name) < calls + n)
+			break;
+		/* To give nothing is no failure while the device runs. */
+		if (!ret && !strcmp(what->action, "short"))
+			continue;
+		failures++;
+		EXPECT_GT(0, ret);
+		if (what->want)
+			EXPECT_RET_FOR(what->want, ret, "call %d, step %d", n, step);
+		state = state_before(step);
+		/* Where v2 has no pre-copy, the device runs until it is stopped. */
+		if (p->a.end.by_v2 && !v2_has(&p->a.end.v2, V2_PRE_COPY) && step == STOP)
+			state = strcmp(what->name, "save_begin") ? V1_RUNNING : V1_STOPPED;
+		failed(_metadata, p, what, step, state);
+	}
+	EXPECT_LT(n, CALLS);
+	/* Or the test is about nothing. */
+	EXPECT_LT(0, failures);
+}
+
+TEST_F_TIMEOUT(callback, goes_wrong_in_v1, 300)
+{
+	at_each_call(_metadata, &self->p, &variant->what, 0);
+}
+
+TEST_F_TIMEOUT(callback, goes_wrong_in_v2, 300)
+{
+	at_each_call(_metadata, &self->p, &variant->what, 1);
+}
+
+/* A callback that waits. */
+FIXTURE(waits) {
+	struct testdev a;
+	pid_t pid;
+};
+
+FIXTURE_SETUP(waits)
+{
+	ASSERT_RET(0, testdev_open(&self->a, &mdev[0]));
+	ASSERT_RET(0, testdev_set_image(&self->a, SEED, SIZE));
+	ASSERT_RET(0, v2_set_state(&self->a.end.v2, V2_STOP_COPY));
+	ASSERT_RET(0, testdev_fault(&mdev[0], "read 1 wait"));
+	self->pid = fork();
+	ASSERT_LE(0, self->pid);
+	if (!self->pid) {
+		struct buffer out = { 0 };
+
+		/* The parent alone has the device. */
+		close(self->a.end.dev.fd);
+		if (self->a.end.dev.group >= 0)
+			close(self->a.end.dev.group);
+		_exit(v2_drain(&self->a.end.v2, &out, 1 << 20) == -ECANCELED ? 0 : 1);
+	}
+	ASSERT_TRUE(testdev_waits(&mdev[0], 20));
+}
+
+FIXTURE_TEARDOWN(waits)
+{
+	testdev_fault(&mdev[0], "off");
+	kill(self->pid, SIGKILL);
+	waitpid(self->pid, NULL, 0);
+	testdev_close(&self->a);
+	EXPECT_TRUE(testdev_idle(&mdev[0]));
+}
+
+/* Is the reader gone within some time, and how? */
+static int gone(pid_t pid, double seconds, int *status)
+{
+	double end = clock_now() + seconds;
+
+	do {
+		if (waitpid(pid, status, WNOHANG) == pid)
+			return 1;
+		usleep(10000);
+	} while (clock_now() < end);
+	return 0;
+}
+
+TEST_F(waits, and_the_reader_can_be_killed)
+{
+	int status;
+
+	kill(self->pid, SIGKILL);
+	EXPECT_TRUE(gone(self->pid, 20, &status));
+	EXPECT_EQ(V2_STOP_COPY, v2_get_state(&self->a.end.v2));
+}
+
+TEST_F(waits, and_a_reset_does_not)
+{
+	double before = clock_now();
+	int status = -1;
+
+	ASSERT_RET(0, device_reset(&self->a.end.dev));
+	EXPECT_GT(20, clock_now() - before);
+	EXPECT_TRUE(gone(self->pid, 20, &status));
+	EXPECT_EQ(0, status);
+	EXPECT_STATE(V1_RUNNING, &self->a.end.v1);
+}
+
+/* Neither sysfs nor poll() waits for it. Who waits for the state can be killed. */
+TEST_F(waits, and_who_only_looks_does_not)
+{
+	struct pollfd p = { .fd = self->a.end.v2.data, .events = POLLIN };
+	char path[PATH_MAX + 32], text[32];
+	double before = clock_now();
+	int status;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/migration/state", mdev[0].path);
+	EXPECT_RET(0, file_read(path, text, sizeof(text)));
+	EXPECT_EQ(0, strncmp(text, "stop-and-copy", 13));
+	EXPECT_EQ(1, poll(&p, 1, 0));
+	EXPECT_GT(20, clock_now() - before);
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(v2_get_state(&self->a.end.v2) < 0);
+	EXPECT_FALSE(gone(pid, 1, &status));
+	kill(pid, SIGKILL);
+	EXPECT_TRUE(gone(pid, 20, &status));
+}
+
+/* The last user closes the device; the data file is in another process. */
+TEST_F(waits, and_a_close_does_not)
+{
+	double before = clock_now();
+	int status = -1;
+
+	device_close(&self->a.end.dev);
+	EXPECT_GT(20, clock_now() - before);
+	kill(self->pid, SIGKILL);
+	EXPECT_TRUE(gone(self->pid, 20, &status));
+}
+
+TEST_F(waits, and_goes_on_when_it_is_released)
+{
+	int status = -1;
+
+	ASSERT_RET(0, testdev_fault(&mdev[0], "off"));
+	EXPECT_TRUE(gone(self->pid, 20, &status));
+	EXPECT_EQ(1, WEXITSTATUS(status));
+	EXPECT_EQ(V2_STOP_COPY, v2_get_state(&self->a.end.v2));
+}
+
+int main(int argc, char **argv)
+{
+	int i, ret = 0;
+
+	(void)argc;
+	testdev_init();
+	for (i = 0; i < 2 && !ret; i++)
+		ret = testdev_create(&mdev[i], "all");
+	if (ret) {
+		ksft_print_header();
+		ksft_exit_skip("no device: %s\n", strerror(-ret));
+	}
+	SUITE_RUN(argv);
+}
