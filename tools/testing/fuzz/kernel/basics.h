@@ -33,7 +33,6 @@ typedef unsigned int gfp_t;
 #define SZ_4K		0x1000
 #define SZ_16K		0x4000
 #define SZ_32K		0x8000
-#define SZ_4K		0x1000
 #define SZ_64K		0x10000
 #define SZ_128K		0x20000
 #define SZ_1M		0x100000
