@@ -16,10 +16,9 @@
 /* What a reset makes of the image. */
 #define TEST_IMAGE_SIZE		(40 * SZ_1K)
 
-/**
- * enum test_callback - callbacks that can be made to fail
- *
- * They are named as the members of struct vfio_mig_ops and struct vfio_mig_image_ops.
+/*
+ * Callbacks that can be made to fail. They are named as the members of struct vfio_mig_ops
+ * and struct vfio_mig_image_ops.
  */
 enum test_callback {
 	TEST_QUIESCE,
