@@ -92,6 +92,27 @@ int vfio_mig_page_write(struct vfio_mig_pages *p, pgoff_t index, u32 off,
 struct page *vfio_mig_spare_alloc(struct vfio_mig_pages *p);
 int vfio_mig_page_exchange(struct vfio_mig_pages *p, pgoff_t index,
 			   struct page **spare);
+
+/**
+ * struct vfio_mig_row - memory in one piece that is to become pages of a paged state
+ * @first: the first page of it
+ * @nr: how many pages there are; 0 for none
+ *
+ * Initialised with zeros. The pages are the caller's alone: nobody sees what is in them
+ * before vfio_mig_row_exchange().
+ */
+struct vfio_mig_row {
+	struct page *first;
+	u32 nr;
+};
+
+u32 vfio_mig_row_alloc(struct vfio_mig_pages *p, struct vfio_mig_row *row,
+		       pgoff_t index, u32 nr);
+u32 vfio_mig_row_exchange(struct vfio_mig_pages *p, pgoff_t index,
+			  struct vfio_mig_row *row, u32 nr);
+void vfio_mig_row_free(struct vfio_mig_row *row);
+struct page *vfio_mig_row_read_begin(struct vfio_mig_pages *p, pgoff_t index,
+				     u32 *nr);
 ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off);
 ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,

@@ -39,19 +39,8 @@ struct vfio_mig_dirty {
 	unsigned long bits[];
 };
 
-/*
- * Pages that share a lock are neighbours, and share a word of the dirty set: the
- * save side takes what changed of them in one go.
- */
-#define BLOCK		BITS_PER_LONG
-
 /* Pages after which a walk over all of them lets others run. */
 #define WALK_PAUSE	1024
-
-static struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t index)
-{
-	return &p->locks[index / BLOCK % VFIO_MIG_PAGES_LOCKS];
-}
 
 static void budget_uncharge(struct vfio_mig_budget *budget)
 {
@@ -310,12 +299,6 @@ unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_resident);
 
-/* Anybody may take a reference for a moment: that costs a copy, and is harmless. */
-static bool page_writable(struct page *page)
-{
-	return page && page_count(page) == 1;
-}
-
 /*
  * Allocates a page where there is none, and a copy where a chunk has the page. The
  * caller holds the page's lock for writing, so that no bracket and no mapping shows
@@ -498,9 +481,18 @@ struct page *vfio_mig_spare_alloc(struct vfio_mig_pages *p)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_spare_alloc);
 
-/* Return: what was there, NULL or an error. */
-static struct page *__page_exchange(struct vfio_mig_pages *p, pgoff_t index,
-				    struct page *new)
+/**
+ * vfio_mig_pages_exchange_locked - put another page in place of one
+ * @p: the paged state
+ * @index: page number
+ * @new: a page that was filled, and that the budget is not charged for
+ *
+ * Context: the page's lock is held for writing.
+ * Return: the page that was there, which the budget is not charged for any more; NULL
+ * where there was none; or ERR_PTR(-ENOSPC) or ERR_PTR(-ENOMEM), and nothing was done.
+ */
+struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t index,
+					    struct page *new)
 {
 	struct page *old = xa_load(p->xa, index), *cur;
 
@@ -528,7 +520,7 @@ static struct page *page_exchange(struct vfio_mig_pages *p, pgoff_t index,
 	struct page *old;
 
 	down_write(page_lock(p, index));
-	old = __page_exchange(p, index, new);
+	old = vfio_mig_pages_exchange_locked(p, index, new);
 	up_write(page_lock(p, index));
 	return old;
 }

@@ -15,12 +15,31 @@
 /* Frees what was replaced. Its work touches no user memory and takes no lock. */
 extern struct workqueue_struct *vfio_mig_wq;
 
+/*
+ * Pages that share a lock are neighbours, and share a word of the dirty set: the
+ * save side takes what changed of them in one go.
+ */
+#define BLOCK		BITS_PER_LONG
+
+static inline struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t index)
+{
+	return &p->locks[index / BLOCK % VFIO_MIG_PAGES_LOCKS];
+}
+
+/* Anybody may take a reference for a moment: that costs a copy, and is harmless. */
+static inline bool page_writable(struct page *page)
+{
+	return page && page_count(page) == 1;
+}
+
 struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 				  bool force);
 void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page);
 struct page *vfio_mig_pages_store(struct vfio_mig_pages *p, struct xarray *xa,
 				  pgoff_t index, struct page *old,
 				  struct page *new);
+struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t index,
+					    struct page *new);
 struct xarray *vfio_mig_pages_new_array(void);
 void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa);
 void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm);

@@ -283,9 +283,93 @@ static void untracked_nothing_is_noted(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
 }
 
+/* A row of @nr, each page with @value, put at @index. Returns how many were. */
+static u32 put_row(struct kunit *test, struct vfio_mig_pages *p, pgoff_t index,
+		   u32 nr, u8 value, struct vfio_mig_row *row)
+{
+	u32 i;
+
+	nr = vfio_mig_row_alloc(p, row, index, nr);
+	KUNIT_ASSERT_GE(test, nr, 2);
+	for (i = 0; i < nr; i++)
+		memset(page_address(row->first + i), value, PAGE_SIZE);
+	return vfio_mig_row_exchange(p, index, row, nr);
+}
+
+static u32 row_at(struct vfio_mig_pages *p, pgoff_t index, u32 nr)
+{
+	vfio_mig_row_read_begin(p, index, &nr);
+	vfio_mig_page_read_end(p, index);
+	return nr;
+}
+
+static void rows_are_in_one_piece(struct kunit *test)
+{
+	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
+	struct vfio_mig_row row = { };
+	pgoff_t i;
+
+	KUNIT_EXPECT_EQ(test, 4, put_row(test, p, 64, 4, 1, &row));
+	KUNIT_EXPECT_EQ(test, 0, row.nr);
+	KUNIT_EXPECT_EQ(test, 4, row_at(p, 64, 8));
+	KUNIT_EXPECT_EQ(test, 3, row_at(p, 65, 8));
+	KUNIT_EXPECT_EQ(test, 2, row_at(p, 64, 2));
+	KUNIT_EXPECT_EQ(test, 1, row_at(p, 63, 8));
+	/* What was there is the next row. */
+	KUNIT_EXPECT_EQ(test, 4, put_row(test, p, 64, 4, 2, &row));
+	KUNIT_EXPECT_EQ(test, 4, row.nr);
+	vfio_mig_row_free(&row);
+	for (i = 64; i < 68; i++)
+		KUNIT_EXPECT_EQ(test, 2, look(p, i));
+	KUNIT_EXPECT_EQ(test, 4, vfio_mig_pages_resident(p));
+	/* It ends where another lock begins. */
+	KUNIT_EXPECT_EQ(test, 2, put_row(test, p, 126, 4, 3, &row));
+	KUNIT_EXPECT_EQ(test, 1, vfio_mig_row_alloc(p, &row, 127, 4));
+	vfio_mig_row_free(&row);
+}
+
+static void rows_stop_at_the_budget(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+	struct vfio_mig_row row = { };
+
+	fill(test, p, 1, 1);
+	KUNIT_EXPECT_EQ(test, t->budget.limit, put_row(test, p, 0, 16, 2, &row));
+	KUNIT_EXPECT_EQ(test, 16 - t->budget.limit, row.nr);
+	vfio_mig_row_free(&row);
+	KUNIT_EXPECT_EQ(test, t->budget.limit, vfio_mig_pages_resident(p));
+	KUNIT_EXPECT_EQ(test, 2, look(p, 1));
+	KUNIT_EXPECT_EQ(test, -1, look(p, t->budget.limit));
+}
+
+static void rows_leave_what_is_sent(struct kunit *test)
+{
+	struct vfio_mig_pages *p = &((struct pages_test *)test->priv)->pages;
+	struct vfio_mig_row row = { };
+	struct page *sent;
+
+	put_row(test, p, 0, 4, 1, &row);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	sent = take(test, p, 2);
+	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
+	KUNIT_EXPECT_EQ(test, 4, put_row(test, p, 0, 4, 2, &row));
+	/* Of the old ones a chunk has a page, so they are no row. */
+	KUNIT_EXPECT_EQ(test, 2, row.nr);
+	vfio_mig_row_free(&row);
+	KUNIT_EXPECT_EQ(test, 4, vfio_mig_pages_dirty(p));
+	KUNIT_EXPECT_EQ(test, 1, *(u8 *)page_address(sent));
+	KUNIT_EXPECT_EQ(test, 2, look(p, 2));
+	put_page(sent);
+	vfio_mig_pages_untrack(p);
+}
+
 static struct kunit_case pages_cases[] = {
 	KUNIT_CASE(pages_exist_once_written),
 	KUNIT_CASE(budget_is_a_limit),
+	KUNIT_CASE(rows_are_in_one_piece),
+	KUNIT_CASE(rows_stop_at_the_budget),
+	KUNIT_CASE(rows_leave_what_is_sent),
 	KUNIT_CASE(tracking_starts_with_what_is_there),
 	KUNIT_CASE(a_page_is_dirty_once),
 	KUNIT_CASE(taking_sends_and_redirty_takes_it_back),

@@ -221,8 +221,8 @@ int main(int argc, char **argv)
 	rounds = argc > 1 ? atoi(argv[1]) : 5;
 	b.seconds = argc > 2 ? atof(argv[2]) : 2;
 	only = argc > 3 ? argv[3] : "";
-	if (rounds < 1 || rounds > ROUNDS_MAX || b.seconds <= 0) {
-		fprintf(stderr, "usage: nvme [ROUNDS, 1..%d [SECONDS [CASE]]]\n",
+	if (rounds < 1 || rounds > ROUNDS_MAX || b.seconds < 1) {
+		fprintf(stderr, "usage: nvme [ROUNDS, 1..%d [SECONDS, at least 1 [CASE]]]\n",
 			ROUNDS_MAX);
 		return 2;
 	}

@@ -88,6 +88,44 @@ u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write)
 	return NVME_SC_SUCCESS;
 }
 
+/**
+ * mnvme_dptr_run() - how far guest memory is adjacent
+ * @d: with a current segment that is not empty
+ *
+ * Looks at entries of the list that were read already.
+ *
+ * Return: bytes from the current position on that are adjacent in the guest, over the
+ * end of the current segment; 0 for a bit bucket.
+ */
+u32 mnvme_dptr_run(const struct mnvme_dptr *d)
+{
+	if (d->discard)
+		return 0;
+	return d->sgl_in_use ? mnvme_sgl_run(d) : mnvme_prp_run(d);
+}
+
+/**
+ * mnvme_dptr_skip() - go on behind bytes that were moved
+ * @d: where to go on
+ * @len: bytes, no more than mnvme_dptr_run() said
+ *
+ * Return: NVMe status. Nothing is read from the guest.
+ */
+u16 mnvme_dptr_skip(struct mnvme_dptr *d, u32 len)
+{
+	u16 status;
+	u32 n;
+
+	for (; len; len -= n) {
+		status = mnvme_dptr_next(d);
+		if (status)
+			return status;
+		n = min(len, d->seg);
+		mnvme_dptr_advance(d, n);
+	}
+	return NVME_SC_SUCCESS;
+}
+
 static u16 mnvme_dptr_move(struct mnvme_req *req, void *buf, u32 len, bool write)
 {
 	struct mnvme_dptr d;

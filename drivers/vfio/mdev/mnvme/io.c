@@ -6,6 +6,9 @@
  * that is written as a whole is filled first, and put in the place of the old one then.
  * So one logical block is atomic (NVMe 6.4.1), and a bracket around a page is never held
  * while guest memory is waited for.
+ *
+ * Where guest memory is adjacent, one copy moves a row of pages. It takes what is there.
+ * If something is not, the rest of the command is moved page by page.
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>
@@ -179,6 +182,96 @@ static u16 mnvme_write_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 po
 						      mnvme_page_off(pos), buf, len));
 }
 
+/**
+ * struct mnvme_rows - rows of pages that a command moves
+ * @memory: for the next one to be written
+ * @off: one failed: the rest of the command is moved page by page
+ */
+struct mnvme_rows {
+	struct vfio_mig_row memory;
+	bool off;
+};
+
+/* The most pages that the next row can have. */
+static u32 mnvme_row_size(const struct mnvme_rows *rows, const struct mnvme_dptr *d,
+			  u64 pos)
+{
+	/* One page is moved in the same way without a row, and with less ado. */
+	if (rows->off || mnvme_page_off(pos) || d->left < 2 * MNVME_NS_PAGE_SIZE)
+		return 0;
+	return mnvme_dptr_run(d) >> MNVME_NS_PAGE_SHIFT;
+}
+
+/* Return: pages that were written, 0 for none. */
+static u32 mnvme_write_row(struct mnvme *dev, struct mnvme_rows *rows,
+			   struct mnvme_dptr *d, u64 pos, u32 nr)
+{
+	struct vfio_mig_row *row = &rows->memory;
+	u32 done;
+
+	nr = vfio_mig_row_alloc(&dev->pages, row, mnvme_page_index(pos), nr);
+	if (nr < 2) {
+		rows->off = !nr;
+		return 0;
+	}
+	if (vfio_mig_dma_rw_nofault(dev->mig, d->iova, page_address(row->first),
+				    nr << MNVME_NS_PAGE_SHIFT, false)) {
+		rows->off = true;
+		return 0;
+	}
+	done = vfio_mig_row_exchange(&dev->pages, mnvme_page_index(pos), row, nr);
+	rows->off = done < nr;
+	return done;
+}
+
+/*
+ * Return: pages that were moved. A copy that fails may have written to some of them, and
+ * nobody has noted that. So these are written once more, up to what is not there.
+ */
+static u32 mnvme_row_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
+{
+	u32 size = MNVME_NS_PAGE_SIZE, i;
+
+	if (!vfio_mig_dma_rw_nofault(dev->mig, iova, data, nr * size, true))
+		return nr;
+	for (i = 0; i < nr; i++)
+		if (vfio_mig_dma_rw_nofault(dev->mig, iova + i * size, data + i * size,
+					    size, true))
+			break;
+	return i;
+}
+
+/* Return: pages that were read, 0 for none. */
+static u32 mnvme_read_row(struct mnvme *dev, struct mnvme_rows *rows,
+			  struct mnvme_dptr *d, u64 pos, u32 nr)
+{
+	struct page *page;
+	u32 done = 0;
+
+	page = vfio_mig_row_read_begin(&dev->pages, mnvme_page_index(pos), &nr);
+	if (page && nr > 1) {
+		done = mnvme_row_to_guest(dev, d->iova, page_address(page), nr);
+		rows->off = done < nr;
+	}
+	vfio_mig_page_read_end(&dev->pages, mnvme_page_index(pos));
+	return done;
+}
+
+/* Moves a row, if there is one. @len: bytes that were moved, 0 for none. */
+static u16 mnvme_row(struct mnvme_req *req, struct mnvme_rows *rows,
+		     struct mnvme_dptr *d, u64 pos, bool write, u32 *len)
+{
+	u32 nr = mnvme_row_size(rows, d, pos);
+
+	*len = 0;
+	if (nr < 2)
+		return NVME_SC_SUCCESS;
+	nr = write ? mnvme_write_row(req->dev, rows, d, pos, nr) :
+		     mnvme_read_row(req->dev, rows, d, pos, nr);
+	*len = nr << MNVME_NS_PAGE_SHIFT;
+	return mnvme_dptr_skip(d, *len);
+}
+
 /* Bytes up to the end of the page, or of the segment if that has whole blocks. */
 static u32 mnvme_piece(struct mnvme *dev, const struct mnvme_dptr *d, u64 pos,
 		       u64 left, bool write)
@@ -203,12 +296,30 @@ static void mnvme_count(struct mnvme_req *req, u64 len, bool write)
 	}
 }
 
+/* A row, or a piece of a page. @len: its bytes. */
+static u16 mnvme_move(struct mnvme_req *req, struct mnvme_rows *rows,
+		      struct mnvme_dptr *d, u64 pos, bool write, u32 *len)
+{
+	u16 status;
+
+	*len = 0;
+	status = mnvme_dptr_next(d);
+	if (!status)
+		status = mnvme_row(req, rows, d, pos, write, len);
+	if (status || *len)
+		return status;
+	*len = mnvme_piece(req->dev, d, pos, d->left, write);
+	return write ? mnvme_write_piece(req, d, pos, *len) :
+		       mnvme_read_piece(req, d, pos, *len);
+}
+
 static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 {
+	struct mnvme_rows rows = { };
 	struct mnvme_range r;
 	struct mnvme_dptr d;
 	u16 status;
-	u64 end;
+	u64 pos, end;
 	u32 len;
 
 	status = mnvme_data_range(req, &r);
@@ -217,23 +328,22 @@ static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 	if (status)
 		return status;
 
-	for (end = r.pos + r.len; r.pos < end; r.pos += len) {
-		if (!mnvme_sq_may_execute(req->sq))
-			return MNVME_NOT_EXECUTED;
-		status = mnvme_dptr_next(&d);
-		len = mnvme_piece(req->dev, &d, r.pos, end - r.pos, write);
-		if (!status)
-			status = write ? mnvme_write_piece(req, &d, r.pos, len) :
-					 mnvme_read_piece(req, &d, r.pos, len);
-		if (status) {
-			/* Where the data pointer is; or here, if it went on. */
-			req->err_lba = min(end - d.left, r.pos + len - 1) >>
-				       req->dev->type->lba_shift;
-			return status;
-		}
+	end = r.pos + r.len;
+	for (pos = r.pos; pos < end; pos += len) {
+		status = MNVME_NOT_EXECUTED;
+		if (mnvme_sq_may_execute(req->sq))
+			status = mnvme_move(req, &rows, &d, pos, write, &len);
+		if (status)
+			break;
 	}
-	mnvme_count(req, r.len, write);
-	return NVME_SC_SUCCESS;
+	vfio_mig_row_free(&rows.memory);
+	if (!status)
+		mnvme_count(req, r.len, write);
+	else
+		/* Where the data pointer is; or here, if it went on. */
+		req->err_lba = min(end - d.left, pos + len - 1) >>
+			       req->dev->type->lba_shift;
+	return status;
 }
 
 /* How many bytes from @pos on are those of @buf; at most @len, within a page. */

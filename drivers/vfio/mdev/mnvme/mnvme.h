@@ -686,13 +686,15 @@ struct mnvme_dptr {
 	u32 idx;
 	u32 nr;
 	union {
-		__le64 prp[32];
-		struct nvme_sgl_desc sgl[16];
+		__le64 prp[64];
+		struct nvme_sgl_desc sgl[32];
 	};
 };
 
 u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len);
 u16 mnvme_dptr_next(struct mnvme_dptr *d);
+u32 mnvme_dptr_run(const struct mnvme_dptr *d);
+u16 mnvme_dptr_skip(struct mnvme_dptr *d, u32 len);
 u16 mnvme_dptr_dma(struct mnvme_dptr *d, void *buf, u32 len, bool write);
 u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write);
 u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len);
@@ -708,10 +710,12 @@ static inline void mnvme_dptr_advance(struct mnvme_dptr *d, u32 len)
 /* prp.c */
 u16 mnvme_prp_init(struct mnvme_dptr *d, struct mnvme_req *req);
 u16 mnvme_prp_next(struct mnvme_dptr *d);
+u32 mnvme_prp_run(const struct mnvme_dptr *d);
 
 /* sgl.c */
 u16 mnvme_sgl_init(struct mnvme_dptr *d, struct mnvme_req *req);
 u16 mnvme_sgl_next(struct mnvme_dptr *d);
+u32 mnvme_sgl_run(const struct mnvme_dptr *d);
 
 /* io.c */
 /**

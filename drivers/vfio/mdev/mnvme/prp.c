@@ -70,6 +70,10 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 	u32 nr = min3(need, d->list_left, (u32)ARRAY_SIZE(d->prp));
 	u16 status;
 
+	/* The first time with PRP1 as many as later, so that rows end where others begin. */
+	if (!d->nr && nr == ARRAY_SIZE(d->prp))
+		nr--;
+
 	status = mnvme_dma_status(mnvme_dma(d->sq, d->list, d->prp,
 					    nr * sizeof(u64), false));
 	if (status)
@@ -112,4 +116,24 @@ u16 mnvme_prp_next(struct mnvme_dptr *d)
 	if (mnvme_page_offset(d->dev, d->iova))
 		return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
 	return NVME_SC_SUCCESS;
+}
+
+/**
+ * mnvme_prp_run() - how far guest memory is adjacent
+ * @d: with a current segment that is not empty
+ *
+ * An entry that is adjacent has no offset, because the segment in front ends with a page.
+ *
+ * Return: bytes.
+ */
+u32 mnvme_prp_run(const struct mnvme_dptr *d)
+{
+	u32 run = d->seg, i;
+
+	for (i = d->idx; i < d->nr && run < d->left; i++) {
+		if (le64_to_cpu(d->prp[i]) != d->iova + run)
+			break;
+		run += min(d->left - run, mnvme_page_size(d->dev));
+	}
+	return run;
 }

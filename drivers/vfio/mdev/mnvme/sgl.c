@@ -137,3 +137,23 @@ u16 mnvme_sgl_next(struct mnvme_dptr *d)
 	}
 	return NVME_SC_SUCCESS;
 }
+
+/**
+ * mnvme_sgl_run() - how far guest memory is adjacent
+ * @d: with a current segment that is not empty, and no bit bucket
+ *
+ * Return: bytes.
+ */
+u32 mnvme_sgl_run(const struct mnvme_dptr *d)
+{
+	u32 run = d->seg, last = min(d->nr, d->idx + d->sgl_left), len, i;
+
+	for (i = d->idx; i < last && run < d->left; i++) {
+		len = le32_to_cpu(d->sgl[i].length);
+		if (d->sgl[i].type != MNVME_SGL_DATA << 4 || !len ||
+		    le64_to_cpu(d->sgl[i].addr) != d->iova + run)
+			break;
+		run += min(d->left - run, len);
+	}
+	return run;
+}

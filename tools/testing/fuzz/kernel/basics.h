@@ -101,6 +101,9 @@ typedef unsigned int gfp_t;
 #define PTR_ALIGN(p, a)		((typeof(p))ALIGN((unsigned long)(p), (a)))
 #define round_up(x, a)		ALIGN(x, (typeof(x))(a))
 #define round_down(x, a)	((x) & ~((typeof(x))(a) - 1))
+#define ilog2(n)		(31 - __builtin_clz(n))
+#define swap(a, b)							\
+	do { typeof(a) __tmp = (a); (a) = (b); (b) = __tmp; } while (0)
 #define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
 #define DIV_ROUND_UP_ULL(n, d)	DIV_ROUND_UP((u64)(n), d)
 #define div64_u64(a, b)		((a) / (b))

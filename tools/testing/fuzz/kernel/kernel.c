@@ -121,11 +121,45 @@ struct page *alloc_page(gfp_t gfp)
 	return page;
 }
 
+struct page *alloc_pages(gfp_t gfp, unsigned int order)
+{
+	unsigned int i, nr = 1U << order;
+	struct page_block *block;
+	struct page *page;
+
+	if (fails())
+		return NULL;
+	page = calloc(1, nr * sizeof(*page) + sizeof(*block));
+	block = (void *)(page + nr);
+	block->live = nr;
+	block->data = malloc(nr * PAGE_SIZE);
+	memset(block->data, gfp & __GFP_ZERO ? 0 : 0xa5, nr * PAGE_SIZE);
+	for (i = 0; i < nr; i++) {
+		page[i].count = 1;
+		page[i].data = block->data + i * PAGE_SIZE;
+		page[i].block = block;
+	}
+	block->first = page;
+	return page;
+}
+
+static void put_block(struct page_block *block)
+{
+	if (--block->live)
+		return;
+	free(block->data);
+	free(block->first);
+}
+
 void put_page(struct page *page)
 {
 	assert(page->count > 0);
 	if (--page->count)
 		return;
+	if (page->block) {
+		put_block(page->block);
+		return;
+	}
 	free(page->data);
 	free(page);
 }

@@ -13,6 +13,8 @@
 #define __GFP_ZERO		2u
 #define __GFP_RETRY_MAYFAIL	4u
 #define __GFP_NOWARN		8u
+#define __GFP_ACCOUNT		16u
+#define GFP_NOWAIT		0u
 
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096UL
@@ -40,13 +42,23 @@ struct mm_struct {
 #define get_mem_cgroup_from_mm(m)	((void)(m), (struct mem_cgroup *)NULL)
 #define mem_cgroup_put(m)		((void)(m))
 
+/* Not the kernel's: pages that were allocated in one piece, and are freed so, too. */
+struct page_block {
+	unsigned int live;
+	struct page *first;
+	void *data;
+};
+
 struct page {
 	unsigned long private;
 	int count;
 	void *data;
+	struct page_block *block;
 };
 
 struct page *alloc_page(gfp_t gfp);
+struct page *alloc_pages(gfp_t gfp, unsigned int order);
+#define split_page(page, order)	((void)(page), (void)(order))
 void put_page(struct page *page);
 struct page *kernel_zero_page(void);
 
@@ -88,6 +100,12 @@ struct xa_state {
 	     (xas)->xa_index++)
 #define xas_retry(xas, p)	((void)(xas), (void)(p), false)
 #define xas_pause(xas)		((void)(xas))
+#define xas_lock(xas)		((void)(xas))
+#define xas_unlock(xas)		((void)(xas))
+#define xas_load(xas)		xa_load((xas)->xa, (xas)->xa_index)
+#define xas_next(xas)		((xas)->xa_index++, xas_load(xas))
+/* In place of another entry only. */
+#define xas_store(xas, p)	((void)((xas)->xa->entry[(xas)->xa_index] = (p)))
 
 static inline bool xa_empty(struct xarray *xa)
 {

@@ -47,6 +47,7 @@ struct rcu_head {
 #define rcu_read_lock()				do { } while (0)
 #define rcu_read_unlock()			do { } while (0)
 #define rcu_dereference(p)			(p)
+#define rcu_access_pointer(p)			(p)
 #define rcu_dereference_protected(p, c)		(p)
 #define rcu_assign_pointer(p, value)		((p) = (value))
 #define RCU_INIT_POINTER(p, value)		((p) = (value))

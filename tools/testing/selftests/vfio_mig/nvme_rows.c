@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Transfers of many pages, in guest memory that is adjacent, in parts or nowhere. The
+ * controller moves adjacent pages together. A host sees no difference: not in the data,
+ * not in where a transfer fails, and not in what a migration sends.
+ */
+#include <endian.h>
+#include <string.h>
+
+#include "lib/mdev.h"
+#include "lib/migrate.h"
+#include "lib/nvme_fixture.h"
+
+#define MIB		(1UL << 20)
+#define PAGES		256		/* of 1 MiB, the largest transfer */
+#define SGL		(1 << 6)
+#define SGL_DATA	0x00ULL
+#define SGL_LAST	0x30ULL
+#define GET_LOG		0x02
+#define ERROR_LOG_LBA	16		/* in an entry of the error log */
+
+/* In which order pages of guest memory follow each other. */
+enum layout {
+	ADJACENT,
+	REVERSE,	/* none follows the one before */
+	PAIRS,		/* two that are adjacent, and a gap */
+	SEVENS,		/* the same with seven */
+	GAPS,		/* every second page, then the others */
+	ONE_DESCRIPTOR,	/* an SGL */
+	DESCRIPTORS,	/* an SGL of adjacent pieces of odd length */
+	LAYOUTS,
+};
+
+static const char *const layout_name[LAYOUTS] = {
+	"adjacent", "reverse", "pairs", "sevens", "gaps", "one descriptor", "descriptors",
+};
+
+FIXTURE(rows) {
+	struct nvme_fixture f;
+	__u64 *list;
+	unsigned char *data;	/* as it is in the namespace */
+	unsigned char *host;	/* in the order of a layout */
+	unsigned char *last;	/* a page; behind it there is no memory */
+};
+
+FIXTURE_SETUP(rows)
+{
+	size_t size = 8 * MIB;
+
+	nvme_fixture_open(_metadata, &self->f, size);
+	self->list = guest_alloc(&self->f.guest, 2 * GUEST_PAGE);
+	self->data = guest_alloc(&self->f.guest, MIB);
+	/* A page more, because a transfer may begin within one. */
+	self->host = guest_alloc(&self->f.guest, MIB + GUEST_PAGE);
+	self->last = self->f.guest.mem + size - GUEST_PAGE;
+}
+
+FIXTURE_TEARDOWN(rows)
+{
+	nvme_fixture_close(&self->f);
+}
+
+/* Which page of the memory is the @i-th of @nr. */
+static int place(enum layout layout, int i, int nr)
+{
+	int group = layout == PAIRS ? 2 : 7, first = i / group * group;
+	int len = nr - first < group ? nr - first : group;
+
+	switch (layout) {
+	case REVERSE:
+		return nr - 1 - i;
+	case PAIRS:
+	case SEVENS:
+		/* Groups in reverse, what is in one in order. */
+		return nr - first - len + i - first;
+	case GAPS:
+		return i < (nr + 1) / 2 ? 2 * i : 2 * (i - (nr + 1) / 2) + 1;
+	default:
+		return i;
+	}
+}
+
+static void set_sgl(struct nvme_cmd *cmd, struct guest *guest, __u64 *list,
+		    unsigned char *host, enum layout layout, size_t len)
+{
+	size_t at, n;
+	int i = 0;
+
+	cmd->flags = SGL;
+	cmd->prp1 = guest_iova(guest, host);
+	cmd->prp2 = SGL_DATA << 56 | len;
+	if (layout == ONE_DESCRIPTOR)
+		return;
+	for (at = 0; at < len; at += n, i++) {
+		n = i % 2 ? 3 * GUEST_PAGE + 512 : 9 * GUEST_PAGE + 100;
+		n = n < len - at ? n : len - at;
+		list[2 * i] = htole64(guest_iova(guest, host) + at);
+		list[2 * i + 1] = htole64(SGL_DATA << 56 | n);
+	}
+	cmd->prp1 = guest_iova(guest, list);
+	cmd->prp2 = SGL_LAST << 56 | 16 * i;
+}
+
+/* @pages of @host, from @offset in the first one on. */
+static void set_prps(struct nvme_cmd *cmd, struct guest *guest, __u64 *list,
+		     unsigned char *host, enum layout layout, int pages, int offset)
+{
+	int i;
+
+	cmd->prp1 = guest_iova(guest, host) + place(layout, 0, pages) * GUEST_PAGE +
+		    offset;
+	for (i = 1; i < pages; i++)
+		list[i - 1] = htole64(guest_iova(guest, host) +
+				      place(layout, i, pages) * GUEST_PAGE);
+	cmd->prp2 = pages == 2 ? le64toh(list[0]) : guest_iova(guest, list);
+}
+
+/**
+ * struct transfer - one command
+ * @lba: first block
+ * @nr: blocks
+ * @offset: of the data in the first page, which PRPs may have
+ * @layout: of the pages
+ */
+struct transfer {
+	__u64 lba;
+	__u32 nr;
+	int offset;
+	enum layout layout;
+};
+
+static int host_pages(const struct nvme *nvme, const struct transfer *t)
+{
+	return (t->offset + t->nr * nvme->lba_size + GUEST_PAGE - 1) / GUEST_PAGE;
+}
+
+static int do_transfer(struct nvme *nvme, __u8 opcode, const struct transfer *t,
+		       __u64 *list, unsigned char *host)
+{
+	struct nvme_cmd cmd = {
+		.opcode = opcode, .nsid = 1, .cdw10 = t->lba, .cdw12 = t->nr - 1,
+	};
+
+	if (t->layout >= ONE_DESCRIPTOR)
+		set_sgl(&cmd, nvme->guest, list, host + t->offset, t->layout,
+			t->nr * nvme->lba_size);
+	else
+		set_prps(&cmd, nvme->guest, list, host, t->layout,
+			 host_pages(nvme, t), t->offset);
+	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
+}
+
+/* Moves bytes between @data and their places in @host. */
+static void arrange(const struct nvme *nvme, const struct transfer *t,
+		    unsigned char *data, unsigned char *host, int to_host)
+{
+	size_t left = t->nr * nvme->lba_size, off = t->offset, n;
+	int i, pages = host_pages(nvme, t);
+	unsigned char *at;
+
+	for (i = 0; i < pages; i++, data += n, left -= n, off = 0) {
+		n = GUEST_PAGE - off < left ? GUEST_PAGE - off : left;
+		at = host + place(t->layout, i, pages) * GUEST_PAGE + off;
+		if (to_host)
+			memcpy(at, data, n);
+		else
+			memcpy(data, at, n);
+	}
+}
+
+static int write_and_read(struct nvme *nvme, const struct transfer *w,
+			  enum layout read, __u64 *list, unsigned char *data,
+			  unsigned char *host, __u32 when)
+{
+	struct transfer r = *w;
+	int ret;
+
+	/* Where there are no pages, and in the place of others. */
+	if (when % 2) {
+		ret = nvme_deallocate(nvme, 0, nvme->nr_lbas, host);
+		if (ret)
+			return ret;
+	}
+	pattern_fill(nvme, data, w->lba, w->nr, when);
+	memset(host, 0xee, MIB + GUEST_PAGE);
+	arrange(nvme, w, data, host, 1);
+	ret = do_transfer(nvme, NVME_OP_WRITE, w, list, host);
+	if (ret)
+		return ret;
+	r.layout = read;
+	memset(host, 0xdd, MIB + GUEST_PAGE);
+	memset(data, 0, MIB);
+	ret = do_transfer(nvme, NVME_OP_READ, &r, list, host);
+	if (ret)
+		return ret;
+	arrange(nvme, &r, data, host, 0);
+	return pattern_check(nvme, data, w->lba, w->nr, when) == -1 ? 0 : -EILSEQ;
+}
+
+/* Pages, from a page, and from a block in front of one that shares no lock with it. */
+static const struct {
+	__u32 page;
+	__u32 blocks;		/* more, in front */
+	__u32 pages;
+	int offset;
+} places[] = {
+	{ 0, 0, 256, 0 }, { 0, 0, 2, 0 }, { 0, 0, 3, 0 }, { 5, 0, 64, 0 },
+	{ 63, 0, 2, 0 }, { 64, 0, 65, 0 }, { 60, 1, 100, 0 }, { 0, 3, 255, 0 },
+	{ 0, 0, 255, 2048 }, { 7, 0, 33, 4 },
+};
+
+TEST_F_TIMEOUT(rows, data_is_where_its_layout_says, 300)
+{
+	struct nvme *nvme = &self->f.nvme;
+	__u32 per_page = GUEST_PAGE / nvme->lba_size, when = 1;
+	struct transfer t;
+	unsigned int i;
+	int w, r;
+
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		for (w = 0; w < LAYOUTS; w++) {
+			for (r = 0; r < LAYOUTS; r++, when++) {
+				t = (struct transfer) {
+					.lba = places[i].page * per_page +
+					       places[i].blocks % per_page,
+					.nr = places[i].pages * per_page,
+					.offset = places[i].offset, .layout = w,
+				};
+				EXPECT_EQ(0, write_and_read(nvme, &t, r, self->list,
+							    self->data, self->host,
+							    when))
+					TH_LOG("place %u: written %s, read %s", i,
+					       layout_name[w], layout_name[r]);
+			}
+		}
+	}
+}
+
+/* Of the newest entry of the error log. */
+static long long failed_block(struct nvme *nvme, unsigned char *page)
+{
+	struct nvme_cmd cmd = {
+		.opcode = GET_LOG, .nsid = ~0U, .prp1 = guest_iova(nvme->guest, page),
+		.cdw10 = (GUEST_PAGE / 4 - 1) << 16 | 1,
+	};
+	__u64 lba;
+
+	if (nvme_do(nvme, &nvme->admin, &cmd, NULL))
+		return -1;
+	memcpy(&lba, page + ERROR_LOG_LBA, sizeof(lba));
+	return le64toh(lba);
+}
+
+/* The memory ends @pages behind the start of a transfer whose pages are adjacent. */
+static void check_failure(struct __test_metadata *_metadata, struct nvme *nvme,
+			  __u8 opcode, __u64 *list, unsigned char *last, int pages)
+{
+	__u32 per_page = GUEST_PAGE / nvme->lba_size;
+	struct transfer t = {
+		.lba = 0, .nr = PAGES * per_page, .layout = ADJACENT,
+	};
+	unsigned char *host = last - (pages - 1) * GUEST_PAGE;
+	int i;
+
+	memset(host, 0x11, pages * GUEST_PAGE);
+	EXPECT_EQ(ST_DATA_TRANSFER, ST_CODE & do_transfer(nvme, opcode, &t, list, host));
+	EXPECT_EQ(pages * per_page, failed_block(nvme, (void *)list));
+	/* All in front of that was moved. */
+	for (i = 0; opcode == NVME_OP_READ && i < pages; i++)
+		EXPECT_EQ(0xab, host[i * GUEST_PAGE])
+			TH_LOG("page %d of %d", i, pages);
+}
+
+TEST_F_TIMEOUT(rows, a_failure_names_the_block, 120)
+{
+	static const int ends[] = { 1, 2, 40, 64, 65, 130 };
+	struct nvme *nvme = &self->f.nvme;
+	unsigned int i;
+
+	memset(self->data, 0xab, MIB);
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, MIB / nvme->lba_size,
+				     self->data));
+		check_failure(_metadata, nvme, NVME_OP_READ, self->list, self->last,
+			      ends[i]);
+		check_failure(_metadata, nvme, NVME_OP_WRITE, self->list, self->last,
+			      ends[i]);
+	}
+}
+
+FIXTURE(saved_rows) {
+	struct nvme_fixture f[2];
+	struct mdev mdev[2];
+	struct migration m;
+	unsigned char *data;
+};
+
+FIXTURE_SETUP(saved_rows)
+{
+	struct nvme_fixture *f = self->f;
+	int i;
+
+	ASSERT_RET(0, guest_create(&f->guest, 4 * MIB));
+	for (i = 0; i < 2; i++) {
+		ASSERT_RET(0, mdev_create(&self->mdev[i], "mnvme", "64M"));
+		fixture_open(_metadata, self->mdev[i].path, &f[i].dev, &f[i].v1);
+		ASSERT_RET(0, guest_attach(&f->guest, &f[i].dev));
+		ASSERT_RET(0, v1_map(&f[i].v1));
+	}
+	ASSERT_EQ(0, nvme_start(&f->nvme, &f->dev, &f->guest, 1, 16));
+	self->data = guest_alloc(&f->guest, MIB);
+	self->m = (struct migration) { .from = &f[0].v1, .to = &f[1].v1 };
+}
+
+FIXTURE_TEARDOWN(saved_rows)
+{
+	int i;
+
+	nvme_close(&self->f->nvme);
+	for (i = 0; i < 2; i++) {
+		fixture_close(&self->f[i].dev, &self->f[i].v1);
+		mdev_remove(&self->mdev[i]);
+	}
+	guest_destroy(&self->f->guest);
+}
+
+static int write_mib(struct nvme *nvme, unsigned char *data, __u32 mib, __u32 when)
+{
+	__u32 nr = MIB / nvme->lba_size;
+
+	pattern_fill(nvme, data, mib * nr, nr, when);
+	return nvme_io(nvme, NVME_OP_WRITE, mib * nr, nr, data);
+}
+
+static int check_mib(struct nvme *nvme, unsigned char *data, __u32 mib, __u32 when)
+{
+	__u32 nr = MIB / nvme->lba_size;
+	int ret = nvme_io(nvme, NVME_OP_READ, mib * nr, nr, data);
+
+	if (ret)
+		return ret;
+	return pattern_check(nvme, data, mib * nr, nr, when) == -1 ? 0 : -EILSEQ;
+}
+
+/* Rows over pages that were sent, and rows where nothing was before. */
+TEST_F_TIMEOUT(saved_rows, written_in_precopy_arrive, 120)
+{
+	struct nvme *nvme = &self->f->nvme;
+	__u32 i;
+
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, write_mib(nvme, self->data, i, 1));
+	ASSERT_RET(0, migration_begin(&self->m));
+	ASSERT_RET(0, migration_precopy(&self->m, 0));
+	for (i = 2; i < 6; i++)
+		ASSERT_EQ(0, write_mib(nvme, self->data, i, 2));
+	ASSERT_RET(0, migration_blackout(&self->m));
+	ASSERT_RET(0, migration_finish(&self->m, V1_STOPPED));
+	EXPECT_LE(4 * MIB, self->m.blackout_bytes);
+	migration_free(&self->m);
+
+	ASSERT_RET(0, nvme_adopt(nvme, &self->f[1].dev));
+	ASSERT_RET(0, v1_set_state(&self->f[1].v1, V1_RUNNING));
+	for (i = 0; i < 6; i++)
+		EXPECT_EQ(0, check_mib(nvme, self->data, i, i < 2 ? 1 : 2))
+			TH_LOG("MiB %u", i);
+}
+
+SUITE_MAIN(suite_need_mnvme())
