@@ -29,6 +29,12 @@ def set_delay(us):
         f.write(str(us))
 
 
+def set_level(level):
+    """The level of mnvme devices that are created from now on."""
+    with open("/sys/module/mnvme/parameters/level", "w", encoding="ascii") as f:
+        f.write(level)
+
+
 def instances():
     """How many mnvme devices there are."""
     return int(_read(os.path.join(PARENT, "instances")))

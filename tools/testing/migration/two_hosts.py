@@ -6,15 +6,16 @@ Runs in the first host VM; tools/testing/migration/two-hosts starts it there, an
 host.py in the other.
 """
 
+import os
 import sys
 
 import mdev
 import qemus
-from bench import Bench, Failure, expect
+from bench import DOWNTIME, Bench, Failure, expect, expect_failed
 from guest import MachineError
 from host import Remote, join
 from lab import Interrupted, Lab
-from live import MigrationError, migrate, say
+from live import Migration, MigrationError, migrate, say
 from qmp import QMPError
 
 HERE, THERE = "10.0.0.1", "10.0.0.2"
@@ -49,21 +50,43 @@ def there_and_back(lab):
         "verified")
 
 
+def refused(lab):
+    """another host refuses a guest by the first chunk, and the guest goes on"""
+    bench = Bench(lab, address=HERE)
+    bench.work.start()
+    remote = Remote(THERE, "there", bench.guest,
+                    (qemus.OTHER or qemus.HOME).name)
+    bench.machine.set_downtime(1)
+    migration = Migration(bench.machine, remote, quiet=True)
+    migration.start()
+    expect_failed(migration)
+    bench.machine.set_downtime(DOWNTIME)
+    expect(migration.sent()[1] == 0, "the source had got to stop-and-copy")
+    bench.stays()
+    bench.work.finish()
+    bench.work.verify()
+    bench.work.check_log()
+    bench.check_all_there()
+
+
 def main():
-    """No arguments."""
+    """Command line: "refused", if that is what is to happen."""
     join(HERE)
+    scenario = refused if sys.argv[1:] == ["refused"] else there_and_back
     result = "ok"
     say("TAP version 13\n1..1")
     try:
         with Lab() as lab:
-            there_and_back(lab)
+            if os.environ.get("LEVEL"):
+                mdev.set_level(os.environ["LEVEL"])
+            scenario(lab)
             lab.clear()
             expect(mdev.memory_used() == 0, "memory leaked")
     except (MachineError, MigrationError, QMPError, Failure, Interrupted,
             OSError) as error:
         say(f"# {error}")
         result = "not ok"
-    say(f"{result} 1 - {there_and_back.__doc__}")
+    say(f"{result} 1 - {scenario.__doc__}")
     sys.exit(result != "ok")
 
 
