@@ -6,14 +6,14 @@
  * from the device's pages; writing it feeds the load. When the session ends the file
  * is dead: whoever still has it gets -ENODEV.
  *
- * User memory may not answer for as long as its owner likes. So a file has a mutex of
- * its own, which is held while data are copied, and which nobody waits for but those
- * who read or write the same file. The session mutex is taken after it, and only to
- * get a chunk or to say where the next bytes go. What is being copied belongs to the
- * file, or is held by a reference, so a session ends without waiting for the copy.
- * poll() and release() take neither mutex.
+ * A user can make an access to user memory wait for any time. So each file has a mutex of
+ * its own, which is held while data are copied. Only threads that read or write the same
+ * file wait for this mutex. The session mutex is taken after the file's mutex, and only to
+ * get a chunk or to find where the next bytes go. The file owns the data that are copied,
+ * or holds a reference to them, so a session ends without waiting for the copy. poll() and
+ * release() take neither mutex.
  *
- * A dead file keeps the library's object in memory, but touches nothing of the device.
+ * A dead file keeps the library's object in memory, but does not touch the device.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -216,7 +216,7 @@ static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			break;
 		cond_resched();
 	}
-	/* The session ended under the copy: the pages are nobody's business any more. */
+	/* The session ended during the copy, so the pages are not needed any more. */
 	if (READ_ONCE(data->dead) && data->left)
 		drop_chunk(data);
 	mutex_unlock(&data->lock);
@@ -452,12 +452,12 @@ void vfio_mig_data_end(struct vfio_mig *mig)
 	spin_lock(&data->peek);
 	WRITE_ONCE(data->dead, true);
 	spin_unlock(&data->peek);
-	/* A reader who is copying just now does it when the copy ends. */
+	/* A reader that is copying drops the chunk at the end of its copy. */
 	if (data->chunk && mutex_trylock(&data->lock)) {
 		drop_chunk(data);
 		mutex_unlock(&data->lock);
 	}
-	/* The arc that made the file failed behind it, and nobody has it. */
+	/* The transition that made the file failed later, so no user has the file. */
 	if (data->file)
 		fput(data->file);
 	kref_put(&data->kref, data_free);

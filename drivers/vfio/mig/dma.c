@@ -28,9 +28,9 @@
 
 /* How long one copy may hold the container's lock while a page is missing. */
 #define DMA_SLICE_MS		10
-/* Pauses between copies of the same access double, up to this. */
+/* The pause between two copies of one access doubles, up to this limit. */
 #define DMA_PAUSE_MAX_MS	64
-/* How long a caller waits before it turns to other work. */
+/* A caller waits for this time before it continues with other work. */
 #define DMA_PATIENCE_MS		8
 /* Only a file system that ignores signals keeps the fault thread for that long. */
 #define DMA_DROP_TIMEOUT	(10 * HZ)

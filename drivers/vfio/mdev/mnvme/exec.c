@@ -2,14 +2,14 @@
 /*
  * Commands of a submission queue: fetched, executed and completed in batches
  *
- * That is done by the queue's executor, or, for commands that do not take long, by the
- * thread that writes the doorbell: to wake another takes longer than a few pages are
- * copied in. &mnvme_sq.exec keeps the two apart.
+ * The queue's executor does this. The thread that writes the doorbell executes short
+ * commands itself, because waking another thread takes longer than copying a few pages.
+ * &mnvme_sq.exec serialises the two threads.
  *
- * Neither waits for guest memory that is not there. The command counts as not executed:
- * the queue's head stays in front of it, and it begins again when the library says that
- * its memory is there. Until a command is complete the host cannot tell how often it was
- * begun.
+ * Neither thread waits for guest memory that is not present. Such a command counts as not
+ * executed: the queue's head stays in front of the command, and the command begins again
+ * when the library reports that its memory is present. The host cannot tell how often a
+ * command was begun, because only a complete command has a completion.
  */
 #include <linux/delay.h>
 #include <linux/moduleparam.h>
@@ -17,7 +17,7 @@
 
 #include "mnvme.h"
 
-/* A longer delay would make a guest's driver give a command up. */
+/* With a longer delay a guest's driver would abort the command. */
 #define MNVME_DELAY_MAX		1000000U
 #define MNVME_INLINE_MAX	65536U
 
@@ -34,10 +34,10 @@ MODULE_PARM_DESC(inline_kib,
 /* Completions are not held back while more than this many bytes are moved. */
 #define MNVME_BATCH_BYTES	SZ_128K
 
-/* Commands that one write of a doorbell may be held up by. */
+/* Limit of the commands that one write of a doorbell waits for. */
 #define MNVME_HERE_COMMANDS	64
 
-/* Time and batches of one queue before its executor looks at the next. */
+/* An executor serves the next queue after this time, or after so many batches. */
 #define MNVME_TURN_NS		(2 * NSEC_PER_MSEC)
 #define MNVME_BATCHES		4
 
@@ -61,7 +61,8 @@ bool mnvme_may_execute(const struct mnvme *dev)
  * mnvme_sq_may_execute() - whether a queue's commands may go on
  * @sq: the queue
  *
- * Looked at between pieces of a command, too, so that nobody who ends it waits for long.
+ * A command also checks this between its pieces, so that a stop, a reset and a deletion of
+ * the queue do not wait for a long command.
  *
  * Return: false as for mnvme_may_execute(), and where the queue was deleted.
  */
@@ -122,8 +123,8 @@ static u32 __mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 }
 
 /*
- * All that is known is executed. Where the queue is to be polled the host is not asked
- * to ring; the thread that wrote a doorbell leaves the polling to the executor.
+ * All known commands are executed. A queue that is polled does not ask the host to ring.
+ * The thread that wrote a doorbell leaves the polling to the executor.
  */
 static bool mnvme_sq_more(struct mnvme_sq *sq)
 {
@@ -146,8 +147,8 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 }
 
 /*
- * Nothing is fused. Admin commands have PRPs only, and no metadata pointer is an SGL
- * segment, because SGLS does not offer that.
+ * Fused commands are not supported. Admin commands use PRPs only. A metadata pointer is
+ * never an SGL segment, because SGLS does not offer such pointers.
  */
 static bool mnvme_flags_valid(const struct mnvme_req *req)
 {
@@ -201,7 +202,7 @@ static void mnvme_cqe_fill(struct nvme_completion *cqe,
 	cqe->status = cpu_to_le16(status << 1);
 }
 
-/* A disk as slow as is asked for: commands are in flight when it is stopped. */
+/* delay_us makes the disk slow, so that a stop finds commands in flight. */
 static void mnvme_delay(const struct mnvme_sq *sq)
 {
 	unsigned int us = min(READ_ONCE(delay_us), MNVME_DELAY_MAX);
@@ -213,8 +214,8 @@ static void mnvme_delay(const struct mnvme_sq *sq)
 }
 
 /*
- * Executes @nr commands, or fewer if the device is to stop or memory is not there, and
- * posts their completions as far as that can be done now.
+ * Executes @nr commands, or fewer if the device has to stop or guest memory is not
+ * present. Posts their completions as far as the completion queue's memory is present.
  */
 static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 			   u32 nr)
@@ -253,19 +254,20 @@ static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 }
 
 /*
- * A clock that is read in a few cycles, where reading the exact one can trap. Of
- * two CPUs it is not the same.
+ * local_clock() takes a few cycles, while a read of the exact clock can trap. The clocks
+ * of two CPUs differ a little, so the end can be before the start.
  */
 static void mnvme_count_busy(struct mnvme_sq *sq, u64 start)
 {
-	/* Else nothing was executed. */
+	/* No command was executed otherwise. */
 	if (sq->last_ns > start)
 		sq->count.busy_ns += sq->last_ns - start;
 }
 
 /*
- * Posts what was executed; for the admin queue, also events that requests wait for.
- * False: its completion queue is not there.
+ * Posts the completions of executed commands. For the admin queue, also delivers events
+ * to Asynchronous Event Requests. Returns false if the memory of the completion queue is
+ * not present.
  */
 static bool mnvme_sq_settle(struct mnvme_sq *sq)
 {
@@ -277,7 +279,7 @@ static bool mnvme_sq_settle(struct mnvme_sq *sq)
 	return !mnvme_sq_post(sq);
 }
 
-/* With @sq's exec taken. Whether there may be more to execute at once. */
+/* Called with @sq's exec held. Returns whether there may be more commands now. */
 static bool mnvme_sq_turn(struct mnvme_sq *sq)
 {
 	struct nvme_command cmd[MNVME_BATCH];
@@ -304,8 +306,8 @@ static bool mnvme_sq_turn(struct mnvme_sq *sq)
  * mnvme_sq_execute() - execute commands of a submission queue
  * @sq: the queue
  *
- * After some batches the queue is kicked again: it is the turn of others. A queue that
- * is polled is kicked again, too.
+ * After some batches the function kicks the queue again and returns, so that the executor
+ * serves the other queues. It kicks a queue that is polled again, too.
  *
  * Context: the queue's executor.
  */
@@ -315,7 +317,7 @@ void mnvme_sq_execute(struct mnvme_sq *sq)
 	u64 start;
 
 	mutex_lock(&sq->exec);
-	/* Else it is kicked when the access is over. */
+	/* The end of a pending access kicks the queue. */
 	if (!vfio_mig_dma_pending(&sq->dma)) {
 		start = local_clock();
 		sq->waits = false;
@@ -330,7 +332,7 @@ void mnvme_sq_execute(struct mnvme_sq *sq)
 		mnvme_sq_kick(sq);
 }
 
-/* What a command adds to the time that it takes, in bytes. */
+/* The bytes that a command moves; U32_MAX for a command whose time is not known. */
 static u32 mnvme_weight(const struct mnvme *dev, const struct nvme_command *cmd)
 {
 	switch (cmd->common.opcode) {
@@ -344,7 +346,7 @@ static u32 mnvme_weight(const struct mnvme *dev, const struct nvme_command *cmd)
 	}
 }
 
-/* Of @nr commands those in front that move no more than @bytes together. */
+/* How many of the first commands move no more than @bytes together. */
 static u32 mnvme_light(const struct mnvme *dev, const struct nvme_command *cmd,
 		       u32 nr, u32 *bytes)
 {
@@ -359,7 +361,7 @@ static u32 mnvme_light(const struct mnvme *dev, const struct nvme_command *cmd,
 	return i;
 }
 
-/* With @sq's exec taken. False: there is something left for the executor. */
+/* Called with @sq's exec held. Returns false if the executor has to go on. */
 static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
 {
 	struct nvme_command cmd[MNVME_BATCH];
@@ -383,7 +385,7 @@ static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
  * mnvme_sq_execute_here() - execute commands in the thread that wrote a doorbell
  * @sq: the queue
  *
- * That thread is a vCPU's: it takes the memory that is there, and waits for none.
+ * The thread is a vCPU. It uses memory that is present, and does not wait for memory.
  *
  * Return: false if the executor has to look at the queue.
  */
@@ -408,6 +410,6 @@ bool mnvme_sq_execute_here(struct mnvme_sq *sq)
 		mnvme_count_busy(sq, start);
 	}
 	mutex_unlock(&sq->exec);
-	/* What came meanwhile found the mutex taken, and kicked the executor. */
+	/* A doorbell that found the mutex held has kicked the executor. */
 	return done;
 }
