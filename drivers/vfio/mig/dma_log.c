@@ -109,11 +109,14 @@ static int log_alloc(struct vfio_mig_log *log, struct rb_root_cached *ranges, u3
 {
 	struct interval_tree_node *node;
 
-	log->ranges = kvcalloc(nr, sizeof(*log->ranges), GFP_KERNEL_ACCOUNT);
 	log->pages = kzalloc(sizeof(*log->pages), GFP_KERNEL_ACCOUNT);
-	if (!log->ranges || !log->pages)
+	if (!log->pages)
 		return -ENOMEM;
+	/* Before anything else can fail, because log_free() destroys it. */
 	xa_init_flags(log->pages, XA_FLAGS_ACCOUNT);
+	log->ranges = kvcalloc(nr, sizeof(*log->ranges), GFP_KERNEL_ACCOUNT);
+	if (!log->ranges)
+		return -ENOMEM;
 	log->memcg = get_mem_cgroup_from_mm(current->mm);
 	for (node = interval_tree_iter_first(ranges, 0, ULONG_MAX);
 	     node && log->nr_ranges < nr;
