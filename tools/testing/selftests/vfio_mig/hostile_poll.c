@@ -108,48 +108,49 @@ TEST_F(poll, wakes_when_PRE_COPY_becomes_STOP_COPY)
 /* Nothing to read comes of it, so these sleep for nothing but errors. */
 static const __u32 sessions[] = { V2_STOP_COPY, V2_PRE_COPY, V2_RESUMING };
 
-TEST_F(poll, wakes_when_the_session_ends)
+typedef int (*end_fn)(struct device *dev);
+
+static int break_device(struct device *dev)
 {
-	struct v2 *v2 = &self->end.v2;
-	struct sleeper *s = &self->sleeper;
+	return knob_set(dev, "break", "1");
+}
+
+/* @end ends the session of each kind, and the device is in state @after then. */
+static void check_end(struct __test_metadata *_metadata, struct endpoint *e,
+		      struct sleeper *s, end_fn end, __u32 after)
+{
+	struct device *dev = &e->dev;
+	struct v2 *v2 = &e->v2;
 	unsigned int i;
 	double since;
 
-	if (!self->end.has_v2)
-		SKIP(return, "the device does not speak the v2 protocol");
 	for (i = 0; i < ARRAY_SIZE(sessions); i++) {
 		if (!v2_has(v2, sessions[i]))
 			continue;
 		ASSERT_RET(0, v2_set_state(v2, sessions[i]));
 		start_sleeper(_metadata, s, v2->data, 0);
 		since = clock_now();
-		ASSERT_RET(0, device_reset(&self->end.dev));
+		ASSERT_RET(0, end(dev));
 		check_woken(_metadata, s, POLLERR, since);
+		EXPECT_EQ(after, v2_get_state(v2));
+		ASSERT_RET(0, device_reset(dev));
 	}
+}
+
+TEST_F(poll, wakes_when_the_session_ends)
+{
+	if (!self->end.has_v2)
+		SKIP(return, "the device does not speak the v2 protocol");
+	check_end(_metadata, &self->end, &self->sleeper, device_reset, V2_RUNNING);
 }
 
 TEST_F(poll, wakes_when_the_device_breaks)
 {
-	struct v2 *v2 = &self->end.v2;
-	struct sleeper *s = &self->sleeper;
-	unsigned int i;
-	double since;
-
 	if (!self->end.has_v2)
 		SKIP(return, "the device does not speak the v2 protocol");
 	if (!knob_there(suite_device()))
 		SKIP(return, "no fault knobs here");
-	for (i = 0; i < ARRAY_SIZE(sessions); i++) {
-		if (!v2_has(v2, sessions[i]))
-			continue;
-		ASSERT_RET(0, v2_set_state(v2, sessions[i]));
-		start_sleeper(_metadata, s, v2->data, 0);
-		since = clock_now();
-		ASSERT_RET(0, knob_set(&self->end.dev, "break", "1"));
-		check_woken(_metadata, s, POLLERR, since);
-		EXPECT_EQ(V2_ERROR, v2_get_state(v2));
-		ASSERT_RET(0, device_reset(&self->end.dev));
-	}
+	check_end(_metadata, &self->end, &self->sleeper, break_device, V2_ERROR);
 }
 
 /* A device that breaks, by both protocols. */
