@@ -129,6 +129,20 @@ static void mnvme_irq_pay(struct mnvme_sq *sq)
 	mnvme_irq_raise(sq->dev, &sq->dev->cq[sq->cqid]);
 }
 
+/*
+ * The host asked for the wait, so the queue may have no commands until it is over. The
+ * timer can fire early: it counts jiffies, and these are late where the CPU was taken away
+ * from the kernel. So whoever leaves an interrupt waiting sees to it that the timer runs.
+ */
+static void mnvme_irq_timer_arm(struct mnvme_sq *sq, const struct mnvme_wait *wait)
+{
+	u64 since = mnvme_since(sq->irq_since);
+	u64 left = wait->ns > since ? wait->ns - since : 0;
+
+	if (!timer_pending(&sq->irq_timer))
+		mod_timer(&sq->irq_timer, jiffies + nsecs_to_jiffies(left) + 1);
+}
+
 /**
  * mnvme_irq_owe() - completions were posted: interrupt, now or a little later
  * @sq: the queue whose commands they are of, with its exec held
@@ -143,8 +157,8 @@ void mnvme_irq_owe(struct mnvme_sq *sq, u32 nr)
 	sq->irq_owed += nr;
 	if (sq->irq_owed >= wait.entries || mnvme_since(sq->irq_since) >= wait.ns)
 		mnvme_irq_pay(sq);
-	else if (wait.asked && sq->irq_owed == nr)
-		mod_timer(&sq->irq_timer, jiffies + nsecs_to_jiffies(wait.ns) + 1);
+	else if (wait.asked)
+		mnvme_irq_timer_arm(sq, &wait);
 }
 
 /**
@@ -159,9 +173,12 @@ void mnvme_irq_settle(struct mnvme_sq *sq, bool again)
 	if (!sq->irq_owed)
 		return;
 	wait = mnvme_irq_wait(sq, &sq->dev->cq[sq->cqid]);
-	if (mnvme_since(sq->irq_since) < wait.ns &&
-	    (wait.asked || (again && sq->irq_gain)))
-		return;
+	if (mnvme_since(sq->irq_since) < wait.ns) {
+		if (wait.asked)
+			mnvme_irq_timer_arm(sq, &wait);
+		if (wait.asked || (again && sq->irq_gain))
+			return;
+	}
 	if (sq->irq_gain)
 		sq->irq_gain--;
 	mnvme_irq_pay(sq);
