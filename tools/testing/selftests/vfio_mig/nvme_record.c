@@ -9,12 +9,14 @@
  * or 1 and a line that says what went wrong; 3 if the first chunk was refused.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/errname.h"
+#include "lib/file.h"
 #include "lib/recorded.h"
 #include "lib/stream.h"
 #include "lib/suite.h"
@@ -117,12 +119,20 @@ static int use_offers(struct nvme *nvme, int level)
 	return ret ?: level >= 2 ? nvme_dbbuf(nvme) : 0;
 }
 
+/* The guest's memory is the target's alone from now on. */
+static int stop_source(void)
+{
+	return use_v2 ? v2_set_state(&source.v2, V2_STOP) :
+			v1_set_state(&source.v1, V1_STOPPED);
+}
+
 static int check(int level)
 {
 	struct nvme *nvme = &r.nvme;
 	int ret, i;
 
-	ret = load_rest();
+	ret = stop_source();
+	ret = ret ?: load_rest();
 	ret = ret ?: nvme_adopt(nvme, &target.dev);
 	if (ret)
 		return ret;
@@ -138,11 +148,28 @@ static int check(int level)
 	return use_offers(nvme, level);
 }
 
+/*
+ * The guest's memory has to be as a device of this level leaves it, because the device
+ * writes the doorbells of its admin queue there from level 3 on. An older driver has one
+ * level and no attribute.
+ */
+static int set_level(const char *device, int level)
+{
+	char path[PATH_MAX], text[16];
+	int ret;
+
+	snprintf(path, sizeof(path), "%s/level", device);
+	snprintf(text, sizeof(text), "%d\n", level);
+	ret = file_write(path, text);
+	return ret == -ENOENT ? 0 : ret;
+}
+
 static int set_up(int level)
 {
 	int ret;
 
-	ret = guest_create(&guest, RECORDED_MEMORY);
+	ret = set_level(suite_device(), level);
+	ret = ret ?: guest_create(&guest, RECORDED_MEMORY);
 	ret = ret ?: side_open(&source, suite_device());
 	ret = ret ?: side_open(&target, suite_device_b());
 	return ret ?: recorded_drive(&r, &source.dev, &guest, level);
