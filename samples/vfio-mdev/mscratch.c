@@ -2,16 +2,18 @@
 /*
  * mscratch: the smallest complete vendor driver on vfio-mig-core
  *
- * A mediated PCI function with scratch memory in BAR2 and, in BAR0, registers:
+ * A mediated PCI function with 64 MiB of scratch memory in BAR2, and with these
+ * registers of 32 bits in BAR0:
  *
- *   0x0 SCRATCH   keeps what is written to it
- *   0x4 DOORBELL  not 0: raise the interrupt; then it is 0 again
+ *   0x0 SCRATCH   keeps the value that the guest writes
+ *   0x4 DOORBELL  a value that is not 0 raises the interrupt, and becomes 0 again
  *   0x8 STATUS    1 after an interrupt was raised, until the guest writes 0
- *   0xc COUNT     interrupts that were raised
+ *   0xc COUNT     the number of interrupts that were raised
  *
- * The interrupt is an MSI; a device of the type intx has INTx as well.
+ * The interrupt is an MSI. A device of the type "intx" has INTx as well.
  *
- * What is there for migration alone is between the two lines that say so.
+ * Two comments that begin with "Migration:" enclose the part that a driver without
+ * migration does not need.
  */
 #include <linux/mdev.h>
 #include <linux/module.h>
@@ -20,25 +22,53 @@
 #include <linux/vfio_mig_compat.h>
 #include <linux/vfio_mig_core.h>
 
-#define SIZE		SZ_64M		/* of BAR2 */
-#define MSI		0x40		/* where the capability is */
+#define MSCRATCH_VENDOR_ID	0x1d6b
+#define MSCRATCH_DEVICE_ID	0x5c00
+#define MSCRATCH_BAR0_SIZE	0x10
+#define MSCRATCH_BAR2_SIZE	SZ_64M
+#define MSCRATCH_MSI		0x40	/* offset of the MSI capability */
 
-/* Configuration space, then BAR0: after a reset, and what can be written. */
-enum { SCRATCH = PCI_CFG_SPACE_SIZE / 4, DOORBELL, STATUS, COUNT, NR_WORDS };
+/* Registers in BAR0 */
+#define MSCRATCH_REG_SCRATCH	0x0
+#define MSCRATCH_REG_DOORBELL	0x4
+#define MSCRATCH_REG_STATUS	0x8
+#define   MSCRATCH_STATUS_IRQ	BIT(0)
+#define MSCRATCH_REG_COUNT	0xc
 
+/* Configuration space: values after a reset, and bits that the guest can write */
 static const struct {
-	u32 value;
-	u32 mask;
-} words[NR_WORDS] = {
-	[PCI_VENDOR_ID / 4] = { 0x5c001d6b }, [PCI_BASE_ADDRESS_0 / 4] = { 0, ~15 },
-	[PCI_COMMAND / 4] = { PCI_STATUS_CAP_LIST << 16, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER },
-	[PCI_CLASS_REVISION / 4] = { PCI_CLASS_MEMORY_OTHER << 16 },
-	[PCI_BASE_ADDRESS_2 / 4] = { PCI_BASE_ADDRESS_MEM_PREFETCH, ~(SIZE - 1) },
-	[PCI_CAPABILITY_LIST / 4] = { MSI }, [PCI_INTERRUPT_LINE / 4] = { 0, 0xff },
-	[MSI / 4] = { PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16, PCI_MSI_FLAGS_ENABLE << 16 },
-	[(MSI + PCI_MSI_ADDRESS_LO) / 4] = { 0, ~3 }, [(MSI + PCI_MSI_ADDRESS_HI) / 4] = { 0, ~0 },
-	[(MSI + PCI_MSI_DATA_64) / 4] = { 0, 0xffff },
-	[SCRATCH] = { 0, ~0 }, [DOORBELL] = { 0, ~0 }, [STATUS] = { 0, 1 }, [COUNT] = { 0, ~0 },
+	u32 reset;
+	u32 writable;
+} mscratch_config[PCI_CFG_SPACE_SIZE / 4] = {
+	[PCI_VENDOR_ID / 4] = { .reset = MSCRATCH_DEVICE_ID << 16 | MSCRATCH_VENDOR_ID },
+	[PCI_COMMAND / 4] = {
+		.reset = PCI_STATUS_CAP_LIST << 16,
+		.writable = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER,
+	},
+	[PCI_CLASS_REVISION / 4] = { .reset = PCI_CLASS_MEMORY_OTHER << 16 },
+	[PCI_BASE_ADDRESS_0 / 4] = { .writable = ~(MSCRATCH_BAR0_SIZE - 1) },
+	[PCI_BASE_ADDRESS_2 / 4] = {
+		.reset = PCI_BASE_ADDRESS_MEM_PREFETCH,
+		.writable = ~(MSCRATCH_BAR2_SIZE - 1),
+	},
+	[PCI_CAPABILITY_LIST / 4] = { .reset = MSCRATCH_MSI },
+	[PCI_INTERRUPT_LINE / 4] = { .writable = 0xff },
+	[MSCRATCH_MSI / 4] = {
+		.reset = PCI_MSI_FLAGS_64BIT << 16 | PCI_CAP_ID_MSI,
+		.writable = PCI_MSI_FLAGS_ENABLE << 16,
+	},
+	[(MSCRATCH_MSI + PCI_MSI_ADDRESS_LO) / 4] = { .writable = ~0x3 },
+	[(MSCRATCH_MSI + PCI_MSI_ADDRESS_HI) / 4] = { .writable = ~0 },
+	[(MSCRATCH_MSI + PCI_MSI_DATA_64) / 4] = { .writable = 0xffff },
+};
+
+/* The control state as a stream carries it, so the layout is fixed. */
+struct mscratch_state {
+	__le32 config[PCI_CFG_SPACE_SIZE / 4];
+	__le32 scratch;
+	__le32 doorbell;
+	__le32 status;
+	__le32 count;
 };
 
 struct mscratch {
@@ -46,51 +76,63 @@ struct mscratch {
 	struct vfio_mig *mig;
 	struct vfio_mig_pages pages;	/* BAR2 */
 	struct vfio_mig_pci pci;
-	struct mutex lock;		/* protects what follows */
-	__le32 word[NR_WORDS];
+	struct mutex lock;		/* protects the members below */
+	struct mscratch_state state;
 	bool running;
-	bool owed;			/* an interrupt, once it runs */
+	bool irq_pending;		/* run() signals the interrupt */
 };
+
+static struct mdev_type mscratch_msi = { .sysfs_name = "64M" };
+static struct mdev_type mscratch_intx = { .sysfs_name = "intx" };
 
 static struct mscratch *to_mscratch(struct vfio_device *vdev)
 {
 	return container_of(vdev, struct mscratch, vdev);
 }
 
-static u32 mscratch_value(struct mscratch *s, int i)
+/* A word of configuration space after a reset. Only the pin differs between types. */
+static u32 mscratch_config_reset(struct mscratch *s, int i)
 {
-	u32 pin = s->pci.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX];
-
-	return words[i].value | (i == PCI_INTERRUPT_LINE / 4 ? pin << 8 : 0);
+	if (i == PCI_INTERRUPT_LINE / 4)
+		return s->pci.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX] << 8;
+	return mscratch_config[i].reset;
 }
 
 static void mscratch_reset(struct vfio_device *vdev)
 {
 	struct mscratch *s = to_mscratch(vdev);
+	int i;
 
 	mutex_lock(&s->lock);
-	for (int i = 0; i < NR_WORDS; i++)
-		s->word[i] = cpu_to_le32(mscratch_value(s, i));
-	s->owed = false;
+	memset(&s->state, 0, sizeof(s->state));
+	for (i = 0; i < ARRAY_SIZE(s->state.config); i++)
+		s->state.config[i] = cpu_to_le32(mscratch_config_reset(s, i));
+	s->irq_pending = false;
 	mutex_unlock(&s->lock);
 }
 
-/* Acts upon what the registers say. Called with the lock held. */
+/*
+ * Serves the doorbell and signals a pending interrupt. A stopped device does
+ * neither. The library signals only the kind of interrupt that the user enabled.
+ */
 static void mscratch_act(struct mscratch *s)
 {
+	lockdep_assert_held(&s->lock);
+
 	if (!s->running)
 		return;
-	if (s->word[DOORBELL]) {
-		s->word[DOORBELL] = 0;
-		s->word[STATUS] = cpu_to_le32(1);
-		le32_add_cpu(&s->word[COUNT], 1);
-		s->owed = true;
+
+	if (s->state.doorbell) {
+		s->state.doorbell = 0;
+		s->state.status = cpu_to_le32(MSCRATCH_STATUS_IRQ);
+		le32_add_cpu(&s->state.count, 1);
+		s->irq_pending = true;
 	}
-	if (s->owed) {	/* Only the kind that the user enabled is signalled. */
+	if (s->irq_pending) {
 		vfio_mig_pci_signal(s->mig, VFIO_PCI_INTX_IRQ_INDEX, 0);
 		vfio_mig_pci_signal(s->mig, VFIO_PCI_MSI_IRQ_INDEX, 0);
+		s->irq_pending = false;
 	}
-	s->owed = false;
 }
 
 /* Migration: from here */
@@ -119,66 +161,154 @@ static size_t mscratch_save(struct vfio_device *vdev, void *buf)
 	struct mscratch *s = to_mscratch(vdev);
 
 	mutex_lock(&s->lock);
-	memcpy(buf, s->word, sizeof(s->word));
+	memcpy(buf, &s->state, sizeof(s->state));
 	mutex_unlock(&s->lock);
-	return sizeof(s->word);
+	return sizeof(s->state);
 }
 
-/* Only a state that this device can have gets through. */
+/* Returns the offset of a word that no such device can have, or -1. */
+static int mscratch_find_bad(struct mscratch *s, const struct mscratch_state *state)
+{
+	u32 changed;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(state->config); i++) {
+		changed = le32_to_cpu(state->config[i]) ^ mscratch_config_reset(s, i);
+		if (changed & ~mscratch_config[i].writable)
+			return 4 * i;
+	}
+	if (le32_to_cpu(state->status) & ~MSCRATCH_STATUS_IRQ)
+		return offsetof(struct mscratch_state, status);
+	return -1;
+}
+
+/* Refuses each state that this device cannot be in, and changes nothing. */
 static void *mscratch_prepare(struct vfio_device *vdev, u32 version, const void *buf,
 			      size_t len)
 {
-	bool good = len == sizeof(__le32) * NR_WORDS;
-	struct mscratch *s = to_mscratch(vdev);
-	const __le32 *word = buf;
-	int i;
+	const struct mscratch_state *state = buf;
+	void *copy;
+	int bad;
 
-	for (i = 0; good && i < NR_WORDS; i++)
-		good = !((le32_to_cpu(word[i]) ^ mscratch_value(s, i)) & ~words[i].mask);
-	if (good)
-		return kmemdup(buf, len, GFP_KERNEL_ACCOUNT) ?: ERR_PTR(-ENOMEM);
-	dev_err_ratelimited(vdev->dev, "%zu bytes, bad at word %d\n", len, i - 1);
-	return ERR_PTR(-EINVAL);
+	if (len != sizeof(*state)) {
+		dev_err_ratelimited(vdev->dev, "control state of %zu bytes instead of %zu\n",
+				    len, sizeof(*state));
+		return ERR_PTR(-EINVAL);
+	}
+	bad = mscratch_find_bad(to_mscratch(vdev), state);
+	if (bad >= 0) {
+		dev_err_ratelimited(vdev->dev, "control state: bad value at offset %#x\n",
+				    bad);
+		return ERR_PTR(-EINVAL);
+	}
+
+	copy = kmemdup(state, len, GFP_KERNEL_ACCOUNT);
+	return copy ?: ERR_PTR(-ENOMEM);
 }
 
+/*
+ * A cause that stands is signalled again by run(), because the source may have
+ * signalled its eventfd to nobody.
+ */
 static void mscratch_apply(struct vfio_device *vdev, void *prepared)
 {
 	struct mscratch *s = to_mscratch(vdev);
 
 	mutex_lock(&s->lock);
-	memcpy(s->word, prepared, sizeof(s->word));
-	s->owed = s->word[STATUS];
+	memcpy(&s->state, prepared, sizeof(s->state));
+	s->irq_pending = s->state.status;
 	mutex_unlock(&s->lock);
 	kfree(prepared);
 }
 
 static const struct vfio_mig_ops mscratch_mig_ops = {
-	.stop = mscratch_stop, .run = mscratch_run,
+	.stop = mscratch_stop,
+	.run = mscratch_run,
 	.reset = mscratch_reset,
 	.save = mscratch_save,
-	.prepare = mscratch_prepare, .apply = mscratch_apply,
+	.prepare = mscratch_prepare,
+	.apply = mscratch_apply,
 };
 
 /* Migration: up to here */
 
-/* Words are read and written byte by byte, whatever the width. */
+static u32 mscratch_read_word(struct mscratch *s, u32 index, u64 off)
+{
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
+		return le32_to_cpu(s->state.config[off / 4]);
+
+	switch (off) {
+	case MSCRATCH_REG_SCRATCH:
+		return le32_to_cpu(s->state.scratch);
+	case MSCRATCH_REG_DOORBELL:
+		return le32_to_cpu(s->state.doorbell);
+	case MSCRATCH_REG_STATUS:
+		return le32_to_cpu(s->state.status);
+	case MSCRATCH_REG_COUNT:
+		return le32_to_cpu(s->state.count);
+	default:
+		return 0;
+	}
+}
+
+static void mscratch_write_config(struct mscratch *s, int i, u32 val)
+{
+	u32 writable = mscratch_config[i].writable;
+	u32 old = le32_to_cpu(s->state.config[i]);
+
+	s->state.config[i] = cpu_to_le32((old & ~writable) | (val & writable));
+}
+
+static void mscratch_write_word(struct mscratch *s, u32 index, u64 off, u32 val)
+{
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
+		return mscratch_write_config(s, off / 4, val);
+
+	switch (off) {
+	case MSCRATCH_REG_SCRATCH:
+		s->state.scratch = cpu_to_le32(val);
+		break;
+	case MSCRATCH_REG_DOORBELL:
+		s->state.doorbell = cpu_to_le32(val);
+		break;
+	case MSCRATCH_REG_STATUS:
+		s->state.status = cpu_to_le32(val & MSCRATCH_STATUS_IRQ);
+		break;
+	case MSCRATCH_REG_COUNT:
+		s->state.count = cpu_to_le32(val);
+		break;
+	}
+}
+
+/*
+ * The device has words of 32 bits. An access of 1 or 2 bytes is a part of one
+ * word, and an access of 8 bytes is two words.
+ */
 static int mscratch_access(struct vfio_device *vdev, u32 index, u64 off, u8 *val,
 			   size_t len, bool write)
 {
 	struct mscratch *s = to_mscratch(vdev);
-	u8 *at = (u8 *)s->word, mask;
+	size_t part = min_t(size_t, len, 4);
+	size_t done;
+	__le32 word;
+	u64 start;
+	u8 *bytes;
 
-	off += index == VFIO_PCI_BAR0_REGION_INDEX ? 4 * SCRATCH : 0;
 	mutex_lock(&s->lock);
-	for (; len; len--, off++, val++) {
-		mask = words[off / 4].mask >> (off % 4 * 8);
-		if (write)
-			at[off] = (at[off] & ~mask) | (*val & mask);
-		else
-			*val = at[off];
+	for (done = 0; done < len; done += part) {
+		start = round_down(off + done, 4);
+		word = cpu_to_le32(mscratch_read_word(s, index, start));
+		bytes = (u8 *)&word + off % 4;
+		if (write) {
+			memcpy(bytes, val + done, part);
+			mscratch_write_word(s, index, start, le32_to_cpu(word));
+		} else {
+			memcpy(val + done, bytes, part);
+		}
 	}
 	mscratch_act(s);
 	mutex_unlock(&s->lock);
+
 	if (write)
 		vfio_mig_control_changed(s->mig);
 	return 0;
@@ -186,14 +316,14 @@ static int mscratch_access(struct vfio_device *vdev, u32 index, u64 off, u8 *val
 
 static const struct vfio_mig_pci mscratch_pci = {
 	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_SIZE,
-	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = 4 * (NR_WORDS - SCRATCH),
-	.region_size[VFIO_PCI_BAR2_REGION_INDEX] = SIZE,
+	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = MSCRATCH_BAR0_SIZE,
+	.region_size[VFIO_PCI_BAR2_REGION_INDEX] = MSCRATCH_BAR2_SIZE,
 	.memory = BIT(VFIO_PCI_BAR2_REGION_INDEX),
 	.nr_irqs[VFIO_PCI_MSI_IRQ_INDEX] = 1,
 	.access = mscratch_access,
 };
 
-/* What one user left is not for the next. */
+/* The next user must not see the memory of this user. */
 static void mscratch_close(struct vfio_device *vdev)
 {
 	struct mscratch *s = to_mscratch(vdev);
@@ -204,7 +334,9 @@ static void mscratch_close(struct vfio_device *vdev)
 
 static void mscratch_release(struct vfio_device *vdev)
 {
-	vfio_mig_pages_destroy(&to_mscratch(vdev)->pages);
+	struct mscratch *s = to_mscratch(vdev);
+
+	vfio_mig_pages_destroy(&s->pages);
 	vfio_mig_free_device(vdev);
 }
 
@@ -221,37 +353,44 @@ static const struct vfio_device_ops mscratch_ops = {
 	VFIO_MIG_IOMMUFD_OPS
 };
 
-static struct mdev_type mscratch_msi = { .sysfs_name = "64M" };
-static struct mdev_type mscratch_intx = { .sysfs_name = "intx" };
-
 static int mscratch_probe(struct mdev_device *mdev)
 {
-	struct mscratch *s = vfio_alloc_device(mscratch, vdev, &mdev->dev, &mscratch_ops);
+	bool intx = mdev->type == &mscratch_intx;
+	struct vfio_mig_desc desc = {
+		.type = intx ? "mscratch-intx" : "mscratch",
+		.control_max = sizeof(struct mscratch_state),
+		.ops = &mscratch_mig_ops,
+		.p2p = true,
+	};
+	struct mscratch *s;
 	int ret;
 
+	s = vfio_alloc_device(mscratch, vdev, &mdev->dev, &mscratch_ops);
 	if (IS_ERR(s))
 		return PTR_ERR(s);
+
 	dev_set_drvdata(&mdev->dev, s);
 	mutex_init(&s->lock);
 	s->pci = mscratch_pci;
-	s->pci.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX] = mdev->type == &mscratch_intx;
-	ret = vfio_mig_pages_init(&s->pages, SIZE / PAGE_SIZE, NULL);
+	s->pci.nr_irqs[VFIO_PCI_INTX_IRQ_INDEX] = intx;
+	ret = vfio_mig_pages_init(&s->pages, MSCRATCH_BAR2_SIZE / PAGE_SIZE, NULL);
 	if (ret)
 		goto err_put;
-	s->mig = vfio_mig_create(&s->vdev, &(struct vfio_mig_desc) {
-		.type = mdev->type == &mscratch_intx ? "mscratch-intx" : "mscratch",
-		.control_max = sizeof(s->word),
-		.ops = &mscratch_mig_ops,
-		.pages = &s->pages,
-		.pci = &s->pci,
-		.p2p = true,
-	});
-	ret = PTR_ERR_OR_ZERO(s->mig);
-	if (ret)
+
+	desc.pages = &s->pages;
+	desc.pci = &s->pci;
+	s->mig = vfio_mig_create(&s->vdev, &desc);
+	if (IS_ERR(s->mig)) {
+		ret = PTR_ERR(s->mig);
 		goto err_put;
+	}
+
 	ret = vfio_register_emulated_iommu_dev(&s->vdev);
-	if (!ret)
-		return 0;
+	if (ret)
+		goto err_destroy;
+	return 0;
+
+err_destroy:
 	vfio_mig_destroy(s->mig);
 err_put:
 	vfio_put_device(&s->vdev);
@@ -270,33 +409,52 @@ static void mscratch_remove(struct mdev_device *mdev)
 static struct mdev_driver mscratch_driver = {
 	.device_api = VFIO_DEVICE_API_PCI_STRING,
 	.max_instances = 16,
-	.driver = { .name = "mscratch", .owner = THIS_MODULE },
+	.driver = {
+		.name = "mscratch",
+		.owner = THIS_MODULE,
+	},
 	.probe = mscratch_probe,
 	.remove = mscratch_remove,
 };
 
-static struct mdev_type *mscratch_types[] = { &mscratch_msi, &mscratch_intx };
-static struct class mscratch_class = { .name = "mscratch" };	/* before "-64M" in sysfs */
+static struct mdev_type *mscratch_types[] = {
+	&mscratch_msi,
+	&mscratch_intx,
+};
+
+/* The class's name is the first part of a type's name in sysfs: mscratch-64M. */
+static struct class mscratch_class = {
+	.name = "mscratch",
+};
+
 static struct mdev_parent mscratch_parent;
 static struct device *mscratch_dev;
 
 static int __init mscratch_module_init(void)
 {
-	int ret = class_register(&mscratch_class);
+	int ret;
 
+	ret = class_register(&mscratch_class);
 	if (ret)
 		return ret;
+
 	ret = mdev_register_driver(&mscratch_driver);
 	if (ret)
 		goto err_class;
+
 	mscratch_dev = device_create(&mscratch_class, NULL, 0, NULL, "mscratch");
-	ret = PTR_ERR_OR_ZERO(mscratch_dev);
-	if (ret)
+	if (IS_ERR(mscratch_dev)) {
+		ret = PTR_ERR(mscratch_dev);
 		goto err_driver;
+	}
+
 	ret = mdev_register_parent(&mscratch_parent, mscratch_dev, &mscratch_driver,
 				   mscratch_types, ARRAY_SIZE(mscratch_types));
-	if (!ret)
-		return 0;
+	if (ret)
+		goto err_device;
+	return 0;
+
+err_device:
 	device_unregister(mscratch_dev);
 err_driver:
 	mdev_unregister_driver(&mscratch_driver);
