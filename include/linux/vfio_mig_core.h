@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vfio-mig-core: the VFIO migration protocols, owned by a library
+ * vfio-mig-core: a library that implements the VFIO migration protocols
  *
- * A vendor driver describes its device (struct vfio_mig_desc), hands over its
- * paged state (struct vfio_mig_pages) and forwards region accesses. The library
- * speaks the v1 migration region and the v2 file-descriptor protocol with it.
- * Documentation/driver-api/vfio-mig-core.rst tells the concepts.
+ * A vendor driver describes its device in struct vfio_mig_desc, keeps its paged state in
+ * struct vfio_mig_pages, and forwards accesses to regions. The library implements the v1
+ * protocol with the migration region, and the v2 protocol with file descriptors.
+ * Documentation/driver-api/vfio-mig-core.rst explains the concepts.
  */
 #ifndef _LINUX_VFIO_MIG_CORE_H
 #define _LINUX_VFIO_MIG_CORE_H
@@ -27,8 +27,8 @@ struct vfio_mig_mapping;
 
 /**
  * struct vfio_mig_budget - memory that several paged states share
- * @used: pages allocated now, staged and copied ones included
- * @limit: upper bound of @used; set once, before the first page is asked for
+ * @used: pages that are allocated now, with staged pages and copies
+ * @limit: upper bound of @used; set once, before the first page is allocated
  */
 struct vfio_mig_budget {
 	atomic_long_t used;
@@ -40,11 +40,11 @@ struct vfio_mig_budget {
 /**
  * struct vfio_mig_pages - the paged part of a device's state
  * @nr: size, in pages of VFIO_MIG_STREAM_PAGE_SIZE
- * @budget: what its pages are charged to, or NULL
+ * @budget: the budget that the pages are charged to, or NULL
  *
- * A sparse array of pages. One that was never written, or was discarded, takes
- * no memory and reads as zeros. The library tracks which pages changed while a
- * save goes on. The other members are the library's own.
+ * A sparse array of pages. A page that was never written, or that was discarded, has no
+ * memory and reads as zeros. During a save the library tracks which pages change. Only the
+ * library uses the other members.
  */
 struct vfio_mig_pages {
 	pgoff_t nr;
@@ -66,10 +66,10 @@ int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
  * vfio_mig_pages_init - set up an empty paged state
  * @p: the paged state
  * @nr: its size in pages
- * @budget: what its pages are charged to, NULL where nothing limits them
+ * @budget: the budget that the pages are charged to, or NULL for no limit
  *
- * A macro, so that each kind of device has a lockdep class of its own: one
- * driver may hold a page while it does DMA, another may take one in a fault.
+ * This is a macro, because each kind of device needs its own lockdep class. One driver may
+ * do DMA during a page access, and another driver may begin a page access in a fault.
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
@@ -94,12 +94,11 @@ int vfio_mig_page_exchange(struct vfio_mig_pages *p, pgoff_t index,
 			   struct page **spare);
 
 /**
- * struct vfio_mig_row - memory in one piece that is to become pages of a paged state
- * @first: the first page of it
- * @nr: how many pages there are; 0 for none
+ * struct vfio_mig_row - contiguous memory that becomes pages of a paged state
+ * @first: the first page
+ * @nr: number of pages; 0 if there are none
  *
- * Initialised with zeros. The pages are the caller's alone: nobody sees what is in them
- * before vfio_mig_row_exchange().
+ * Initialised with zeros. Only the caller uses the pages before vfio_mig_row_exchange().
  */
 struct vfio_mig_row {
 	struct page *first;
@@ -122,52 +121,47 @@ int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr);
 
 /**
- * struct vfio_mig_ops - what the library asks of a vendor driver
- * @stop: Bring the device to rest. When it returns 0 there is no DMA in flight,
- *	none starts, no interrupt is signalled and nothing inside the device
- *	advances until @run. Registers stay accessible and keep what is written.
- *	An error leaves the device running.
- * @run: Let the device go on, from its present registers: work that was
- *	submitted and not finished is taken up. Signals every interrupt whose
- *	cause stands if @apply or @reset came since @stop.
- * @quiesce: Start no DMA any more, but go on to serve accesses, DMA of other devices
- *	included, and finish nothing by yourself. Called before @stop, and for the P2P
- *	states of the v2 protocol, which are offered to users if this is there. An
- *	error leaves the device running. NULL for a device that others do no DMA to.
- * @start: Opposite of @stop for a device that has @quiesce: it serves accesses again,
- *	and starts no DMA. Cannot fail. NULL where there is nothing to do.
- * @reset: Bring everything that is not paged to its power-on values. Called
- *	between @stop and @run; or where @stop failed, and then the device has to be
- *	stopped here, whatever it is doing. Cannot fail.
- * @save: Write the state that is not paged to @buf, which has room for
- *	&vfio_mig_desc.control_max bytes. Returns the length. Only called
- *	between @stop and @run.
- * @version: Version of what @save writes for this device as it is now, within the
- *	range of &vfio_mig_desc. Does not change while the device is open and not
- *	resuming. NULL where it always is &vfio_mig_desc.control_version. Unlike the
- *	others it is called in any context, also without the session mutex.
- * @prepare: Check a state of version @version, which is within the range of
- *	&vfio_mig_desc, that @save wrote on some other host, or that an attacker
- *	made up, and allocate all that @apply needs. Changes nothing in the
- *	device. Returns a vendor object, or ERR_PTR(): -EINVAL for a value that no
- *	such device can have, after a line in the log that says which, -ENODEV for
- *	another device.
- * @apply: Replace the state that is not paged by what @prepare returned, and
- *	take over (or free) the object. Cannot fail. Called between @stop and
- *	@run.
- * @discard: Free what @prepare returned; it will not be applied. NULL where
- *	kfree() does that.
- * @cancel: The user resets or closes the device. A callback that waits gives up soon:
- *	wake it, and it finds vfio_mig_cancelled() true. Called without the session mutex,
- *	may sleep, does not wait for the callback. NULL where no callback waits for long.
+ * struct vfio_mig_ops - callbacks of a vendor driver
+ * @stop: Stop the device. After a return value of 0 no DMA is in flight, no DMA starts, no
+ *	interrupt is signalled, and nothing inside the device changes until @run. Registers
+ *	stay accessible and keep values that the user writes. After an error the device
+ *	still runs.
+ * @run: Run the device from its present registers. The device continues submitted work
+ *	that is not finished. If @apply or @reset was called since @stop, signals every
+ *	interrupt whose cause stands.
+ * @quiesce: Start no more DMA, and finish no work. The device still serves accesses, with
+ *	DMA of other devices. Called before @stop, and for the P2P states of the v2
+ *	protocol, which are offered to users if this callback exists. After an error the
+ *	device still runs. NULL for a device that no other device does DMA to.
+ * @start: Opposite of @stop for a device that has @quiesce. The device serves accesses
+ *	again, and starts no DMA. Cannot fail. NULL if there is nothing to do.
+ * @reset: Set the control state to its power-on values. Called between @stop and @run. Also
+ *	called after @stop failed, and then it has to stop the device. Cannot fail.
+ * @save: Write the control state to @buf, which has &vfio_mig_desc.control_max bytes.
+ *	Returns the length. Only called between @stop and @run.
+ * @version: Return the version of the control state that @save writes now, within the range
+ *	of &vfio_mig_desc. The version does not change while the device is open and not
+ *	resuming. NULL if it is always &vfio_mig_desc.control_version. This callback is
+ *	called in any context, also without the session mutex.
+ * @prepare: Check a control state of version @version, which is within the range of
+ *	&vfio_mig_desc. @save wrote it on another host, or an attacker made it. Allocate
+ *	everything that @apply needs. Changes nothing in the device. Returns a vendor
+ *	object, or ERR_PTR(): -ENODEV for a state of another device, or -EINVAL for a value
+ *	that no such device can have. Logs which value it is.
+ * @apply: Replace the control state by the object from @prepare, and keep or free the
+ *	object. Cannot fail. Called between @stop and @run.
+ * @discard: Free an object from @prepare that is not applied. NULL if kfree() is enough.
+ * @cancel: The user resets or closes the device. Wake a callback that waits, so that it
+ *	finds vfio_mig_cancelled() true and gives up. Called without the session mutex, may
+ *	sleep, does not wait for the callback. NULL if no callback waits for long.
  *
  * @save and @prepare are NULL in a driver whose state is paged or an image.
  *
- * All but @version and @cancel are called with the library's session mutex held, in a
- * context that may sleep; none may call back into the library, except for the
+ * The library calls all of them except @version and @cancel with the session mutex held, in
+ * a context that may sleep. They must not call the library, except for the
  * vfio_mig_page_*() functions, vfio_mig_control_changed(), vfio_mig_image_changed(),
- * vfio_mig_device_error(), vfio_mig_cancelled() and vfio_mig_pci_signal(). A callback
- * that waits for a device does so in a way that a fatal signal ends.
+ * vfio_mig_device_error(), vfio_mig_cancelled() and vfio_mig_pci_signal(). A fatal signal
+ * must end the wait of a callback that waits for a device.
  */
 struct vfio_mig_ops {
 	int (*quiesce)(struct vfio_device *vdev);
@@ -185,8 +179,8 @@ struct vfio_mig_ops {
 };
 
 /**
- * enum vfio_mig_image_phase - why the library calls for an image
- * @VFIO_MIG_IMAGE_INFO: there is no save; somebody asks how large one would be
+ * enum vfio_mig_image_phase - reason for which the library asks for an image
+ * @VFIO_MIG_IMAGE_INFO: there is no save, and a user asks for the size of a save
  * @VFIO_MIG_IMAGE_PRECOPY: the state is saved while the device runs
  * @VFIO_MIG_IMAGE_STOPPED: the state is saved, and the device is stopped
  */
@@ -197,15 +191,15 @@ enum vfio_mig_image_phase {
 };
 
 /**
- * struct vfio_mig_image_size - how much of an image is still to be read
+ * struct vfio_mig_image_size - size of the part of an image that is still to be read
  * @initial: bytes that should reach the target before the device is stopped
- * @dirty: bytes that can be read now beyond those
- * @at_stop: Bytes that stopping the device will add. An estimate, which users plan the
- *	downtime with. 0 once the device is stopped.
- * @reinit: there is new initial data, as after a large change of the device
+ * @dirty: further bytes that can be read now
+ * @at_stop: estimate of the bytes that stopping the device will add, which users plan the
+ *	downtime with; 0 while the device is stopped
+ * @reinit: there are new initial data, for example after a large change of the device
  *
- * The numbers are estimates while the device runs. Once it is stopped @initial and
- * @dirty together are exact: so many bytes are read, no more and no less.
+ * The numbers are estimates while the device runs. While the device is stopped, @initial
+ * and @dirty together are the exact number of bytes that the library reads.
  */
 struct vfio_mig_image_size {
 	u64 initial;
@@ -215,30 +209,29 @@ struct vfio_mig_image_size {
 };
 
 /**
- * struct vfio_mig_image_ops - a state that comes as a stream of any size
- * @save_begin: A save begins; the phase says whether the device runs. An error is the
- *	user's, and there is no save. May be NULL.
- * @size: Say how much there is. Often called, so it has to be cheap.
- * @read: Put up to @len bytes of the image into @buf. Returns how many; 0 where there is
- *	nothing now, which while the device is stopped is an error before all is read. A
- *	call that fails has read nothing: the user gets the error, the state stays, and the
- *	next read(2) calls again.
+ * struct vfio_mig_image_ops - callbacks for a state that is a stream of any size
+ * @save_begin: A save begins; the phase tells whether the device runs. The user gets an
+ *	error, and there is no save then. May be NULL.
+ * @size: Return the size of the image. Called often, so it has to be fast.
+ * @read: Copy up to @len bytes of the image to @buf. Returns the number of bytes, or 0 if
+ *	there are none now. While the device is stopped, 0 before the announced end is an
+ *	error. A call that fails has read nothing. The user gets the error, the state does
+ *	not change, and the next read(2) calls again.
  * @save_end: The save is over, complete or not. Called once for each @save_begin that
  *	succeeded. May be NULL.
- * @load_begin: An image comes. What came of another before is to be dropped. May be NULL.
- * @write: Take @len bytes of the image, which are at @off of what was sent. Phase: the
- *	one in which they were read. The bytes are as a source has sent them, or as an
- *	attacker made them up.
- * @check: All of an image is here: see whether &vfio_mig_ops.apply can use it, and do all
- *	of it that can fail. More of the image may follow, and then another call. @version is
- *	the stream's, as &vfio_mig_ops.prepare gets it. May be NULL.
- * @load_end: The load is over, after &vfio_mig_ops.apply or instead. Called once for each
- *	@load_begin that succeeded. May be NULL.
+ * @load_begin: An image comes. Drops data of an earlier image. May be NULL.
+ * @write: Take @len bytes of the image from offset @off on. The phase is the one in which
+ *	the source read these bytes. An attacker may have made them.
+ * @check: The image is complete. Check whether &vfio_mig_ops.apply can use it, and do
+ *	everything that can fail. More of the image may follow, and then another call.
+ *	@version is the stream's version, as for &vfio_mig_ops.prepare. May be NULL.
+ * @load_end: The load is over, after &vfio_mig_ops.apply or without it. Called once for
+ *	each @load_begin that succeeded. May be NULL.
  *
- * An error of @load_begin, @write or @check refuses the stream for good. Then only a reset
- * leads out, so a driver may load into the device itself as the image comes, as long as
- * &vfio_mig_ops.reset undoes that. A driver whose device broke says so by
- * vfio_mig_device_error(), before it returns the error or anything else.
+ * An error of @load_begin, @write or @check refuses the stream for good, and only a reset
+ * ends this state. So a driver may load into the device itself while the image comes, if
+ * &vfio_mig_ops.reset undoes that. A driver whose device broke calls
+ * vfio_mig_device_error() before it returns.
  *
  * Context: as the callbacks of &struct vfio_mig_ops.
  */
@@ -257,25 +250,25 @@ struct vfio_mig_image_ops {
 };
 
 /**
- * struct vfio_mig_desc - a migratable device, described
- * @type: identifies devices whose states can be exchanged: a stream loads only
- *	where it is the same. Shorter than VFIO_MIG_STREAM_TYPE_LEN.
- * @control_version: newest version of the control state that loads; and what
- *	&vfio_mig_ops.save writes, unless &vfio_mig_ops.version says otherwise
- * @control_version_min: oldest version that loads; 0 where only @control_version
- *	does. Every version in between loads, too.
- * @control_max: most that &vfio_mig_ops.save writes, in bytes; at most
+ * struct vfio_mig_desc - description of a migratable device
+ * @type: identifies devices whose states can be exchanged, because a stream loads only into
+ *	a device of the same type. Shorter than VFIO_MIG_STREAM_TYPE_LEN.
+ * @control_version: newest version of the control state that loads. &vfio_mig_ops.save
+ *	writes this version, unless &vfio_mig_ops.version returns another.
+ * @control_version_min: oldest version that loads; 0 if only @control_version loads. All
+ *	versions in between load, too.
+ * @control_max: largest size of the control state in bytes; at most
  *	VFIO_MIG_STREAM_CONTROL_MAX
  * @ops: the callbacks
  * @pages: the paged state, or NULL
- * @image: how to read and write the state's image, or NULL
- * @image_max: more bytes of image than this are never there at a time; not 0 with @image
+ * @image: callbacks for the state's image, or NULL
+ * @image_max: largest size of an image in bytes; not 0 with @image
  * @pci: the PCI function, for vfio_mig_pci_*(), or NULL
- * @p2p: without &vfio_mig_ops.quiesce: no device does DMA to this one, so it may be
- *	stopped in the P2P states, which are offered to users then. QEMU migrates more
- *	than one device only if all of them have these states.
- * @dma_logging: the device does DMA, and all of it goes through the library, which
- *	can log it: vfio_mig_dma_rw() and vfio_mig_dma_rw_nofault()
+ * @p2p: For a device without &vfio_mig_ops.quiesce: no other device does DMA to this
+ *	device, so it is stopped in the P2P states, which are offered to users then. QEMU
+ *	migrates more than one device only if all devices have these states.
+ * @dma_logging: the device does DMA by vfio_mig_dma_rw() and vfio_mig_dma_rw_nofault() only,
+ *	so the library can log the DMA
  */
 struct vfio_mig_desc {
 	const char *type;
@@ -307,13 +300,14 @@ void vfio_mig_device_error(struct vfio_mig *mig);
 struct vfio_mig_dma_access;
 
 /**
- * struct vfio_mig_dma - somebody in a driver who reads and writes guest memory
+ * struct vfio_mig_dma - a requester of accesses to guest memory
  * @mig: the device
- * @ready: An access that vfio_mig_dma_rw() said -EAGAIN of is over, so the work that
- *	needed it can begin again. Called with a spinlock held; it may wake others, and
- *	does not call back. A call too many does no harm.
+ * @ready: An access is over for which vfio_mig_dma_rw() returned -EAGAIN, so the work that
+ *	needs it can begin again. Called with a spinlock held. It may wake other threads,
+ *	and must not call the library. There may be more calls than accesses.
  *
- * A queue, say. Has one access at a time. The other members are the library's own.
+ * A requester is, for example, a queue. It has one access at a time. Only the library uses
+ * the other members.
  */
 struct vfio_mig_dma {
 	struct vfio_mig *mig;
@@ -351,13 +345,13 @@ ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma,
 			 pgoff_t first);
 
-/* The migration region comes after those that every PCI function has. */
+/* The migration region comes after the regions that every PCI function has. */
 #define VFIO_MIG_PCI_REGION	VFIO_PCI_NUM_REGIONS
-/* In an offset of the device's file the region's index is above this bit. */
+/* An offset in the device's file has the region's index from this bit on. */
 #define VFIO_MIG_PCI_SHIFT	40
 
 /**
- * vfio_mig_pci_index - region that an offset of the device's file is in
+ * vfio_mig_pci_index - return the region of an offset in the device's file
  * @pos: the offset
  */
 static inline u64 vfio_mig_pci_index(u64 pos)
@@ -366,7 +360,7 @@ static inline u64 vfio_mig_pci_index(u64 pos)
 }
 
 /**
- * vfio_mig_pci_offset - where in its region an offset of the device's file is
+ * vfio_mig_pci_offset - convert an offset in the device's file to one in its region
  * @pos: the offset
  */
 static inline u64 vfio_mig_pci_offset(u64 pos)
@@ -375,16 +369,17 @@ static inline u64 vfio_mig_pci_offset(u64 pos)
 }
 
 /**
- * struct vfio_mig_pci - what an emulated PCI function has
+ * struct vfio_mig_pci - description of an emulated PCI function
  * @region_size: size of each region in bytes, 0 for none
- * @memory: a bit for the region that is &vfio_mig_desc.pages, if one is: the
- *	library reads, writes and maps it
+ * @memory: the bit of the region that is &vfio_mig_desc.pages, or 0. The library reads,
+ *	writes and maps this region.
  * @nr_irqs: number of interrupts of each kind, 0 for none
- * @access: Read or write @len bytes at @off of any other region: 1, 2, 4 or, in
- *	a BAR, 8 bytes, naturally aligned and wholly inside. Returns 0 or an error.
- * @set_irqs: VFIO_DEVICE_SET_IRQS. Index, start and count are checked, the data
- *	that the flags announce are there. Returns 0 or an error. NULL where the
- *	library is to keep the eventfds: vfio_mig_pci_signal() signals them.
+ * @access: Read or write @len bytes at @off of any other region. @len is 1, 2, 4 or, in a
+ *	BAR, 8. The access is naturally aligned and inside the region. Returns 0 or an
+ *	error.
+ * @set_irqs: Handle VFIO_DEVICE_SET_IRQS. Index, start and count are checked, and the data
+ *	are present as the flags announce. Returns 0 or an error. NULL if the library
+ *	keeps the eventfds, and then vfio_mig_pci_signal() signals them.
  */
 struct vfio_mig_pci {
 	u64 region_size[VFIO_PCI_NUM_REGIONS];

@@ -2,9 +2,9 @@
 /*
  * The v2 front end: the data file descriptor
  *
- * One file a session. Reading it gives the stream, a chunk after the other, straight
- * from the device's pages; writing it feeds the load. When the session ends the file
- * is dead: whoever still has it gets -ENODEV.
+ * Each session has one file. A read returns the stream, one chunk after the other,
+ * directly from the device's pages. A write feeds the load. When the session ends, the
+ * file is dead, and every access returns -ENODEV.
  *
  * A user can make an access to user memory wait for any time. So each file has a mutex of
  * its own, which is held while data are copied. Only threads that read or write the same
@@ -34,28 +34,28 @@
 #include "mig.h"
 #include "save.h"
 
-/* What is taken of a write, or not, as a whole. */
+/* Size of a portion of a write, which is taken as a whole or not at all */
 #define WRITE_SLICE	SZ_1M
 
 /**
  * struct vfio_mig_data - a data file
- * @kref: held by the file, and by the device while the session goes on
- * @mig: the device's library object, which lives as long as this
- * @file: the file, until it was handed to the VFIO core
+ * @kref: held by the file, and by the device during the session
+ * @mig: the device's library object; this structure holds a reference
+ * @file: the file, until the VFIO core got it
  * @lock: held while data are copied; taken before the session mutex
  * @peek: held to set @dead, and while poll() looks at the session
  * @dead: the session has ended
- * @chunk: the chunk being read; with @lock held. NULL in a file that is written.
- * @off: bytes of it that were read; with @lock held
- * @left: bytes of it that were not; read without @lock
- * @initial: it was part of the first pass, or of another that was announced
+ * @chunk: the chunk that is being read; with @lock held. NULL in a file for a load.
+ * @off: bytes of the chunk that were read; with @lock held
+ * @left: bytes of the chunk that are still to be read; looked at without @lock
+ * @initial: the chunk belongs to the first pass, or to another pass that was announced
  */
 struct vfio_mig_data {
 	struct kref kref;
 	struct vfio_mig *mig;
 	struct file *file;
-	struct mutex lock; /* of chunk and off */
-	spinlock_t peek; /* of dead */
+	struct mutex lock; /* protects chunk and off */
+	spinlock_t peek; /* protects dead */
 	bool dead;
 	struct vfio_mig_chunk *chunk;
 	size_t off;
@@ -73,7 +73,7 @@ static void data_free(struct kref *kref)
 	kobject_put(&mig->kobj);
 }
 
-/* Takes the session mutex if the file's session still goes on. */
+/* Takes the session mutex if the file's session has not ended. */
 static int session_lock(struct vfio_mig_data *data)
 {
 	int ret;
@@ -94,7 +94,7 @@ static void drop_chunk(struct vfio_mig_data *data)
 	WRITE_ONCE(data->left, 0);
 }
 
-/* Copies what follows @off of the chunk. Returns the bytes copied. */
+/* Copies bytes of the chunk from @off on. Returns the number of bytes. */
 static size_t copy_chunk(const struct vfio_mig_chunk *chunk, size_t off,
 			 struct iov_iter *to)
 {
@@ -122,7 +122,7 @@ static size_t copy_chunk(const struct vfio_mig_chunk *chunk, size_t off,
 	return done;
 }
 
-/* Has the next chunk made. Called with the session mutex held. */
+/* Makes the next chunk. Called with the session mutex held. */
 static int next_chunk(struct vfio_mig_data *data, size_t room)
 {
 	struct vfio_mig *mig = data->mig;
@@ -137,22 +137,22 @@ static int next_chunk(struct vfio_mig_data *data, size_t room)
 		WRITE_ONCE(data->left, vfio_mig_chunk_size(data->chunk));
 		WRITE_ONCE(data->initial, initial);
 	}
-	/* Nothing for now is not the end, as long as the device runs. */
+	/* While the device runs, more data may come, so this is not the end. */
 	if (ret == -EAGAIN)
 		return vfio_mig_stopped(mig) ? 1 : -ENOMSG;
 	return ret;
 }
 
 /*
- * Gets a chunk in hand, a new one of @room bytes at most. Returns 0, an error, or 1
- * where there is nothing to read.
+ * Gets the current chunk, or makes a new one of at most @room bytes. Returns 0, an error,
+ * or 1 if there is nothing to read.
  */
 static int get_chunk(struct vfio_mig_data *data, size_t room)
 {
 	struct vfio_mig *mig = data->mig;
 	int ret;
 
-	/* A device that broke ends the session when the mutex is taken. */
+	/* If the device broke, taking the mutex ends the session. */
 	if (data->left && !READ_ONCE(mig->broken))
 		return READ_ONCE(data->dead) ? -ENODEV : 0;
 
@@ -165,13 +165,13 @@ static int get_chunk(struct vfio_mig_data *data, size_t room)
 	return ret;
 }
 
-/* Reads what is left of one chunk. Returns the bytes, 0 for the end, or an error. */
+/* Reads the rest of one chunk. Returns the number of bytes, 0 at the end, or an error. */
 static ssize_t read_some(struct vfio_mig_data *data, struct iov_iter *to)
 {
 	size_t room = iov_iter_count(to), n;
 	int ret;
 
-	/* A reader of few bytes at a time gets the chunk in pieces. */
+	/* A small read gets a part of the chunk. */
 	if (room < VFIO_MIG_CHUNK_ROOM_MIN)
 		room = VFIO_MIG_CHUNK_ROOM_MAX;
 	ret = get_chunk(data, room);
@@ -188,9 +188,9 @@ static ssize_t read_some(struct vfio_mig_data *data, struct iov_iter *to)
 }
 
 /*
- * Whether a read goes on. It ends at the end of a chunk where a whole one may not
- * fit any more: so who sends each read as one, as VMMs do, is at the end of a chunk
- * when a save is given up for another, which then begins where it may.
+ * Returns whether a read continues with another chunk. It ends after a chunk if another
+ * whole chunk may not fit. A VMM sends the data of each read as one unit. So its stream is
+ * at the end of a chunk when a save is given up, and another save may begin there.
  */
 static bool goes_on(const struct vfio_mig_data *data, size_t done, size_t room)
 {
@@ -204,7 +204,7 @@ static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	if (mutex_lock_killable(&data->lock))
 		return -EINTR;
-	/* A read of nothing says whether the session still goes on. */
+	/* A read of 0 bytes returns an error if the session has ended. */
 	if (!iov_iter_count(to))
 		ret = READ_ONCE(data->dead) ? -ENODEV : 0;
 	while (goes_on(data, done, iov_iter_count(to))) {
@@ -224,8 +224,9 @@ static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 }
 
 /*
- * Takes @n bytes of @from, fewer where the driver got a piece of an image in between, or
- * none. The session mutex is held between copies only. Returns the bytes or an error.
+ * Takes @n bytes of @from, or fewer if the driver gets a piece of its image. After an error
+ * none are taken. The session mutex is not held during copies. Returns the number of bytes
+ * or an error.
  */
 static ssize_t write_slice(struct vfio_mig_data *data, struct iov_iter *from, size_t n)
 {
@@ -284,7 +285,7 @@ static __poll_t data_poll(struct file *file, struct poll_table_struct *wait)
 	__poll_t events = 0;
 
 	poll_wait(file, &mig->wait, wait);
-	/* The session cannot end, nor its objects go, while the lock is held. */
+	/* While the lock is held, the session cannot end and its objects stay. */
 	spin_lock(&data->peek);
 	if (data->dead || READ_ONCE(mig->broken))
 		events = EPOLLERR | EPOLLHUP;
@@ -297,7 +298,7 @@ static __poll_t data_poll(struct file *file, struct poll_table_struct *wait)
 }
 
 #ifdef VFIO_MIG_GET_PRECOPY_INFO
-/* New initial data, the driver's or what a knob asks for. Only who opted in is told. */
+/* Returns whether to report new initial data of the driver or of a fault knob. */
 static void reinit(struct vfio_mig *mig, struct vfio_precopy_info *info)
 {
 	bool opted_in = vfio_mig_precopy_info_v2(mig->vdev);
@@ -308,7 +309,7 @@ static void reinit(struct vfio_mig *mig, struct vfio_precopy_info *info)
 	if (!(vfio_mig_image_reinit(mig, opted_in) || (again && opted_in)))
 		return;
 	info->flags |= VFIO_MIG_PRECOPY_REINIT;
-	/* What is in hand comes before it. */
+	/* The current chunk comes before the new data. */
 	WRITE_ONCE(mig->data->initial, true);
 }
 
@@ -323,7 +324,7 @@ static void fill_precopy_info(struct vfio_mig *mig,
 	pending = vfio_mig_save_pending(mig);
 	info->initial_bytes = min(pending, vfio_mig_save_initial(mig));
 	info->dirty_bytes = pending - info->initial_bytes;
-	/* A chunk that is half read belongs to what it was part of. */
+	/* The rest of a chunk counts as the chunk did when it was made. */
 	if (READ_ONCE(mig->data->initial))
 		info->initial_bytes += in_hand;
 	else
@@ -335,8 +336,8 @@ static void fill_precopy_info(struct vfio_mig *mig,
 }
 
 /*
- * Not vfio_check_precopy_ioctl(), where the kernel has that: it looks at the device
- * before it is known that the session goes on, and a dead file outlives the device.
+ * This does not use the kernel's vfio_check_precopy_ioctl(). That function uses the device
+ * before the session was checked, and a dead file can outlive the device.
  */
 static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 {
@@ -377,7 +378,7 @@ static int data_release(struct inode *inode, struct file *file)
 {
 	struct vfio_mig_data *data = file->private_data;
 
-	/* Nobody reads any more, so the lock is not needed. */
+	/* There are no readers any more, so the lock is not needed. */
 	if (data->chunk)
 		drop_chunk(data);
 	kref_put(&data->kref, data_free);
@@ -398,7 +399,7 @@ static const struct file_operations data_fops = {
 };
 
 /**
- * vfio_mig_data_begin - a session begins that has a data file
+ * vfio_mig_data_begin - begin a session that has a data file
  * @mig: the device; session mutex held, save or load begun
  *
  * Return: 0, -ENOMEM or -ENFILE.
@@ -431,16 +432,16 @@ int vfio_mig_data_begin(struct vfio_mig *mig)
 		return ret;
 	}
 	stream_open(file_inode(data->file), data->file);
-	kref_get(&data->kref); /* The file has the other one. */
+	kref_get(&data->kref); /* The file holds the other reference. */
 	mig->data = data;
 	return 0;
 }
 
 /**
- * vfio_mig_data_end - the data file's session ends: the file is dead
+ * vfio_mig_data_end - end the data file's session
  * @mig: the device; session mutex held
  *
- * Where there is no session, or it has no data file, nothing is done.
+ * The file is dead afterwards. Does nothing if there is no session with a data file.
  */
 void vfio_mig_data_end(struct vfio_mig *mig)
 {
@@ -465,12 +466,12 @@ void vfio_mig_data_end(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_data_take_file - the file that a change of state brought about
+ * vfio_mig_data_take_file - take the file that a transition has made
  * @mig: the device; session mutex held
- * @err: the change failed
+ * @err: error of the transition, or 0
  *
- * Return: the file, for the VFIO core to install, or NULL where there is none or
- * it was taken before.
+ * Return: the file, which the VFIO core installs, or NULL if there is none or if the file
+ * was taken before.
  */
 struct file *vfio_mig_data_take_file(struct vfio_mig *mig, int err)
 {
@@ -484,7 +485,7 @@ struct file *vfio_mig_data_take_file(struct vfio_mig *mig, int err)
 }
 
 /**
- * vfio_mig_data_in_hand - bytes of a chunk that is partly read
+ * vfio_mig_data_in_hand - return the number of unread bytes of the current chunk
  * @mig: the device; session mutex held
  */
 size_t vfio_mig_data_in_hand(struct vfio_mig *mig)

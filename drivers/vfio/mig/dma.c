@@ -2,18 +2,16 @@
 /*
  * DMA: guest memory, for threads that others wait for
  *
- * Guest memory is user memory. A page of it may be missing for as long as its owner
- * likes, because the owner can hand it to userfaultfd or to a file system in user
- * space. vfio_dma_rw() holds a lock of the container while it copies, and everybody
- * who takes that lock waits uninterruptibly.
+ * Guest memory is user memory. Its owner can make a page missing for any time, because the
+ * owner can use userfaultfd or a file system in user space. vfio_dma_rw() holds a lock of
+ * the container while it copies, and other threads wait for this lock uninterruptibly.
  *
- * So there are two ways to copy. vfio_mig_dma_rw_nofault() takes what is there and
- * never waits for a page. What is not there is left to the fault thread. Each open
- * device has one. It is a kernel thread, so a signal can end its wait without harm to
- * any process, and it has no address space, so it reaches memory that any process
- * mapped. A timer sends it SIGKILL when a copy has taken a slice of time: the copy
- * returns short, the container's lock is free for others, and the thread tries again
- * after a pause.
+ * So there are two ways to copy. vfio_mig_dma_rw_nofault() copies present pages and never
+ * waits for a page. The fault thread copies all other pages. Each open device has a fault
+ * thread. It is a kernel thread, so a signal can end its wait without harm to a process. It
+ * has no address space, so it can access memory that any process mapped. A timer sends
+ * SIGKILL to the thread when a copy has taken a time slice. The copy then fails, the
+ * container's lock becomes free, and the thread tries again after a pause.
  */
 #include <linux/kthread.h>
 #include <linux/list.h>
@@ -26,21 +24,21 @@
 #include "dma.h"
 #include "mig.h"
 
-/* How long one copy may hold the container's lock while a page is missing. */
+/* Time slice in which one copy may hold the container's lock while a page is missing */
 #define DMA_SLICE_MS		10
 /* The pause between two copies of one access doubles, up to this limit. */
 #define DMA_PAUSE_MAX_MS	64
 /* A caller waits for this time before it continues with other work. */
 #define DMA_PATIENCE_MS		8
-/* Only a file system that ignores signals keeps the fault thread for that long. */
+/* Only a file system that ignores signals can delay the fault thread for this time. */
 #define DMA_DROP_TIMEOUT	(10 * HZ)
 
 /**
- * enum dma_access_state - where an access is
- * @DMA_QUEUED: on the list, until it is tried (again)
+ * enum dma_access_state - state of an access
+ * @DMA_QUEUED: the access is on the list
  * @DMA_TRIED: the fault thread copies
- * @DMA_DONE: it has its result
- * @DMA_ORPHANED: the fault thread copies, and nobody waits for the result
+ * @DMA_DONE: the access has a result
+ * @DMA_ORPHANED: the fault thread copies, and no caller waits for the result
  */
 enum dma_access_state {
 	DMA_QUEUED,
@@ -51,14 +49,14 @@ enum dma_access_state {
 
 /**
  * struct vfio_mig_dma_access - an access that the fault thread carries out
- * @node: in the list of the device
- * @dma: who asked for it
+ * @node: entry in the list of the device
+ * @dma: the requester
  * @iova: address in the device's I/O address space
- * @len: bytes, all within one page
- * @write: write guest memory; else read it
- * @state: protected by &vfio_mig_faulter.lock, as all that follows
- * @tries: copies that were ended by a signal
- * @next: when to try again, in jiffies
+ * @len: number of bytes, all within one page
+ * @write: true to write guest memory, false to read it
+ * @state: state of the access; &vfio_mig_faulter.lock protects this and the members below
+ * @tries: number of copies that a signal ended
+ * @next: time of the next try, in jiffies
  * @ret: the result
  * @data: the bytes
  */
@@ -80,38 +78,37 @@ static int dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data, size_t len,
 {
 	int ret = vfio_dma_rw(mig->vdev, iova, data, len, write);
 
-	/* After the write: a report that comes between is followed by another. */
+	/* Logged after the write, because a report in between could miss the new data. */
 	if (write)
 		vfio_mig_log_write(mig, iova, len);
 	return ret;
 }
 
 /**
- * vfio_mig_dma_rw_nofault - read or write guest memory that is there
+ * vfio_mig_dma_rw_nofault - read or write present guest memory
  * @mig: the device
  * @iova: address in the device's I/O address space
  * @data: kernel buffer
- * @len: bytes
- * @write: write guest memory; else read it
+ * @len: number of bytes
+ * @write: true to write guest memory, false to read it
  *
- * Does what vfio_dma_rw() does, except that it does not wait for a page: a page that
- * is not present, or not writable, is -EFAULT. What is written is noted where DMA is
- * logged.
+ * Works as vfio_dma_rw(), but does not wait for a page. It returns -EFAULT if a page is
+ * not present or not writable. Writes are recorded if DMA is logged.
  *
- * Context: may sleep. The device is open. The thread may have the address space that
- * the memory was mapped from, or none; any other one is -EFAULT with type1.
- * Return: 0, -EFAULT as above, or another error of vfio_dma_rw(), which is final. Some
- * of the bytes may have been moved, and the rest of a read buffer zeroed.
+ * Context: may sleep. The device is open. The thread has the address space that the memory
+ * was mapped from, or none. With another address space type1 returns -EFAULT.
+ * Return: 0, -EFAULT as above, or another error of vfio_dma_rw(), which is final. After an
+ * error some bytes may have been copied, and the rest of a read buffer may be zeroed.
  */
 int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,
 			    size_t len, bool write)
 {
 	int ret;
 
-	/* VFIO would take a process that has given up its memory for a kernel thread. */
+	/* VFIO treats a process without an address space as a kernel thread. */
 	if (!current->mm && !(current->flags & PF_KTHREAD))
 		return -EFAULT;
-	/* The container takes what wraps around for a range near zero. */
+	/* The container would treat a range that wraps around as a range near zero. */
 	if (iova + len < iova)
 		return -EINVAL;
 
@@ -125,11 +122,11 @@ int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,
 EXPORT_SYMBOL_GPL(vfio_mig_dma_rw_nofault);
 
 /**
- * vfio_mig_dma_busy - whether somebody waits for guest memory
+ * vfio_mig_dma_busy - whether the fault thread waits for guest memory
  * @mig: the device
  *
- * A copy may then wait for the container's lock, for at most a slice of
- * &DMA_SLICE_MS. A thread that should not, a vCPU's say, leaves the copy to another.
+ * If so, another copy may wait for the container's lock, for at most %DMA_SLICE_MS. A
+ * vCPU should not wait, and leaves the copy to another thread.
  *
  * Context: any.
  */
@@ -147,7 +144,7 @@ static void faulter_slice_over(struct timer_list *timer)
 	send_sig(SIGKILL, f->task, 1);
 }
 
-/* A copy that waits for a page, for a slice. */
+/* Copies, and waits for a page for at most one time slice. */
 static int faulter_copy_slice(struct vfio_mig *mig, struct vfio_mig_dma_access *a)
 {
 	struct vfio_mig_faulter *f = &mig->faulter;
@@ -169,7 +166,7 @@ static int faulter_copy(struct vfio_mig *mig, struct vfio_mig_dma_access *a)
 	ret = vfio_mig_dma_rw_nofault(mig, a->iova, a->data, a->len, a->write);
 	if (ret != -EFAULT)
 		return ret;
-	/* The container's lock was kept from others: now it is their turn. */
+	/* Other threads had to wait for the container's lock, so it is their turn now. */
 	if (a->tries && time_before(jiffies, f->rest))
 		return -EAGAIN;
 	ret = faulter_copy_slice(mig, a);
@@ -179,7 +176,7 @@ static int faulter_copy(struct vfio_mig *mig, struct vfio_mig_dma_access *a)
 	return ret ? -EAGAIN : 0;
 }
 
-/* A new access first: memory that does not answer is not to hold up other memory. */
+/* New accesses come first, because missing memory must not delay other memory. */
 static struct vfio_mig_dma_access *faulter_pick(struct vfio_mig_faulter *f,
 						unsigned long *timeout)
 {
@@ -234,7 +231,7 @@ static void faulter_finish(struct vfio_mig_faulter *f,
 	struct vfio_mig_dma *dma = a->dma;
 
 	spin_lock(&f->lock);
-	/* Under the lock: a signal from vfio_mig_dma_drop() is for this access. */
+	/* With the lock held, because a signal of vfio_mig_dma_drop() is for this access. */
 	flush_signals(current);
 	if (a->state == DMA_ORPHANED) {
 		kfree(a);
@@ -242,7 +239,7 @@ static void faulter_finish(struct vfio_mig_faulter *f,
 		faulter_requeue(f, a);
 	} else {
 		a->ret = ret;
-		/* From here on it is the caller's to free. */
+		/* From here on the caller may free the access. */
 		smp_store_release(&a->state, DMA_DONE);
 		dma->ready(dma);
 	}
@@ -277,7 +274,7 @@ static bool access_matches(const struct vfio_mig_dma_access *a, dma_addr_t iova,
 	return !write || a->ret || !memcmp(a->data, data, len);
 }
 
-/* Takes the result of @dma's access, if there is one and it answers the question. */
+/* Takes the result of @dma's access, if there is an access for the same bytes. */
 static bool access_claim(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 			 size_t len, bool write, int *ret)
 {
@@ -326,7 +323,7 @@ static bool access_start(struct vfio_mig_dma *dma, dma_addr_t iova,
 	return true;
 }
 
-/* Within a page: what one copy of the fault thread moves. */
+/* Copies bytes of one page, because the fault thread copies at most one page at a time. */
 static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 			size_t len, bool write)
 {
@@ -338,7 +335,7 @@ static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 		return ret;
 
 	if (!access_start(dma, iova, data, len, write)) {
-		/* At the limit of the user's memory: the caller is to come again. */
+		/* The user is at the limit of its memory, so the caller tries again. */
 		schedule_timeout_killable(msecs_to_jiffies(DMA_PATIENCE_MS));
 		dma->ready(dma);
 		return -EAGAIN;
@@ -351,22 +348,21 @@ static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 }
 
 /**
- * vfio_mig_dma_rw - read or write guest memory, wherever it is
- * @dma: for whom; one access at a time
+ * vfio_mig_dma_rw - read or write guest memory, present or not
+ * @dma: the requester, which has one access at a time
  * @iova: address in the device's I/O address space
  * @data: kernel buffer
- * @len: bytes
- * @write: write guest memory; else read it
+ * @len: number of bytes
+ * @write: true to write guest memory, false to read it
  *
- * Takes what is there at once. For what is not, it waits a few milliseconds. If that
- * is not enough the access goes on in the fault thread, and the caller does something
- * else until &vfio_mig_dma.ready is called. The caller then begins its work again: it
- * repeats all accesses from the first one, which are quick now, because the memory is
- * there.
+ * Copies present pages at once. Waits a few milliseconds for a page that is not present.
+ * If the page is still missing, the fault thread continues the access, and the caller does
+ * other work until &vfio_mig_dma.ready is called. The caller then begins its work again and
+ * repeats all its accesses. They are fast now, because the memory is present.
  *
  * Context: may sleep, for a bounded time. The device is open.
- * Return: 0, -EAGAIN while the access goes on, or an error of vfio_dma_rw(), which is
- * final. Some of the bytes may have been moved.
+ * Return: 0, -EAGAIN while the access is in progress, or an error of vfio_dma_rw(), which
+ * is final. After an error some bytes may have been copied.
  */
 int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 		    size_t len, bool write)
@@ -387,20 +383,20 @@ int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 EXPORT_SYMBOL_GPL(vfio_mig_dma_rw);
 
 /**
- * vfio_mig_dma_pending - whether an access goes on
- * @dma: for whom
+ * vfio_mig_dma_pending - whether an access is in progress
+ * @dma: the requester
  *
  * Context: any; serialised by the caller against vfio_mig_dma_rw() and
  * vfio_mig_dma_drop() of the same @dma.
  */
 bool vfio_mig_dma_pending(struct vfio_mig_dma *dma)
 {
-	/* What the fault thread did before is seen after it. */
+	/* After this load the caller sees the fault thread's earlier stores. */
 	return dma->access && smp_load_acquire(&dma->access->state) != DMA_DONE;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_dma_pending);
 
-/* Returns whether the fault thread copies, and ends its wait. */
+/* Ends an access. Returns true if the fault thread copies, and ends its wait then. */
 static bool access_end(struct vfio_mig_faulter *f, struct vfio_mig_dma_access *a)
 {
 	bool tried;
@@ -430,16 +426,16 @@ static bool access_orphan(struct vfio_mig_faulter *f, struct vfio_mig_dma_access
 }
 
 /**
- * vfio_mig_dma_drop - give up an access that goes on
- * @dma: for whom; it may have none
+ * vfio_mig_dma_drop - give up an access
+ * @dma: the requester; may have no access
  *
- * When it returns true nothing is copied for @dma any more. The access counts as not
- * made, although a part of it may have been.
+ * After a return value of true no bytes are copied for @dma any more. The access counts as
+ * not made, although a part of it may have been made.
  *
  * Context: may sleep. Serialised by the caller against vfio_mig_dma_rw() of the same
  * @dma.
- * Return: false where the copy has not ended in 10 seconds. Only a file system that
- * lets no signal end its wait does that, such as a FUSE server that took a request.
+ * Return: true, or false if the copy has not ended in 10 seconds. The reason is then a
+ * file system whose wait no signal ends, such as a FUSE server that took a request.
  */
 bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 {
@@ -451,7 +447,7 @@ bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 		return true;
 	f = &dma->mig->faulter;
 	dma->access = NULL;
-	/* A copy that came back from its wait is put on the list again. */
+	/* The fault thread puts an access on the list again when its wait has ended. */
 	while (access_end(f, a)) {
 		wait_event_timeout(f->wait, READ_ONCE(a->state) != DMA_TRIED, HZ / 10);
 		if (time_before(jiffies, end))
@@ -466,7 +462,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_dma_drop);
 
 /**
  * vfio_mig_dma_init - set up a user of guest memory
- * @dma: a queue's, say
+ * @dma: the user, for example a member of a queue
  * @mig: the device
  * @ready: see &struct vfio_mig_dma
  */
@@ -480,7 +476,7 @@ void vfio_mig_dma_init(struct vfio_mig_dma *dma, struct vfio_mig *mig,
 EXPORT_SYMBOL_GPL(vfio_mig_dma_init);
 
 /**
- * vfio_mig_faulter_init - set up what a device has for accesses that wait
+ * vfio_mig_faulter_init - set up a device's list of accesses that wait
  * @mig: the device
  */
 void vfio_mig_faulter_init(struct vfio_mig *mig)
@@ -494,10 +490,10 @@ void vfio_mig_faulter_init(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_faulter_start - the device is opened: start its fault thread
+ * vfio_mig_faulter_start - start the fault thread when the device is opened
  * @mig: the device
  *
- * Return: 0, or what kthread_run() said.
+ * Return: 0, or an error of kthread_create().
  */
 int vfio_mig_faulter_start(struct vfio_mig *mig)
 {
@@ -516,10 +512,11 @@ int vfio_mig_faulter_start(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_faulter_stop - the device is closed: end its fault thread
+ * vfio_mig_faulter_stop - end the fault thread when the device is closed
  * @mig: the device, which has dropped all accesses
  *
- * Waits for a copy that goes on, since the container may go when the device is closed.
+ * Waits for a copy in progress, because the container may be freed when the device is
+ * closed.
  */
 void vfio_mig_faulter_stop(struct vfio_mig *mig)
 {

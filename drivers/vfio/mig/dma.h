@@ -12,19 +12,19 @@ struct task_struct;
 struct vfio_mig;
 
 /**
- * struct vfio_mig_faulter - what carries out accesses that have to wait for a page
+ * struct vfio_mig_faulter - a device's fault thread, for accesses that wait for a page
  * @task: the fault thread, while the device is open
  * @lock: protects the accesses and @queue; taken in process context only
- * @queue: accesses that are to be tried
- * @wait: woken when there is a new access, and when one was tried
+ * @queue: accesses that the thread has to try
+ * @wait: woken when there is a new access, and when an access was tried
  * @fresh: there is a new access
  * @copying: a copy may be waiting for a page, with the container's lock held
- * @slice: ends a copy that takes too long
- * @rest: when a copy may wait again after one that did, in jiffies
+ * @slice: timer that ends a copy after a time slice
+ * @rest: time from which on a copy may wait again, in jiffies
  */
 struct vfio_mig_faulter {
 	struct task_struct *task;
-	spinlock_t lock; /* of the accesses and the queue */
+	spinlock_t lock; /* protects the accesses and the queue */
 	struct list_head queue;
 	wait_queue_head_t wait;
 	bool fresh;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DMA logging: which pages of guest memory the device wrote
+ * DMA logging: a log of the guest pages that the device wrote
  *
- * The front end of VFIO_DEVICE_FEATURE_DMA_LOGGING_*, for devices that do DMA by
- * vfio_mig_dma_rw(). Exact to the page. It is offered where the running kernel can
- * hand a bitmap to the user; elsewhere the container's tracking has to serve, which
- * notes what vfio_dma_rw() writes as well.
+ * The front end of VFIO_DEVICE_FEATURE_DMA_LOGGING_* for devices that do DMA by
+ * vfio_mig_dma_rw(). The log is exact to the page. It is offered if the running kernel can
+ * give a bitmap to the user. Otherwise the VMM has to use the container's tracking, which
+ * also records writes of vfio_dma_rw().
  */
 #include <linux/interval_tree.h>
 #include <linux/iova_bitmap.h>
@@ -21,9 +21,9 @@
 
 /**
  * struct vfio_mig_log_range - a range of addresses that is logged
- * @first: its first page
- * @last: its last page
- * @all: all of it counts as written: there was no memory to note what was
+ * @first: first page of the range
+ * @last: last page of the range
+ * @all: the whole range counts as written, because there was no memory to log a page
  */
 struct vfio_mig_log_range {
 	u64 first;
@@ -42,7 +42,7 @@ static struct vfio_mig_log_range *find_range(struct vfio_mig_log *log, u64 page)
 	return NULL;
 }
 
-/* Any number of these can go on at once, and a report as well. */
+/* Several threads may run this at the same time, and also a report. */
 static void note_page(struct vfio_mig_log *log, u64 page)
 {
 	struct vfio_mig_log_range *range = find_range(log, page);
@@ -75,7 +75,7 @@ static void note_write(struct vfio_mig_log *log, dma_addr_t iova, size_t len)
 
 	down_read(&log->lock);
 	if (log->on) {
-		/* Any thread may write: who started to log pays all the same. */
+		/* Any thread may write, and the user who started the log is charged. */
 		old = set_active_memcg(log->memcg);
 		for (; page <= last; page++)
 			note_page(log, page);
@@ -85,10 +85,10 @@ static void note_write(struct vfio_mig_log *log, dma_addr_t iova, size_t len)
 }
 
 /**
- * vfio_mig_log_write - guest memory was written, or may have been
+ * vfio_mig_log_write - log that guest memory was written, or may have been written
  * @mig: the device
  * @iova: address in the device's I/O address space
- * @len: bytes
+ * @len: number of bytes
  */
 void vfio_mig_log_write(struct vfio_mig *mig, dma_addr_t iova, size_t len)
 {
@@ -112,7 +112,7 @@ static int log_alloc(struct vfio_mig_log *log, struct rb_root_cached *ranges, u3
 	log->pages = kzalloc(sizeof(*log->pages), GFP_KERNEL_ACCOUNT);
 	if (!log->pages)
 		return -ENOMEM;
-	/* Before anything else can fail, because log_free() destroys it. */
+	/* Initialised before anything else can fail, because log_free() destroys it. */
 	xa_init_flags(log->pages, XA_FLAGS_ACCOUNT);
 	log->ranges = kvcalloc(nr, sizeof(*log->ranges), GFP_KERNEL_ACCOUNT);
 	if (!log->ranges)
@@ -128,7 +128,7 @@ static int log_alloc(struct vfio_mig_log *log, struct rb_root_cached *ranges, u3
 	return 0;
 }
 
-/* Puts @new in place of what there is, if that is on or off as expected. */
+/* Replaces the log by @new, if the log is on or off as expected. */
 static int log_replace(struct vfio_mig_log *log, const struct vfio_mig_log *new,
 		       bool was_on)
 {
@@ -149,7 +149,7 @@ static int log_replace(struct vfio_mig_log *log, const struct vfio_mig_log *new,
 		ret = 0;
 	}
 	up_write(&log->lock);
-	/* That takes its time, and DMA does not wait for it. */
+	/* Freed without the lock, because it takes long and DMA must not wait for it. */
 	log_free(&old);
 	return ret;
 }
@@ -178,7 +178,7 @@ static int log_stop(struct vfio_device *vdev)
 	return log_replace(&vfio_mig_of(vdev)->log_dma, &none, true);
 }
 
-/* The part of a range that counts as written as a whole, and was asked for. */
+/* Takes the requested part of a range if the whole range counts as written. */
 static bool take_range(struct vfio_mig_log *log, u32 i, u64 *first, u64 *last)
 {
 	struct vfio_mig_log_range *r = &log->ranges[i];
@@ -192,7 +192,7 @@ static bool take_range(struct vfio_mig_log *log, u32 i, u64 *first, u64 *last)
 	return true;
 }
 
-/* An entry that is only partly asked for keeps the rest. */
+/* Takes the bits of @mask from an entry, which keeps its other bits. */
 static unsigned long take_bits(struct vfio_mig_log *log, unsigned long index,
 			       unsigned long mask)
 {
@@ -210,7 +210,7 @@ static unsigned long take_bits(struct vfio_mig_log *log, unsigned long index,
 	return bits & mask;
 }
 
-/* The first entry from *@index on that has something, or false. */
+/* Takes the first entry with bits from *@index on. Returns false if there is none. */
 static bool take_entry(struct vfio_mig_log *log, unsigned long *index, u64 first,
 		       u64 last, unsigned long *bits)
 {
@@ -228,7 +228,7 @@ static bool take_entry(struct vfio_mig_log *log, unsigned long *index, u64 first
 	return true;
 }
 
-/* Context: nothing is held, as to set a bit may wait for the user's memory. */
+/* Context: no lock is held, because setting a bit may wait for user memory. */
 static void report_entry(struct iova_bitmap *dirty, unsigned long index,
 			 unsigned long bits)
 {
@@ -296,7 +296,7 @@ static const struct vfio_log_ops log_ops = {
 };
 
 /**
- * vfio_mig_log_init - set up DMA logging, and offer it where that is of use
+ * vfio_mig_log_init - set up DMA logging, and offer it if the kernel supports it
  * @mig: the device; not registered yet
  */
 void vfio_mig_log_init(struct vfio_mig *mig)
@@ -307,14 +307,14 @@ void vfio_mig_log_init(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_log_end - the device is closed: logging ends
+ * vfio_mig_log_end - end DMA logging when the device is closed
  * @mig: the device, which does no DMA any more
  */
 void vfio_mig_log_end(struct vfio_mig *mig)
 {
 	struct vfio_mig_log *log = &mig->log_dma, old = *log;
 
-	/* Nobody does DMA any more, and nobody asks. */
+	/* No lock is needed, because there is no DMA and no report any more. */
 	WRITE_ONCE(log->on, false);
 	log->pages = NULL;
 	log->ranges = NULL;

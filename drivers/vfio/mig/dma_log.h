@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* DMA logging: which pages of guest memory the device wrote */
+/* DMA logging: a log of the guest pages that the device wrote */
 #ifndef VFIO_MIG_DMA_LOG_H
 #define VFIO_MIG_DMA_LOG_H
 
@@ -14,11 +14,11 @@ struct vfio_mig_log_range;
 /**
  * struct vfio_mig_log - pages that DMA wrote since they were last reported
  * @on: logging was started; also looked at without @lock
- * @lock: held for writing to start and stop, for reading to note and to report
- * @pages: the pages, BITS_PER_XA_VALUE to an entry
- * @ranges: what is to be logged
- * @nr_ranges: how many there are
- * @memcg: the memory control group of the user who started it, which pays
+ * @lock: held for writing to start and stop, and for reading to log and to report
+ * @pages: the pages, BITS_PER_XA_VALUE in an entry
+ * @ranges: ranges that are logged
+ * @nr_ranges: number of ranges
+ * @memcg: memory control group of the user who started the log, which is charged
  */
 struct vfio_mig_log {
 	bool on;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fault knobs: a device that fails on purpose, for those who test a VMM
+ * Fault knobs: a device that fails on purpose, for tests of a VMM
  *
- * Files in debugfs, a folder for each device; Documentation/fault-knobs.rst tells
- * what they do. All faults come in where the library would meet real ones, so that
- * what follows is the library's own handling of them.
+ * Each device has a directory in debugfs. Documentation/fault-knobs.rst describes its
+ * files. All faults are injected where the library would meet real faults, so that the
+ * library handles them as real ones.
  */
 #include <linux/bits.h>
 #include <linux/debugfs.h>
@@ -22,20 +22,20 @@
 #define ANY		VFIO_MIG_NR_STATES
 #define TEXT_MAX	128
 #define DELAY_MAX	600000U
-/* With the longest time between two looks it is a product of 64 bits. */
+/* The product of this rate and of DIRTY_TIME_MAX fits into 64 bits. */
 #define DIRTY_RATE_MAX	BIT_ULL(24)
 #define DIRTY_TIME_MAX	(600ULL * NSEC_PER_SEC)
 
 /**
  * enum knob - knobs that are a number
- * @BANDWIDTH: bytes a second
- * @PENDING: bytes to report as pending
- * @DATA_SIZE: bytes to report as the size of all
- * @DIRTY_RATE: pages a second
- * @STOP: errno with which the device says that it does not stop
- * @RUN: 1: the device breaks when it is to run
- * @REINIT: how often new initial data are announced
- * @NR_KNOBS: how many there are
+ * @BANDWIDTH: bytes per second
+ * @PENDING: number of bytes to report as pending
+ * @DATA_SIZE: number of bytes to report as the size of the state
+ * @DIRTY_RATE: pages per second
+ * @STOP: errno of the device's stop
+ * @RUN: 1 if the device breaks when it has to run
+ * @REINIT: number of times that new initial data are reported
+ * @NR_KNOBS: number of knobs
  */
 enum knob {
 	BANDWIDTH,
@@ -62,11 +62,11 @@ static const struct {
 };
 
 /**
- * struct arc - what an arc suffers; all 0: nothing
- * @delay: milliseconds that it takes longer
- * @err: it fails with this errno, negative
+ * struct arc - faults of a transition; all members are 0 if there are none
+ * @delay: delay of the transition in milliseconds
+ * @err: errno of the transition, negative
  * @breaks: the device breaks
- * @times: how often still, 0 for ever
+ * @times: number of further transitions with these faults, 0 for no limit
  */
 struct arc {
 	u32 delay;
@@ -77,16 +77,15 @@ struct arc {
 
 /**
  * struct vfio_mig_fault - a device's fault knobs
- * @lock: protects what is set; taken after the session mutex
- * @dir: the folder
- * @arcs: by the state that an arc leaves and the one it leads to
- * @number: by enum knob, OFF for one that is not set
- * @spoil: what becomes of chunk @seq
+ * @lock: protects the knobs; taken after the session mutex
+ * @dir: the directory in debugfs
+ * @arcs: faults of transitions, by the old and the new state
+ * @number: values of the knobs by enum knob, OFF for a knob that is not set
+ * @spoil: what happens to chunk @seq
  * @seq: number of a chunk in each save
- * @free_at: when the bytes that went over the data path have had their time;
- *	session mutex
- * @dirty_at: up to when pages were made to change
- * @cursor: page that changes next; session mutex
+ * @free_at: time at which the data path may transfer more bytes; session mutex
+ * @dirty_at: time up to which pages were marked as changed
+ * @cursor: next page to mark as changed; session mutex
  */
 struct vfio_mig_fault {
 	struct mutex lock; /* see above */
@@ -102,7 +101,7 @@ struct vfio_mig_fault {
 
 static struct dentry *root;
 
-/* Not by jiffies, which are behind in a virtual machine that is short of time. */
+/* Uses no jiffies, because they lag in a virtual machine that gets little CPU time. */
 static int wait_ns(u64 ns)
 {
 	ktime_t time = ns_to_ktime(ns);
@@ -111,7 +110,7 @@ static int wait_ns(u64 ns)
 	return schedule_hrtimeout(&time, HRTIMER_MODE_REL);
 }
 
-/* What the library asks when a knob is set. */
+/* Functions that the library calls when a knob is set. */
 
 int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to)
 {
@@ -157,7 +156,7 @@ enum vfio_mig_spoil __vfio_mig_fault_chunk(struct vfio_mig *mig, u32 seq)
 	return spoil;
 }
 
-/* Waits in pieces: the limit may be lifted meanwhile. */
+/* Waits in pieces, because the user may lift the limit meanwhile. */
 void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
 {
 	struct vfio_mig_fault *fault = mig->fault;
@@ -208,7 +207,7 @@ bool __vfio_mig_fault_reinit(struct vfio_mig *mig)
 	return times != OFF;
 }
 
-/* Pages with memory, in turn: a page without is sent in no time. */
+/* Marks pages with memory in turn. Pages without memory would be sent at once. */
 static void dirty_pages(struct vfio_mig_fault *fault, struct vfio_mig_pages *p,
 			u64 nr)
 {
@@ -237,13 +236,13 @@ void __vfio_mig_fault_dirty(struct vfio_mig *mig)
 	}
 	time = min(now - min(READ_ONCE(fault->dirty_at), now), DIRTY_TIME_MAX);
 	nr = div_u64(time * rate, NSEC_PER_SEC);
-	/* What is short of a page counts the next time. */
+	/* The time for a fraction of a page counts in the next call. */
 	WRITE_ONCE(fault->dirty_at,
 		   now - time + div64_u64(nr * NSEC_PER_SEC, rate));
 	dirty_pages(fault, mig->desc.pages, nr);
 }
 
-/* Text. Callers hold the lock. */
+/* Functions that parse and print text. Callers hold the lock. */
 
 static char *next_word(char **text)
 {
@@ -255,7 +254,7 @@ static char *next_word(char **text)
 	return word;
 }
 
-/* A state, ANY, or an error. The error state is left and entered by no arc. */
+/* Returns a state, ANY, or an error. No transition leaves or enters the error state. */
 static int next_state(char **text)
 {
 	const char *word = next_word(text);
@@ -422,7 +421,7 @@ static int data_size_store(struct vfio_mig *mig, char *text)
 	return number_store(mig, DATA_SIZE, text);
 }
 
-/* From now on, not from when the state was last looked at. */
+/* Pages change from now on, and not from the time of the last call. */
 static int dirty_rate_store(struct vfio_mig *mig, char *text)
 {
 	WRITE_ONCE(mig->fault->dirty_at, ktime_get_ns());
@@ -460,7 +459,7 @@ static int break_store(struct vfio_mig *mig, char *text)
 	return 0;
 }
 
-/* Files. */
+/* Files in debugfs. */
 
 static bool anything_set(const struct vfio_mig_fault *fault)
 {
@@ -567,7 +566,7 @@ static const struct file_operations break_fops = {
 	.llseek = noop_llseek,
 };
 
-/* As always with debugfs, what cannot be created is not missed. */
+/* Errors of debugfs are ignored, as usual. The files are missing then. */
 void __vfio_mig_fault_init(struct vfio_mig *mig)
 {
 	struct vfio_mig_fault *fault;
@@ -603,7 +602,7 @@ void __vfio_mig_fault_exit(struct vfio_mig *mig)
 
 	if (!fault)
 		return;
-	/* Waits for those who write to a file: then nothing is set any more. */
+	/* debugfs_remove() waits for users of a file, so no knob is set after it. */
 	debugfs_remove(fault->dir);
 	mig->faulty = false;
 	mig->fault = NULL;

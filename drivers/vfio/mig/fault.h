@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Fault knobs: a device that fails on purpose, for those who test a VMM */
+/* Fault knobs: a device that fails on purpose, for tests of a VMM */
 #ifndef VFIO_MIG_FAULT_H
 #define VFIO_MIG_FAULT_H
 
 #include "mig.h"
 
 /**
- * enum vfio_mig_spoil - what becomes of a chunk that is handed out
+ * enum vfio_mig_spoil - what happens to a chunk
  * @VFIO_MIG_SPOIL_NOT: nothing
- * @VFIO_MIG_SPOIL_DAMAGE: it is damaged
- * @VFIO_MIG_SPOIL_DROP: it is lost
+ * @VFIO_MIG_SPOIL_DAMAGE: the chunk is damaged
+ * @VFIO_MIG_SPOIL_DROP: the chunk is dropped
  */
 enum vfio_mig_spoil {
 	VFIO_MIG_SPOIL_NOT,
@@ -38,7 +38,7 @@ static inline bool vfio_mig_faulty(const struct vfio_mig *mig)
 	return IS_ENABLED(CONFIG_DEBUG_FS) && unlikely(READ_ONCE(mig->faulty));
 }
 
-/* The library is loaded, and unloaded. */
+/* Called when the library is loaded, and when it is unloaded. */
 static inline void vfio_mig_fault_setup(void)
 {
 	if (IS_ENABLED(CONFIG_DEBUG_FS))
@@ -51,7 +51,7 @@ static inline void vfio_mig_fault_cleanup(void)
 		__vfio_mig_fault_cleanup();
 }
 
-/* A device comes, and goes. */
+/* Called when a device is created, and when it is destroyed. */
 static inline void vfio_mig_fault_init(struct vfio_mig *mig)
 {
 	if (IS_ENABLED(CONFIG_DEBUG_FS))
@@ -64,27 +64,27 @@ static inline void vfio_mig_fault_exit(struct vfio_mig *mig)
 		__vfio_mig_fault_exit(mig);
 }
 
-/* An arc to @to is on its way: 0, or what it is to fail with. */
+/* Called in a transition to @to. Returns 0, or the error of the transition. */
 static inline int vfio_mig_fault_arc(struct vfio_mig *mig,
 				     enum vfio_mig_state to)
 {
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_arc(mig, to) : 0;
 }
 
-/* The device has stopped: 0, or what stopping is to fail with all the same. */
+/* Called when the device has stopped. Returns 0, or an error to report in spite of that. */
 static inline int vfio_mig_fault_stop(struct vfio_mig *mig)
 {
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_stop(mig) : 0;
 }
 
-/* The device runs, and may break. */
+/* Called when the device runs. May break the device. */
 static inline void vfio_mig_fault_run(struct vfio_mig *mig)
 {
 	if (vfio_mig_faulty(mig))
 		__vfio_mig_fault_run(mig);
 }
 
-/* Chunk @seq of a save was made. */
+/* Called when chunk @seq of a save was made. */
 static inline enum vfio_mig_spoil vfio_mig_fault_chunk(struct vfio_mig *mig,
 						       u32 seq)
 {
@@ -92,14 +92,14 @@ static inline enum vfio_mig_spoil vfio_mig_fault_chunk(struct vfio_mig *mig,
 				      VFIO_MIG_SPOIL_NOT;
 }
 
-/* So many bytes of a stream go in or out: it takes its time. */
+/* Called for each transfer of bytes of a stream. Waits if the bandwidth is limited. */
 static inline void vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
 {
 	if (vfio_mig_faulty(mig))
 		__vfio_mig_fault_transfer(mig, bytes);
 }
 
-/* What is to be reported instead of @bytes. */
+/* Returns the number of bytes to report instead of @bytes. */
 static inline u64 vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes)
 {
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_pending(mig, bytes) :
@@ -112,14 +112,14 @@ static inline u64 vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes)
 				      bytes;
 }
 
-/* The state is about to be looked at: time for it to change. */
+/* Called before the state is looked at. Marks pages as changed. */
 static inline void vfio_mig_fault_dirty(struct vfio_mig *mig)
 {
 	if (vfio_mig_faulty(mig))
 		__vfio_mig_fault_dirty(mig);
 }
 
-/* What pre-copy has to send is asked for: whether all of it is to be new. */
+/* Called when the user asks for the size of pre-copy data. Returns whether all are new. */
 static inline bool vfio_mig_fault_reinit(struct vfio_mig *mig)
 {
 	return vfio_mig_faulty(mig) && __vfio_mig_fault_reinit(mig);

@@ -2,10 +2,10 @@
 /*
  * Images: state that comes from the vendor driver as a stream of any size
  *
- * The library has a piece of an image in memory at a time. What the driver says is
- * checked, because firmware may be behind it: a driver that reads more than was asked
- * for, or less than it announced, is told of in the log, and the user gets an error
- * rather than a stream that no device loads.
+ * The library has one piece of an image in memory at a time. It checks the driver's
+ * answers, because they may come from firmware. If a driver reads more than the library
+ * asked for, or less than the driver announced, then the library logs this, and the user
+ * gets an error instead of a stream that no device loads.
  *
  * All functions are called with the session mutex held, unless they say otherwise.
  */
@@ -19,11 +19,11 @@
 #include "mig.h"
 
 /**
- * vfio_mig_image_error - an error of the vendor driver's, for the user
- * @err: what a callback returned, not 0
+ * vfio_mig_image_error - convert a vendor driver's error for the user
+ * @err: return value of a callback, not 0
  *
- * Return: @err, or another error where @err is none, is for the kernel's own use, or
- * means something else to the reader of a data file.
+ * Return: @err, or another error if @err is not an errno, is for use inside the kernel
+ * only, or has another meaning for the reader of a data file.
  */
 int vfio_mig_image_error(int err)
 {
@@ -96,12 +96,12 @@ static bool size_valid(const struct vfio_mig_image_size *size, u64 max)
 }
 
 /**
- * vfio_mig_image_ask - ask the driver how much there is
+ * vfio_mig_image_ask - ask the driver for the size of the image
  * @mig: the device; may have no image
  *
- * Not asked while bytes that were announced are read.
+ * Does not ask the driver while bytes that it announced are still to be read.
  *
- * Return: 0 or an error, for the user.
+ * Return: 0 or an error for the user.
  */
 int vfio_mig_image_ask(struct vfio_mig *mig)
 {
@@ -139,8 +139,8 @@ static u64 known(const struct vfio_mig_image *image)
  * vfio_mig_image_pending - bytes that are still to be read now
  * @mig: the device; may have no image
  *
- * Return: an estimate from what the driver said last; exact and without padding while
- * the device is stopped.
+ * Return: the driver's last estimate. While the device is stopped, the exact number
+ * without padding.
  */
 u64 vfio_mig_image_pending(const struct vfio_mig *mig)
 {
@@ -152,7 +152,7 @@ u64 vfio_mig_image_pending(const struct vfio_mig *mig)
 	if (!vfio_mig_stopped(mig))
 		return known(image);
 	bytes = image->final ? image->left : known(image);
-	/* Also an image of no bytes takes a piece. */
+	/* An image of 0 bytes is sent as one piece without data. */
 	return bytes || !image->complete ? bytes + sizeof(struct vfio_mig_image_hdr) : 0;
 }
 
@@ -168,11 +168,11 @@ u64 vfio_mig_image_initial(const struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_image_reinit - whether there is new initial data to tell the user of
+ * vfio_mig_image_reinit - whether to report new initial data to the user
  * @mig: the device; may have no image
- * @opted_in: the user wants to be told
+ * @opted_in: the user has asked for such reports
  *
- * Return: true once for each time.
+ * Return: true once for each time that there are new initial data.
  */
 bool vfio_mig_image_reinit(struct vfio_mig *mig, bool opted_in)
 {
@@ -218,7 +218,7 @@ static int read_running(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size
 	ssize_t n;
 	u64 first;
 
-	/* Cleared first: what is there from now on counts again. */
+	/* Cleared before the read, so that data which come later set the flag again. */
 	WRITE_ONCE(mig->image.ready, false);
 	smp_mb(); /* pairs with vfio_mig_image_changed() */
 	n = read_some(mig, h, room);
@@ -273,11 +273,11 @@ static int read_stopped(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size
 /**
  * vfio_mig_image_read - read the next piece of the image
  * @mig: the device, which has an image; saving
- * @h: the piece's header is put here, and its bytes behind that
- * @room: bytes that there is room for, the header included; at most
- *	VFIO_MIG_STREAM_IMAGE_PIECE are read
+ * @h: buffer for the piece's header and the bytes of the piece behind the header
+ * @room: size of the buffer in bytes. At most VFIO_MIG_STREAM_IMAGE_PIECE bytes of the
+ *	image are read.
  *
- * Return: 1; 0 where there is nothing to send now; or an error, for the user, and
+ * Return: 1; 0 if there is nothing to send now; or an error for the user, and then
  * nothing was read.
  */
 int vfio_mig_image_read(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size_t room)
@@ -289,18 +289,18 @@ int vfio_mig_image_read(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size
 }
 
 /**
- * vfio_mig_image_changed - say that there is more of an image to read
+ * vfio_mig_image_changed - report that there is more of an image to read
  * @mig: the library's object
  *
- * Wakes who waits by poll() for a data file to have something. While the device is
- * stopped it says that the image changed, and has to be saved again. Calls at other times
- * do no harm.
+ * Wakes users who wait in poll() for data of a data file. While the device is stopped, a
+ * call means that the image changed and that the library has to save it again. Calls at
+ * other times do no harm.
  *
  * Context: any.
  */
 void vfio_mig_image_changed(struct vfio_mig *mig)
 {
-	smp_mb(); /* The change is seen by the read that clears the flag. */
+	smp_mb(); /* A read that clears the flag sees the change. */
 	WRITE_ONCE(mig->image.ready, true);
 	wake_up_interruptible(&mig->wait);
 }

@@ -11,16 +11,16 @@ struct vfio_mig;
 
 /**
  * struct vfio_mig_image - an image that is being saved
- * @size: how much there is, as the driver said last
+ * @size: the driver's last answer about the size
  * @begun: the driver knows of a save
  * @off: bytes that were read in this save
- * @final: the device is stopped, and @left bytes were announced
- * @left: bytes that are still to come of those
- * @complete: all of them came
- * @reinit: there is new initial data that no user was told of
- * @late: new initial data came, and the user has not opted in to be told: it counts as
- *	dirty
- * @ready: there may be something to read; looked at without the session mutex
+ * @final: the device is stopped, and the driver has announced the size of the rest
+ * @left: announced bytes that are still to be read
+ * @complete: all announced bytes were read
+ * @reinit: there are new initial data that were not reported to a user
+ * @late: there were new initial data, and the user has not opted in to such reports, so
+ *	the data count as dirty
+ * @ready: there may be data to read; looked at without the session mutex
  */
 struct vfio_mig_image {
 	struct vfio_mig_image_size size;

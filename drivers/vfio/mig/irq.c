@@ -2,9 +2,9 @@
 /*
  * Interrupts of an emulated PCI function whose eventfds the library keeps
  *
- * VFIO_DEVICE_SET_IRQS as vfio-pci answers it: one of INTx, MSI and MSI-X is in
- * use at a time, INTx is masked when it is signalled, and the user may fire any
- * interrupt himself to try his own handler.
+ * Handles VFIO_DEVICE_SET_IRQS as vfio-pci does. One of INTx, MSI and MSI-X is in use at a
+ * time. INTx is masked when it is signalled. The user may signal any interrupt to test its
+ * own handler.
  */
 #include <linux/eventfd.h>
 #include <linux/slab.h>
@@ -16,7 +16,7 @@
 #define NO_KIND	(-1)
 
 /**
- * vfio_mig_irqs_init - no interrupt is in use yet
+ * vfio_mig_irqs_init - initialise, with no interrupt in use
  * @irqs: the interrupts of a device
  */
 void vfio_mig_irqs_init(struct vfio_mig_irqs *irqs)
@@ -26,7 +26,7 @@ void vfio_mig_irqs_init(struct vfio_mig_irqs *irqs)
 	irqs->kind = NO_KIND;
 }
 
-/* ERR and REQ are there beside whatever the device interrupts with. */
+/* ERR and REQ can be used together with INTx, MSI or MSI-X. */
 static bool is_exclusive(u32 index)
 {
 	return index <= VFIO_PCI_MSIX_IRQ_INDEX;
@@ -48,7 +48,7 @@ static void raise(struct vfio_mig_irqs *irqs, u32 index, u32 i)
 		irqs->pending = irqs->masked || irqs->held;
 		if (irqs->pending)
 			return;
-		/* VFIO_IRQ_INFO_AUTOMASKED: until the user unmasks it. */
+		/* VFIO_IRQ_INFO_AUTOMASKED: masked until the user unmasks it. */
 		irqs->masked = true;
 	}
 	vfio_mig_signal(eventfds[i]);
@@ -57,12 +57,12 @@ static void raise(struct vfio_mig_irqs *irqs, u32 index, u32 i)
 /**
  * vfio_mig_pci_signal - signal an interrupt
  * @mig: the device, whose &vfio_mig_pci.set_irqs is NULL
- * @index: its kind, VFIO_PCI_MSI_IRQ_INDEX and such
- * @i: its number
+ * @index: kind of the interrupt, such as VFIO_PCI_MSI_IRQ_INDEX
+ * @i: number of the interrupt
  *
- * Nothing happens where the user gave no eventfd for it. INTx is masked by this:
- * until the user unmasks it further calls are remembered as one, which is signalled
- * when the user does.
+ * Does nothing if the user set no eventfd for this interrupt. A signalled INTx becomes
+ * masked. Further calls while it is masked are remembered as one interrupt, which is
+ * signalled when the user unmasks INTx.
  *
  * Context: any but an NMI.
  */
@@ -89,7 +89,7 @@ static void put_eventfds(struct eventfd_ctx **eventfds, u32 nr)
 	kvfree(eventfds);
 }
 
-/* -1 takes an eventfd away. */
+/* A file descriptor of -1 removes an eventfd. */
 static struct eventfd_ctx **get_eventfds(const s32 *fds, u32 nr)
 {
 	struct eventfd_ctx **eventfds, *ctx;
@@ -111,7 +111,7 @@ static struct eventfd_ctx **get_eventfds(const s32 *fds, u32 nr)
 	return eventfds;
 }
 
-/* The first eventfd of a kind makes room for all of it. */
+/* The first eventfd of a kind allocates memory for all interrupts of this kind. */
 static int make_room(struct vfio_mig_irqs *irqs, u32 index, u32 nr)
 {
 	struct eventfd_ctx **room;
@@ -127,7 +127,7 @@ static int make_room(struct vfio_mig_irqs *irqs, u32 index, u32 nr)
 	return 0;
 }
 
-/* All of them, or with an error none. */
+/* Sets all eventfds, or none after an error. */
 static int set_eventfds(struct vfio_mig *mig, const struct vfio_irq_set *set,
 			const s32 *fds)
 {
@@ -179,13 +179,13 @@ static void disable(struct vfio_mig *mig, u32 index)
 	put_eventfds(eventfds, mig->desc.pci->nr_irqs[index]);
 }
 
-/* Whether the user's data say so of an interrupt. */
+/* Returns whether the user's data select an interrupt. */
 static bool is_set(const struct vfio_irq_set *set, const u8 *bools, u32 i)
 {
 	return set->flags & VFIO_IRQ_SET_DATA_NONE || bools[i];
 }
 
-/* Loopback: interrupts fire as if the device had raised them. */
+/* Loopback: signals interrupts as if the device had raised them. */
 static int loop_back(struct vfio_mig_irqs *irqs, const struct vfio_irq_set *set,
 		     const u8 *bools)
 {
@@ -219,7 +219,7 @@ static int trigger(struct vfio_mig *mig, const struct vfio_irq_set *set,
 	return loop_back(&mig->irqs, set, data);
 }
 
-/* Signals INTx if it waits and need not any more. */
+/* Signals a pending INTx if it is not masked or held any more. */
 static void catch_up(struct vfio_mig_irqs *irqs)
 {
 	if (irqs->pending)
@@ -234,7 +234,7 @@ static void set_masked(struct vfio_mig_irqs *irqs, bool masked)
 	spin_unlock_irq(&irqs->lock);
 }
 
-/* A work item of VFIO's, after the user signalled the eventfd that unmasks. */
+/* A work item of VFIO calls this when the user has signalled the unmask eventfd. */
 static void unmask_thread(void *irqs, void *unused)
 {
 	set_masked(irqs, false);
@@ -246,7 +246,7 @@ static int unmask_eventfd(struct vfio_mig_irqs *irqs, s32 fd)
 		vfio_virqfd_disable(&irqs->unmask);
 		return 0;
 	}
-	/* No handler, because that would signal with that eventfd's lock held. */
+	/* No handler, because a handler would run with the eventfd's lock held. */
 	return vfio_virqfd_enable(irqs, NULL, unmask_thread, NULL,
 				  &irqs->unmask, fd);
 }
@@ -267,15 +267,15 @@ static int mask(struct vfio_mig_irqs *irqs, const struct vfio_irq_set *set,
 }
 
 /**
- * vfio_mig_irqs_set - VFIO_DEVICE_SET_IRQS, where the library keeps the eventfds
+ * vfio_mig_irqs_set - handle VFIO_DEVICE_SET_IRQS if the library keeps the eventfds
  * @mig: the device
  * @set: the request, with index, start and count checked
- * @data: what follows it
+ * @data: data of the request
  *
  * Context: may sleep.
- * Return: 0; -EINVAL for a kind that is not in use, for another kind than that in
- * use, and for what is no eventfd; -EBADF, -ENOMEM; -EBUSY for a second eventfd
- * that unmasks; -ENOTTY for an action that the kind does not know.
+ * Return: 0; -EINVAL for a kind that is not in use, for a second kind, and for a file that
+ * is not an eventfd; -EBADF, -ENOMEM; -EBUSY for a second unmask eventfd; -ENOTTY for an
+ * action that the kind does not support.
  */
 int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
 		      const void *data)
@@ -299,12 +299,12 @@ int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
 }
 
 /**
- * vfio_mig_irqs_hold - the device stops, or goes on
+ * vfio_mig_irqs_hold - hold INTx while the device is stopped
  * @irqs: the interrupts of a device
- * @held: it stops: until it goes on INTx is not signalled
+ * @held: true when the device stops, false when it runs again
  *
- * Other kinds are signalled by the vendor driver alone, which does not while the
- * device is stopped, or by the user's loopback.
+ * The other kinds need no such hold. Only the vendor driver signals them, which does not
+ * do so while the device is stopped, and the user's loopback.
  */
 void vfio_mig_irqs_hold(struct vfio_mig_irqs *irqs, bool held)
 {
@@ -315,10 +315,10 @@ void vfio_mig_irqs_hold(struct vfio_mig_irqs *irqs, bool held)
 }
 
 /**
- * vfio_mig_irqs_reset - an interrupt that waits to be unmasked goes with a reset
+ * vfio_mig_irqs_reset - drop a pending INTx when the device is reset
  * @irqs: the interrupts of a device
  *
- * The user's eventfds stay, and whether INTx is masked.
+ * The user's eventfds and the mask of INTx do not change.
  */
 void vfio_mig_irqs_reset(struct vfio_mig_irqs *irqs)
 {
@@ -328,8 +328,8 @@ void vfio_mig_irqs_reset(struct vfio_mig_irqs *irqs)
 }
 
 /**
- * vfio_mig_irqs_close - the user's eventfds go with the user
- * @mig: the device, at rest
+ * vfio_mig_irqs_close - drop the user's eventfds when the device is closed
+ * @mig: the device, stopped
  */
 void vfio_mig_irqs_close(struct vfio_mig *mig)
 {

@@ -14,17 +14,17 @@ struct vfio_mig;
 /**
  * struct vfio_mig_irqs - the interrupts that a user of the device set up
  * @set: serialises VFIO_DEVICE_SET_IRQS
- * @lock: protects what follows from what signals; VFIO protects @unmask
- * @eventfds: one for each interrupt of a kind that was ever set, else NULL
- * @kind: which of INTx, MSI and MSI-X is in use, or -1
+ * @lock: protects the members below while an interrupt is signalled; VFIO protects @unmask
+ * @eventfds: by kind: an eventfd for each interrupt, or NULL if the user set none
+ * @kind: the kind of INTx, MSI and MSI-X that is in use, or -1
  * @held: the device is stopped, so INTx is not signalled when it is unmasked
- * @masked: INTx is not signalled, because it was, or because the user masked it
+ * @masked: INTx is masked, because it was signalled, or because the user masked it
  * @pending: INTx was raised while it was masked or held
  * @unmask: the eventfd by which the user unmasks INTx
  */
 struct vfio_mig_irqs {
-	struct mutex set; /* outside of @lock */
-	spinlock_t lock; /* taken where a driver signals, in any context */
+	struct mutex set; /* taken before @lock */
+	spinlock_t lock; /* taken when a driver signals, in any context */
 	struct eventfd_ctx **eventfds[VFIO_PCI_NUM_IRQS];
 	int kind;
 	bool held;

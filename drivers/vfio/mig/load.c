@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The load side: a stream that nobody vouches for, made into a state
+ * The load side: an untrusted stream becomes a device's state
  *
- * The stream comes in portions of any size. parse.c parses it as it comes. Each byte is
- * copied once, to memory that only the kernel can change, and looked at only there.
- * What is accepted is staged beside the device's own state. The END chunk has all of
- * it checked and everything allocated, so that applying it cannot fail.
+ * The stream comes in portions of any size, and parse.c parses them at once. Each byte is
+ * copied once, to memory that only the kernel can change, and is checked only there.
+ * Accepted data are staged beside the device's own state. END checks the whole state and
+ * allocates all memory, so that applying the state cannot fail.
  *
- * A portion is taken as a whole or not at all. Where user memory cannot be read, no
- * memory is left, or the caller is being killed, the parser goes back to where the
- * portion began, and the user may go on with any other bytes.
+ * A portion is taken as a whole or not at all. If user memory cannot be read, if there is
+ * no memory, or if the caller is being killed, then the parser goes back to the start of
+ * the portion. The user may continue with other bytes.
  *
- * The first thing that is wrong with the stream ends the session: it stays refused,
- * with the errno that tells why, until a reset.
+ * The first error in the stream refuses the stream. The session then returns the errno of
+ * this error until a reset.
  *
- * The copies from user memory are the caller's. It is told where the next bytes go,
- * lets go of the session mutex, copies, and says how many bytes came. What it copies
- * to stays valid by references that it holds, whatever becomes of the session.
+ * The caller copies from user memory. The library gives it the memory for the next bytes.
+ * The caller releases the session mutex, copies, and reports the number of bytes. The
+ * caller holds references, so this memory stays valid if the session ends.
  */
 #include <linux/kref.h>
 #include <linux/mm.h>
@@ -34,7 +34,7 @@
 
 /**
  * vfio_mig_load_begin - start a load
- * @mig: the device; session mutex held, at rest, no session open
+ * @mig: the device; session mutex held, stopped, no session open
  *
  * Return: 0 or -ENOMEM.
  */
@@ -72,7 +72,7 @@ static void load_free(struct kref *kref)
 }
 
 /**
- * vfio_mig_load_end - end a load and drop what it staged
+ * vfio_mig_load_end - end a load and drop the staged state
  * @mig: the device; session mutex held
  */
 void vfio_mig_load_end(struct vfio_mig *mig)
@@ -88,14 +88,14 @@ void vfio_mig_load_end(struct vfio_mig *mig)
 	kref_put(&load->kref, load_free);
 }
 
-/* Parts that are collected in the buffer; the others go where they belong. */
+/* Returns whether a part is collected in the buffer. Other parts have their own memory. */
 static bool part_buffered(enum load_part part)
 {
 	return part != PART_PAGE && part != PART_CONTROL && part != PART_IMAGE &&
 	       part != PART_SKIP;
 }
 
-/* Copies what of a cursor has a meaning at its position, and no more. */
+/* Copies only the members of a cursor that are valid at its position. */
 static void copy_cursor(struct load_cursor *to, const struct load_cursor *from)
 {
 	const struct load_pos *pos = &from->pos;
@@ -108,7 +108,7 @@ static void copy_cursor(struct load_cursor *to, const struct load_cursor *from)
 		       pos->nr_runs * sizeof(from->runs[0]));
 }
 
-/* The open portion was taken, or refused, which is for good too. */
+/* Keeps the open portion, which was taken, or which refused the stream for good. */
 static void keep_portion(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load = mig->load;
@@ -120,7 +120,7 @@ static void keep_portion(struct vfio_mig *mig)
 	load->prepared_changed = false;
 }
 
-/* Goes back to where the open portion began: any other bytes may come. */
+/* Goes back to the start of the open portion, so that other bytes may come. */
 static int undo_portion(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load = mig->load;
@@ -147,7 +147,7 @@ static void release_target(struct vfio_mig_portion *p)
 	p->page = NULL;
 }
 
-/* The portion is over: taken, taken back, or the stream is refused. */
+/* Ends a portion: keeps it if it was taken or refused the stream, and undoes it otherwise. */
 static int end_portion(struct vfio_mig *mig, struct vfio_mig_portion *p, int ret)
 {
 	struct vfio_mig_load *load = p->load;
@@ -164,19 +164,20 @@ static int end_portion(struct vfio_mig *mig, struct vfio_mig_portion *p, int ret
 }
 
 /**
- * vfio_mig_portion_begin - a portion of the stream comes
+ * vfio_mig_portion_begin - begin a portion of the stream
  * @mig: the device; session mutex held, resuming
- * @p: the portion; filled in. &vfio_mig_portion.to and &vfio_mig_portion.room say
- *	where the first bytes go.
- * @size: its size in bytes
+ * @p: the portion, which is filled in. &vfio_mig_portion.to and &vfio_mig_portion.room
+ *	are the memory for the first bytes.
+ * @size: size of the portion in bytes
  *
- * The caller copies bytes to where they go, and calls vfio_mig_portion_taken(), as
- * long as &vfio_mig_portion.left is not 0. The portion may end early, see
- * &vfio_mig_portion.size, and the rest is another one. The caller may let go of the
- * session mutex for the copy. If it cannot go on it calls vfio_mig_portion_abandon().
+ * While &vfio_mig_portion.left is not 0, the caller copies bytes to &vfio_mig_portion.to
+ * and calls vfio_mig_portion_taken(). The portion may end early, see
+ * &vfio_mig_portion.size. Then the rest is another portion. The caller may release the
+ * session mutex for the copy. If the caller cannot continue, it calls
+ * vfio_mig_portion_abandon().
  *
- * Context: may sleep. Touches no user memory.
- * Return: 0, or an error as from vfio_mig_load_feed(), and there is nothing to copy.
+ * Context: may sleep. Accesses no user memory.
+ * Return: 0, or an error as from vfio_mig_load_feed(), and then there is nothing to copy.
  */
 int vfio_mig_portion_begin(struct vfio_mig *mig, struct vfio_mig_portion *p,
 			   size_t size)
@@ -185,7 +186,7 @@ int vfio_mig_portion_begin(struct vfio_mig *mig, struct vfio_mig_portion *p,
 	int ret;
 
 	*p = (struct vfio_mig_portion) { .size = size, .left = size };
-	/* Whoever gave the last one was killed, and never came back. */
+	/* The writer of the last portion was killed before the portion ended. */
 	if (load->stage.open)
 		undo_portion(mig);
 	if (load->error)
@@ -205,14 +206,14 @@ int vfio_mig_portion_begin(struct vfio_mig *mig, struct vfio_mig_portion *p,
 }
 
 /**
- * vfio_mig_portion_taken - bytes of a portion were copied to where they go
+ * vfio_mig_portion_taken - take bytes of a portion that were copied
  * @mig: the device; session mutex held
  * @p: the portion
- * @n: how many came, at most &vfio_mig_portion.room. 0: user memory cannot be read.
+ * @n: number of bytes, at most &vfio_mig_portion.room. 0 if user memory cannot be read.
  *
- * Context: may sleep. Touches no user memory.
- * Return: 0, or an error as from vfio_mig_load_feed(), and the portion is over. It is
- * over as well when &vfio_mig_portion.left is 0.
+ * Context: may sleep. Accesses no user memory.
+ * Return: 0, or an error as from vfio_mig_load_feed(). After an error, and when
+ * &vfio_mig_portion.left is 0, the portion is over.
  */
 int vfio_mig_portion_taken(struct vfio_mig *mig, struct vfio_mig_portion *p,
 			   size_t n)
@@ -220,7 +221,7 @@ int vfio_mig_portion_taken(struct vfio_mig *mig, struct vfio_mig_portion *p,
 	struct vfio_mig_load *load = p->load;
 	int ret;
 
-	/* Without the mutex held somebody asked for the end of the load, in vain. */
+	/* An attempt to end the load has undone the portion while the mutex was free. */
 	if (!load->stage.open || load->stage.portion != p->nr) {
 		ret = load->error ?: -EBUSY;
 		vfio_mig_portion_abandon(p);
@@ -231,7 +232,7 @@ int vfio_mig_portion_taken(struct vfio_mig *mig, struct vfio_mig_portion *p,
 	if (ret)
 		return end_portion(mig, p, ret);
 	p->left -= n;
-	/* What the driver was given cannot be taken back, so a portion ends there. */
+	/* The driver cannot undo a piece of its image, so the portion ends here. */
 	if (load->handed_over) {
 		p->size -= p->left;
 		p->left = 0;
@@ -245,11 +246,11 @@ int vfio_mig_portion_taken(struct vfio_mig *mig, struct vfio_mig_portion *p,
 }
 
 /**
- * vfio_mig_portion_abandon - do not go on with a portion
+ * vfio_mig_portion_abandon - give up a portion
  * @p: the portion; may be over
  *
- * Context: any. The session may have ended. Where it has not, the portion is taken
- * back before anything else is done with the stream.
+ * Context: any. The session may have ended. If it has not, the next operation on the
+ * stream undoes the portion first.
  */
 void vfio_mig_portion_abandon(struct vfio_mig_portion *p)
 {
@@ -260,15 +261,15 @@ void vfio_mig_portion_abandon(struct vfio_mig_portion *p)
 }
 
 /**
- * vfio_mig_load_feed - take a portion that is in the kernel's memory
+ * vfio_mig_load_feed - take a portion that is in kernel memory
  * @mig: the device; session mutex held, resuming
- * @from: the portion, of any length. A user's mapping may change it while it is read.
+ * @from: the portion, of any length. A user's mapping may change it during the call.
  *
- * Return: 0 when all was taken. -EILSEQ, -EBADMSG, -EPROTONOSUPPORT, -ENODEV or
- * -EINVAL where the stream is refused, now and from now on. -ENOMEM, -ENOSPC, -EFAULT
- * or, where the caller is being killed, -EINTR: nothing was taken, and any portion
- * may follow. Where the driver has got a part of the portion already, these refuse the
- * stream, too.
+ * Return: 0 if the whole portion was taken. -EILSEQ, -EBADMSG, -EPROTONOSUPPORT, -ENODEV
+ * or -EINVAL if the stream is refused; later calls return the same error. -ENOMEM,
+ * -ENOSPC, -EFAULT, or -EINTR if the caller is being killed. After these nothing was
+ * taken, and another portion may follow. If the driver already has a part of the portion,
+ * these errors refuse the stream, too.
  */
 int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 {
@@ -292,10 +293,10 @@ int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 }
 
 /**
- * vfio_mig_load_error - why the session was refused
+ * vfio_mig_load_error - return the error that refused the stream
  * @mig: the device; session mutex held, resuming
  *
- * Return: the errno, or 0.
+ * Return: the errno, or 0 if the stream was not refused.
  */
 int vfio_mig_load_error(struct vfio_mig *mig)
 {
@@ -303,11 +304,11 @@ int vfio_mig_load_error(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_load_apply - let the loaded state take effect, all at once
- * @mig: the device; session mutex held, resuming, at rest
+ * vfio_mig_load_apply - apply the whole loaded state
+ * @mig: the device; session mutex held, resuming, stopped
  *
- * Return: 0, or the error that the session was refused with; -ENODATA, from now
- * on, where the stream is not complete. Nothing was changed then.
+ * Return: 0; the error that refused the stream; or -ENODATA if the stream is not complete,
+ * and later calls return -ENODATA, too. After an error the device's state is unchanged.
  */
 int vfio_mig_load_apply(struct vfio_mig *mig)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The load side: a stream that nobody vouches for, made into a state */
+/* The load side: an untrusted stream becomes a device's state */
 #ifndef VFIO_MIG_LOAD_H
 #define VFIO_MIG_LOAD_H
 
@@ -12,14 +12,14 @@ struct vfio_mig_load;
 
 /**
  * struct vfio_mig_portion - a portion of a stream, while it is copied
- * @to: where the next bytes go, valid without any lock
- * @room: how many go there
- * @left: how many are still to come, @room included; 0 when the portion is over
- * @size: How many there are in all. The portion ends where the driver was given
- *	something: then it is how many there were up to there.
+ * @to: memory for the next bytes, valid without any lock
+ * @room: number of bytes at @to
+ * @left: number of bytes that are still to come, with @room; 0 when the portion is over
+ * @size: Number of bytes in all. If the driver gets a piece of its image, the portion
+ *	ends there, and @size is reduced.
  * @load: the load, with a reference; NULL when the portion is over
  * @page: the page that @to is in, with a reference, or NULL
- * @nr: tells the portion from others
+ * @nr: number of the portion, which differs from the numbers of other portions
  */
 struct vfio_mig_portion {
 	void *to;

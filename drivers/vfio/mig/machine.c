@@ -2,9 +2,9 @@
 /*
  * The state machine behind both front ends
  *
- * A state says two things: what the device may do, and whether there is a session and
- * of which kind. A transition changes one or both. So there is one function for all
- * transitions, and which ones a protocol allows is that protocol's table.
+ * A state has two properties: the activity of the device, and the kind of session. A
+ * transition changes one or both of them. So one function does all transitions. Each
+ * protocol has a table of the transitions that it permits.
  */
 #include <trace/events/vfio_mig.h>
 
@@ -30,10 +30,10 @@ enum session {
 };
 
 /**
- * enum activity - what a device may do
- * @STOPPED: nothing but answer accesses of its registers
- * @QUIESCED: serve others, and start no DMA
- * @ACTIVE: all
+ * enum activity - activity of a device
+ * @STOPPED: the device serves accesses to its registers, and does nothing else
+ * @QUIESCED: the device serves all accesses, and starts no DMA
+ * @ACTIVE: the device runs
  */
 enum activity {
 	STOPPED,
@@ -55,7 +55,7 @@ static const struct {
 	[VFIO_MIG_PRE_COPY_P2P]	= { QUIESCED, SESSION_SAVE },
 };
 
-/* A device that nobody does DMA to is stopped where others are quiesced. */
+/* A device that cannot quiesce is stopped instead, because no device does DMA to it. */
 static enum activity activity(const struct vfio_mig *mig, enum vfio_mig_state state)
 {
 	if (states[state].activity == QUIESCED && !mig->desc.ops->quiesce)
@@ -67,7 +67,7 @@ static int stop(struct vfio_mig *mig)
 {
 	int ret = mig->desc.ops->stop(mig->vdev);
 
-	/* An interrupt that waits for the user to unmask it goes on waiting. */
+	/* An interrupt that becomes unmasked while stopped waits until the device runs. */
 	if (!ret)
 		vfio_mig_irqs_hold(&mig->irqs, true);
 	return ret;
@@ -89,7 +89,7 @@ static void speed_up(struct vfio_mig *mig, enum activity from, enum activity to)
 		run(mig);
 }
 
-/* In two steps where the device has two. An error leaves it as active as it was. */
+/* Quiesces the device first if it can. After an error the activity is unchanged. */
 static int slow_down(struct vfio_mig *mig, enum activity from, enum activity to)
 {
 	const struct vfio_mig_ops *ops = mig->desc.ops;
@@ -182,14 +182,14 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 }
 
 /**
- * vfio_mig_enter - follow an arc
+ * vfio_mig_enter - make one transition
  * @mig: the device; session mutex held, not broken
- * @to: the new state; the front end's table allows the arc
+ * @to: the new state; the front end's table permits the transition
  * @owner: the front end
  *
- * Return: 0; or an error, and the state is what it was: what stopping, starting
- * a session or leaving a load said. If the device broke meanwhile it is in the
- * error state, and the error is -EIO where nothing else failed.
+ * Return: 0; or the error of stopping, of starting a session or of ending a load, and
+ * then the state is unchanged. If the device broke meanwhile, the device is in the error
+ * state, and the error is -EIO if nothing else failed.
  */
 int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 		   enum vfio_mig_owner owner)
@@ -201,7 +201,7 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 		WRITE_ONCE(mig->state, to);
 		WRITE_ONCE(mig->owner, to == VFIO_MIG_RUNNING ||
 			   to == VFIO_MIG_STOP ? VFIO_MIG_OWNER_NONE : owner);
-		/* What can be read changes with the state. */
+		/* The data that can be read change with the state. */
 		wake_up_interruptible(&mig->wait);
 	}
 	/* The device may have broken in a callback that cannot fail, such as run(). */
@@ -214,10 +214,10 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 }
 
 /**
- * vfio_mig_machine_rest - end any session and bring the device to rest
+ * vfio_mig_machine_rest - end any session and stop the device
  * @mig: the device; session mutex held
  *
- * Return: 0, or what stopping said. The session has ended either way.
+ * Return: 0, or the error of stopping. The session has ended in both cases.
  */
 int vfio_mig_machine_rest(struct vfio_mig *mig)
 {
@@ -227,14 +227,14 @@ int vfio_mig_machine_rest(struct vfio_mig *mig)
 	end_session(mig);
 	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
 	ret = slow_down(mig, before, STOPPED);
-	/* It has stopped, and a knob says that it has not. */
+	/* A fault knob can report an error although the device has stopped. */
 	if (!ret && before > STOPPED)
 		ret = vfio_mig_fault_stop(mig);
 	WRITE_ONCE(mig->state, ret ? VFIO_MIG_RUNNING : VFIO_MIG_STOP);
 	return ret;
 }
 
-/* The device is as after power-on, and runs. */
+/* Resets the device to its state after power-on, and runs it. */
 static void started(struct vfio_mig *mig)
 {
 	WRITE_ONCE(mig->broken, false);
@@ -247,11 +247,10 @@ static void started(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_machine_start - power-on: reset the device and let it run
+ * vfio_mig_machine_start - reset the device and run it
  * @mig: the device; session mutex held
  *
- * A reset is the way out of every failure, so it does not depend on a device that
- * stops when it is asked to.
+ * A reset has to end every failure, so it does not fail if the device does not stop.
  */
 void vfio_mig_machine_start(struct vfio_mig *mig)
 {
@@ -265,10 +264,11 @@ void vfio_mig_machine_start(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_machine_was_reset - somebody else has reset the device
+ * vfio_mig_machine_was_reset - continue after another driver has reset the device
  * @mig: the device; session mutex held
  *
- * As vfio_mig_machine_start(), but the device is not asked to stop: it has.
+ * As vfio_mig_machine_start(), but without a call to stop the device, because the reset
+ * has stopped it.
  */
 void vfio_mig_machine_was_reset(struct vfio_mig *mig)
 {
@@ -278,7 +278,7 @@ void vfio_mig_machine_was_reset(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_machine_fail - the device broke: show it, and only a reset helps
+ * vfio_mig_machine_fail - enter the error state, which only a reset ends
  * @mig: the device; session mutex held
  */
 void vfio_mig_machine_fail(struct vfio_mig *mig)

@@ -5,7 +5,7 @@
 
 #include "mig.h"
 
-/* The control state can be saved: the device is at rest for good. */
+/* The device is stopped in a save, so the control state can be saved. */
 static inline bool vfio_mig_stopped(const struct vfio_mig *mig)
 {
 	return mig->state == VFIO_MIG_STOP_COPY;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfio-mig-core: what a vendor driver calls
+ * vfio-mig-core: functions that a vendor driver calls
  */
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -31,9 +31,9 @@ MODULE_PARM_DESC(window_kib,
  * vfio_mig_lock - take the session mutex for a user
  * @mig: the device
  *
- * What the vendor driver reported meanwhile is made to show.
+ * Enters the error state if the vendor driver has reported an error.
  *
- * Return: 0, or -EINTR where the caller is being killed.
+ * Return: 0, or -EINTR if the caller is being killed.
  */
 int vfio_mig_lock(struct vfio_mig *mig)
 {
@@ -44,7 +44,7 @@ int vfio_mig_lock(struct vfio_mig *mig)
 	return 0;
 }
 
-/* Callbacks that wait give up, because the session mutex is wanted for good. */
+/* Makes callbacks that wait give up, because the caller needs the session mutex. */
 static void cancel_callbacks(struct vfio_mig *mig)
 {
 	if (mig->desc.ops->cancel)
@@ -52,12 +52,12 @@ static void cancel_callbacks(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_cancelled - whether a callback that waits is to give up
+ * vfio_mig_cancelled - whether a callback that waits has to give up
  * @mig: the library's object
  *
- * Context: any; callbacks of the vendor driver, which are woken by &vfio_mig_ops.cancel.
- * Return: true while somebody waits to reset or close the device. What the callback
- * returns is then of no consequence, as long as it is an error.
+ * Context: any; called by callbacks of the vendor driver, which &vfio_mig_ops.cancel wakes.
+ * Return: true while a user waits to reset or close the device. The callback may then
+ * return any error.
  */
 bool vfio_mig_cancelled(struct vfio_mig *mig)
 {
@@ -66,12 +66,12 @@ bool vfio_mig_cancelled(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_cancelled);
 
 /**
- * vfio_mig_unlock - let go of the session mutex
+ * vfio_mig_unlock - release the session mutex
  * @mig: the device
  *
- * Acts on a reset that came meanwhile, see vfio_mig_reset_done(). Either the one who
- * reports a reset gets the mutex, or the holder sees the report here: both look with
- * @reset_lock held.
+ * Acts on a reset that was reported meanwhile, see vfio_mig_reset_done(). Either the thread
+ * that reports a reset gets the mutex, or the holder of the mutex sees the report here,
+ * because both hold @reset_lock.
  */
 void vfio_mig_unlock(struct vfio_mig *mig)
 {
@@ -92,7 +92,7 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
 {
 	const struct vfio_mig_ops *ops = desc->ops;
 
-	/* The control state may be nothing; who has one both saves and loads it. */
+	/* A driver may have no control state. Otherwise it has both callbacks. */
 	if (!ops->save != !ops->prepare || (desc->control_max && !ops->save))
 		return false;
 	if (desc->image && !(desc->image->size && desc->image->read &&
@@ -107,14 +107,15 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
 /**
  * vfio_mig_create - make a device migratable
  * @vdev: the device, initialised and not registered yet
- * @desc: what it is. Copied; what it points to stays until vfio_mig_destroy().
+ * @desc: its description, which is copied. Objects that the description points to must
+ *	stay until vfio_mig_destroy().
  *
- * Adds a folder "migration" to the device's sysfs folder, and offers the v2
- * protocol: sets &vfio_device.mig_ops and &vfio_device.migration_flags.
+ * Adds a directory "migration" to the device's sysfs directory. Offers the v2 protocol by
+ * setting &vfio_device.mig_ops and &vfio_device.migration_flags.
  *
  * Context: may sleep.
- * Return: the library's object, or ERR_PTR(): -EINVAL for a description or a
- * module parameter that cannot be, -ENOMEM.
+ * Return: the library's object, or ERR_PTR(): -EINVAL for an invalid description or an
+ * invalid module parameter, -ENOMEM.
  */
 struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 				 const struct vfio_mig_desc *desc)
@@ -165,7 +166,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_create);
 
 /**
  * vfio_mig_destroy - opposite of vfio_mig_create()
- * @mig: the library's object; the device is closed and stays so
+ * @mig: the library's object; the device is closed and cannot be opened
  *
  * Context: may sleep.
  */
@@ -179,7 +180,7 @@ void vfio_mig_destroy(struct vfio_mig *mig)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_destroy);
 
-/* What a user has mapped shows nothing any more, whoever opens the device next. */
+/* Takes all pages from the user's mappings, so that they do not show the next user's. */
 static void drop_mappings(struct vfio_mig *mig)
 {
 	vfio_mig_window_destroy(mig->window);
@@ -192,11 +193,11 @@ static void drop_mappings(struct vfio_mig *mig)
  * vfio_mig_open - a user opens the device
  * @mig: the library's object
  *
- * Resets the device and lets it run.
+ * Resets the device and runs it.
  *
- * Context: the vendor driver's &vfio_device_ops.open_device, in the user's
- * process: the user's memory control group pays for the paged state from now on.
- * Return: 0, -ENOMEM, -ENFILE, or why there is no thread for DMA that waits.
+ * Context: the vendor driver's &vfio_device_ops.open_device, in the user's process. From
+ * now on the paged state is charged to the user's memory control group.
+ * Return: 0, -ENOMEM, -ENFILE, or the error of creating the fault thread.
  */
 int vfio_mig_open(struct vfio_mig *mig)
 {
@@ -227,8 +228,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_open);
  * vfio_mig_close - the last user closed the device
  * @mig: the library's object
  *
- * Cancels callbacks that wait, ends any session and stops the device. If it does not
- * stop, the vendor driver's next &vfio_mig_ops.reset has to see to that.
+ * Cancels callbacks that wait, ends any session and stops the device. If the device does
+ * not stop, the vendor driver's next &vfio_mig_ops.reset has to stop it.
  *
  * Context: the vendor driver's &vfio_device_ops.close_device.
  */
@@ -250,15 +251,16 @@ void vfio_mig_close(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_close);
 
 /**
- * vfio_mig_reset - reset the device, whatever it is doing
+ * vfio_mig_reset - reset the device in any state
  * @mig: the library's object
  *
- * Ends any session; the device runs afterwards. The paged state is left alone. A
- * device that does not stop is reset all the same. Callbacks that wait are cancelled.
+ * Ends any session; the device runs afterwards. The paged state does not change. A device
+ * that does not stop is reset in any case. Callbacks that wait are cancelled.
  *
- * Context: the vendor driver's VFIO_DEVICE_RESET, and resets of its own kind. Takes
- * the session mutex; vfio_mig_reset_done() is for callers that must not.
- * Return: 0, or -EINTR where the caller is being killed.
+ * Context: the vendor driver's VFIO_DEVICE_RESET, and the device's own kinds of reset.
+ * Takes the session mutex. Callers that must not wait for this mutex call
+ * vfio_mig_reset_done().
+ * Return: 0, or -EINTR if the caller is being killed.
  */
 int vfio_mig_reset(struct vfio_mig *mig)
 {
@@ -277,17 +279,17 @@ int vfio_mig_reset(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_reset);
 
 /**
- * vfio_mig_reset_done - the function was reset, by somebody else
+ * vfio_mig_reset_done - report that another driver has reset the function
  * @mig: the library's object
  *
- * Ends any session and calls &vfio_mig_ops.reset and &vfio_mig_ops.run, but not
- * &vfio_mig_ops.stop, because the reset has stopped the device. Where the session
- * mutex is taken its holder does that, before it lets go of the mutex. So this does
- * not wait for the mutex.
+ * Ends any session and calls &vfio_mig_ops.reset and &vfio_mig_ops.run. Does not call
+ * &vfio_mig_ops.stop, because the reset has stopped the device. If another thread holds
+ * the session mutex, that thread does this work before it releases the mutex. So this
+ * function does not wait for the mutex.
  *
  * Context: &pci_error_handlers.reset_done of a driver that embeds a struct
- * vfio_pci_core_device. VFIO calls it with its memory_lock held, which callbacks that
- * run with the session mutex held may want. May sleep.
+ * vfio_pci_core_device. VFIO holds its memory_lock during the call, and callbacks that run
+ * with the session mutex held may take memory_lock. May sleep.
  */
 void vfio_mig_reset_done(struct vfio_mig *mig)
 {
@@ -304,33 +306,33 @@ void vfio_mig_reset_done(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_reset_done);
 
 /**
- * vfio_mig_control_changed - say that state which is not paged has changed
+ * vfio_mig_control_changed - report that the control state has changed
  * @mig: the library's object
  *
- * To be called after a change that comes while the device is stopped, a register
- * written by the user, say. Calls at other times do no harm.
+ * A driver calls this after a change while the device is stopped, for example when the
+ * user has written a register. Calls at other times do no harm.
  *
  * Context: any.
  */
 void vfio_mig_control_changed(struct vfio_mig *mig)
 {
-	smp_mb(); /* The change is seen by the save that clears the flag. */
+	smp_mb(); /* A save that clears the flag sees the change. */
 	WRITE_ONCE(mig->control_dirty, true);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_control_changed);
 
 /**
- * vfio_mig_device_error - say that the device broke and needs a reset
+ * vfio_mig_device_error - report that the device broke and needs a reset
  * @mig: the library's object
  *
- * The device shows the error state from the next access on. Any session is lost.
+ * The device enters the error state at the next access. Any session is lost.
  *
  * Context: any.
  */
 void vfio_mig_device_error(struct vfio_mig *mig)
 {
 	WRITE_ONCE(mig->broken, true);
-	/* poll() tells of it at once. */
+	/* poll() reports the error at once. */
 	wake_up_interruptible(&mig->wait);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_device_error);

@@ -2,22 +2,22 @@
 /*
  * Device memory: a paged state that the user reads, writes and maps
  *
- * A store to a mapping makes no noise, so what changed is found out by faults. A
- * page is entered in a mapping that can be written by a fault that marks it as
- * changed, and is taken out again when it is taken to be sent: in between it counts
- * as changed anyway. So tracking costs a fault for each page and round, nothing
- * outside a save, and all that need be known is in the page tables.
+ * The kernel does not see stores to a mapping, so page faults find the changed pages. A
+ * fault that enters a page in a writable mapping also marks the page as changed. The save
+ * side removes the entry when it takes the page to send it. Between these two moments the
+ * page counts as changed. So tracking costs one fault for each page and each round of a
+ * save, and nothing at other times. All information is in the page tables.
  *
- * An entry of such a mapping always has the right to write, also where a load
- * brought it about. KVM takes an entry without that right for memory that cannot be
- * written, does not ask for it again, and emulates the store: its emulator knows few
- * instructions, and a guest that uses another is ended. So reading there allocates the
- * page and marks it. A mapping that cannot be written has the page without the right,
- * or the zero page where there is none, so that reading takes no memory.
+ * An entry of a writable mapping always permits stores, also if a load caused the fault.
+ * KVM treats an entry without this permission as read-only memory. It emulates stores to
+ * such memory and does not fault again. KVM's emulator knows few instructions, and other
+ * instructions end the guest. So a read of a writable mapping allocates the page and marks
+ * the page as changed. A read-only mapping has the page without the permission, or the
+ * zero page, so that a read needs no memory.
  *
- * Pages are entered with the page's lock held, and whatever makes an entry stale
- * (a copy takes a page's place, a discard, a load) removes it with the lock held
- * for writing. Locks: mmap_lock, the mapping's, the page's.
+ * A page is entered with the page's lock held. An entry becomes stale when a copy replaces
+ * the page, and by a discard or a load. Each of these removes the entry with the lock held
+ * for writing. Lock order: mmap_lock, the mapping's lock, the page's lock.
  */
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -33,17 +33,17 @@
 #include "pages.h"
 #include "space.h"
 
-/* A second, at least, in all. */
+/* The tries take at least one second together. */
 #define LOCK_TRIES	2000
 #define LOCK_WAIT_US	500
 
 /**
  * struct vfio_mig_mapping - the mappings of a device's memory
- * @space: finds them
- * @lock: held for reading by faults, for writing to change what follows
+ * @space: the file whose address space has all these mappings
+ * @lock: held for reading by faults, and for writing to change @pages
  * @pages: the memory, NULL after the device was closed
  *
- * Outlives the device where somebody keeps a mapping.
+ * The object can outlive the device, because each mapping holds a reference.
  */
 struct vfio_mig_mapping {
 	struct vfio_mig_space space;
@@ -65,7 +65,7 @@ static const struct file_operations mapping_fops = {
 	.release = mapping_release,
 };
 
-/* The one of the device's present user, made when it is first needed. */
+/* Returns the mappings of the device's present user. The first call allocates them. */
 static struct vfio_mig_mapping *mapping_get(struct vfio_mig_pages *p)
 {
 	struct vfio_mig_mapping *m, *other;
@@ -92,7 +92,7 @@ static struct vfio_mig_mapping *mapping_get(struct vfio_mig_pages *p)
 	return other;
 }
 
-/* Whatever is there is entered: the mapping gives no right to write. */
+/* Enters any page, also a shared one, because the mapping does not permit stores. */
 static vm_fault_t fault_read(struct vfio_mig_pages *p, struct vm_fault *vmf)
 {
 	struct page *page = vfio_mig_page_read_begin(p, vmf->pgoff);
@@ -107,13 +107,13 @@ static vm_fault_t fault_read(struct vfio_mig_pages *p, struct vm_fault *vmf)
 
 static vm_fault_t fault_write(struct vfio_mig_pages *p, struct vm_fault *vmf)
 {
-	/* vm_page_prot leaves it out, because there is a pfn_mkwrite. */
+	/* vm_page_prot does not permit stores, because there is a pfn_mkwrite. */
 	pgprot_t prot = vm_get_page_prot(vmf->vma->vm_flags);
 	struct page *page;
 	vm_fault_t ret;
 
 	page = vfio_mig_page_write_begin(p, vmf->pgoff);
-	/* Not VM_FAULT_OOM, which tries again until there is memory. */
+	/* With VM_FAULT_OOM the kernel would try again until there is memory. */
 	if (IS_ERR(page))
 		return VM_FAULT_SIGBUS;
 	ret = vmf_insert_pfn_prot(vmf->vma, vmf->address, page_to_pfn(page),
@@ -136,8 +136,8 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 }
 
 /*
- * A mapping that is to be written gets entries that can be: what was entered before
- * goes. No fault comes in between, because mmap_lock is held for writing.
+ * If a mapping becomes writable, its read-only entries are removed. No fault can come in
+ * between, because mmap_lock is held for writing.
  */
 static int mapping_mprotect(struct vm_area_struct *vma, unsigned long start,
 			    unsigned long end, unsigned long newflags)
@@ -151,8 +151,8 @@ static int mapping_mprotect(struct vm_area_struct *vma, unsigned long start,
 }
 
 /*
- * There are no entries that this is for. Without it the kernel would add the right
- * to write by itself, unnoticed, should it ever take it from an entry.
+ * No entry of a writable mapping is read-only, so this function is never needed. Without
+ * it the kernel could make an entry writable by itself, and the store would not be marked.
  */
 static vm_fault_t mapping_mkwrite(struct vm_fault *vmf)
 {
@@ -170,23 +170,23 @@ static const struct vm_operations_struct mapping_vm_ops = {
 
 /**
  * vfio_mig_pages_mmap - mmap(2) of device memory
- * @p: the paged state that is the memory, the one of &vfio_mig_desc.pages
+ * @p: the paged state that is the memory, which is &vfio_mig_desc.pages
  * @vma: the mapping
- * @first: page of the memory at which it starts
+ * @first: page of the memory at which the mapping starts
  *
- * A save tracks what is stored to the mapping, a load shows in it. In a mapping that
- * can be written reading counts as a change, too. Pages are allocated by the first
- * access; where the budget or the user's memory control group is used up that raises
- * SIGBUS, so a driver should set aside all that the memory can take, and as much
- * again for a load. A mapping for reading alone changes and allocates nothing. After
- * the device was closed any access raises SIGBUS.
+ * A save tracks stores to the mapping, and a load becomes visible in the mapping. In a
+ * writable mapping a read counts as a change, too. The first access to a page allocates
+ * the page. This access raises SIGBUS if the budget or the user's memory control group is
+ * used up. So a driver should reserve the full size of the memory, and the same amount
+ * again for a load. A read-only mapping changes and allocates nothing. After the device
+ * was closed any access raises SIGBUS.
  *
- * Faults take a page's lock with mmap_lock held: such memory must not be
- * accessed by copies to and from users inside a page's bracket, see
- * vfio_mig_pages_read() and vfio_mig_pages_write().
+ * A fault takes a page's lock with mmap_lock held. So a driver must not copy from or to
+ * user memory inside a page access. vfio_mig_pages_read() and vfio_mig_pages_write() use a
+ * buffer for this reason.
  *
  * Context: the vendor driver's &vfio_device_ops.mmap.
- * Return: 0, -EINVAL for a private mapping or one that is not wholly inside,
+ * Return: 0, -EINVAL for a private mapping or for a mapping that exceeds the memory,
  * -ENOMEM or -ENFILE.
  */
 int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
@@ -202,19 +202,19 @@ int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 EXPORT_SYMBOL_GPL(vfio_mig_pages_mmap);
 
 /**
- * vfio_mig_mapping_lock - keep KVM from looking for pages that are taken away
+ * vfio_mig_mapping_lock - prevent that KVM looks up a page while it is removed
  * @p: the paged state
  *
- * KVM brings a page in by a fault, then looks it up in the page table, with mmap_lock
- * held over both. A page that is gone in between is a bad address for KVM, and the
- * guest ends. So pages that the guest may use are taken away with mmap_lock held for
- * writing: that of the caller, who is the VMM.
+ * KVM causes a fault for a page, and then looks the page up in the page table. It holds
+ * mmap_lock during both steps. If the entry is removed in between, KVM takes the address
+ * for a bad one, and the guest ends. So this function takes mmap_lock for writing before
+ * entries are removed. It takes the lock of the caller, because the caller is the VMM.
  *
- * The wait is bounded, because whoever holds the lock may wait for memory that does
- * not answer, and the caller holds the session mutex.
+ * The wait is bounded, because the caller holds the session mutex, and the holder of
+ * mmap_lock may wait for user memory for any time.
  *
  * Context: the session mutex is held, the pages' locks are not.
- * Return: what is to be given to vfio_mig_mapping_unlock(), maybe NULL.
+ * Return: the argument for vfio_mig_mapping_unlock(), which may be NULL.
  */
 struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
 {
@@ -224,7 +224,7 @@ struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
 	if (!mm || !READ_ONCE(p->mapping))
 		return NULL;
 	for (tries = 0; tries < LOCK_TRIES; tries++) {
-		/* mmap_write_trylock() is gone; no VMA is changed here. */
+		/* Newer kernels have no mmap_write_trylock(). No VMA changes here. */
 		if (down_write_trylock(&mm->mmap_lock))
 			return mm;
 		if (fatal_signal_pending(current))
@@ -236,7 +236,7 @@ struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
 
 /**
  * vfio_mig_mapping_unlock - undo vfio_mig_mapping_lock()
- * @mm: what it returned
+ * @mm: return value of vfio_mig_mapping_lock()
  */
 void vfio_mig_mapping_unlock(struct mm_struct *mm)
 {
@@ -245,12 +245,12 @@ void vfio_mig_mapping_unlock(struct mm_struct *mm)
 }
 
 /**
- * vfio_mig_mapping_unmap - take pages out of all mappings
+ * vfio_mig_mapping_unmap - remove pages from all mappings
  * @p: the paged state
  * @first: first page
  * @nr: number of pages, 0 for all from @first on
  *
- * Context: the pages' locks held for writing, so that no fault enters them.
+ * Context: the pages' locks are held for writing, so no fault enters the pages again.
  */
 void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first,
 			    pgoff_t nr)
@@ -262,7 +262,7 @@ void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first,
 }
 
 /**
- * vfio_mig_mapping_close - the device was closed: mappings have no pages any more
+ * vfio_mig_mapping_close - take all pages from mappings when the device was closed
  * @p: the paged state
  */
 void vfio_mig_mapping_close(struct vfio_mig_pages *p)
@@ -278,7 +278,7 @@ void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 	vfio_mig_space_unmap(&m->space, 0, 0);
 
 	WRITE_ONCE(p->mapping, NULL);
-	/* Who still uses it to unmap a page holds that page's lock. */
+	/* A thread that still uses @m to unmap a page holds that page's lock. */
 	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++) {
 		down_write(&p->locks[i]);
 		up_write(&p->locks[i]);
@@ -286,7 +286,7 @@ void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 	fput(m->space.file);
 }
 
-/* The part of an access that is in one page. */
+/* Returns how many bytes of an access are in its first page. */
 static size_t in_page(loff_t off, size_t count)
 {
 	return min_t(size_t, count, PAGE_SIZE - offset_in_page(off));
@@ -309,10 +309,10 @@ static int bounds(struct vfio_mig_pages *p, size_t *count, loff_t off)
  * @count: bytes to read
  * @off: where
  *
- * Context: may sleep and fault; not in the bracket of a page.
- * Return: the bytes read, fewer than @count at the end of the memory only;
- * -EINVAL for @off beyond it, -EFAULT, -ENOMEM, or -EINTR where the caller is
- * being killed.
+ * Context: may sleep and fault; not inside a page access.
+ * Return: the number of bytes read, which is less than @count at the end of the memory
+ * only; -EINVAL for an @off beyond the memory, -EFAULT, -ENOMEM, or -EINTR if the caller
+ * is being killed.
  */
 ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off)
@@ -324,7 +324,7 @@ ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 	ret = bounds(p, &count, off);
 	if (ret)
 		return ret;
-	/* The buffer's own fault may need the lock that the bracket holds. */
+	/* A fault in the user's buffer may need the lock that the page access holds. */
 	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
 	if (!bounce)
 		return -ENOMEM;
@@ -358,10 +358,10 @@ EXPORT_SYMBOL_GPL(vfio_mig_pages_read);
  * @count: bytes to write
  * @off: where
  *
- * Context: may sleep and fault; not in the bracket of a page.
- * Return: the bytes written, fewer than @count at the end of the memory only;
- * as vfio_mig_pages_read(), and -ENOSPC where the budget is used up. With an
- * error a part may have been written.
+ * Context: may sleep and fault; not inside a page access.
+ * Return: the number of bytes written, which is less than @count at the end of the memory
+ * only; an error of vfio_mig_pages_read(); or -ENOSPC if the budget is used up. After an
+ * error a part of the data may have been written.
  */
 ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 			     size_t count, loff_t off)

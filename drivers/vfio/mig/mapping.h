@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Device memory: what the rest of the library uses of its mappings */
+/* Mappings of device memory: functions for the rest of the library */
 #ifndef VFIO_MIG_MAPPING_H
 #define VFIO_MIG_MAPPING_H
 

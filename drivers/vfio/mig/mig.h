@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the library's files share about a migratable device */
+/* Structures that the library's files share */
 #ifndef VFIO_MIG_MIG_H
 #define VFIO_MIG_MIG_H
 
@@ -25,19 +25,18 @@ struct vfio_mig_save;
 struct vfio_mig_window;
 
 /**
- * enum vfio_mig_state - states of the one machine behind both protocols
- * @VFIO_MIG_ERROR: the device broke, only a reset helps
- * @VFIO_MIG_STOP: at rest, no session
+ * enum vfio_mig_state - states of the state machine behind both protocols
+ * @VFIO_MIG_ERROR: the device broke, and only a reset helps
+ * @VFIO_MIG_STOP: stopped, no session
  * @VFIO_MIG_RUNNING: running, no session
- * @VFIO_MIG_STOP_COPY: at rest, its state is being saved
- * @VFIO_MIG_RESUMING: at rest, a state is being loaded
- * @VFIO_MIG_RUNNING_P2P: at rest towards others, still serves accesses; no session
+ * @VFIO_MIG_STOP_COPY: stopped, its state is being saved
+ * @VFIO_MIG_RESUMING: stopped, a state is being loaded
+ * @VFIO_MIG_RUNNING_P2P: quiesced, no session
  * @VFIO_MIG_PRE_COPY: running, its state is being saved
- * @VFIO_MIG_PRE_COPY_P2P: as RUNNING_P2P, its state is being saved
- * @VFIO_MIG_NR_STATES: how many there are
+ * @VFIO_MIG_PRE_COPY_P2P: quiesced, its state is being saved
+ * @VFIO_MIG_NR_STATES: number of states
  *
- * The values are those of enum vfio_device_mig_state, of which 6.1 lacks the
- * last two.
+ * The values are those of enum vfio_device_mig_state. Linux 6.1 does not have the last two.
  */
 enum vfio_mig_state {
 	VFIO_MIG_ERROR		= 0,
@@ -52,8 +51,8 @@ enum vfio_mig_state {
 };
 
 /**
- * enum vfio_mig_owner - the front end that a session belongs to
- * @VFIO_MIG_OWNER_NONE: no session, either may start one
+ * enum vfio_mig_owner - the front end that owns a session
+ * @VFIO_MIG_OWNER_NONE: no session, and each front end may start one
  * @VFIO_MIG_OWNER_V1: the migration region
  * @VFIO_MIG_OWNER_V2: the data file descriptor
  */
@@ -67,11 +66,11 @@ enum vfio_mig_owner {
  * struct vfio_mig_iteration - the v1 region's iteration, while saving
  * @open: data_offset was read, and pending_bytes not since
  * @size_read: data_size was read in this iteration
- * @size: bytes prepared
- * @seen: which bytes were read by read(2), a bit each; allocated when needed
- * @unmapped: nobody had the data section mapped at any time in the iteration
- * @nr: tells iterations and sessions from each other: an access that copies without
- *	the session mutex finds out by it that the data section shows something else
+ * @size: number of prepared bytes
+ * @seen: bytes that were read by read(2), a bit each; allocated when needed
+ * @unmapped: the data section had no mapping when the iteration was opened
+ * @nr: number of the iteration, new in each session. An access that copies without the
+ *	session mutex compares it, to find whether the data section still shows the same.
  */
 struct vfio_mig_iteration {
 	bool open;
@@ -83,7 +82,7 @@ struct vfio_mig_iteration {
 };
 
 /**
- * enum vfio_mig_counter - what an administrator can see of a device
+ * enum vfio_mig_counter - counters that an administrator can see in sysfs
  * @VFIO_MIG_SAVES: saves begun
  * @VFIO_MIG_LOADS: loads that took effect
  * @VFIO_MIG_REFUSED: streams refused
@@ -91,11 +90,11 @@ struct vfio_mig_iteration {
  * @VFIO_MIG_ITERATIONS: iterations of the v1 region opened
  * @VFIO_MIG_PRECOPY_BYTES: stream bytes handed out while running
  * @VFIO_MIG_STOPCOPY_BYTES: stream bytes handed out while stopped
- * @VFIO_MIG_RESUME_BYTES: stream bytes taken in
- * @VFIO_MIG_READ_BYTES: data section bytes read by system call, not mapping
+ * @VFIO_MIG_RESUME_BYTES: stream bytes taken
+ * @VFIO_MIG_READ_BYTES: data section bytes read by a system call
  * @VFIO_MIG_PAGES_SENT: pages sent with their data
  * @VFIO_MIG_IMAGE_BYTES: bytes of images sent
- * @VFIO_MIG_NR_COUNTERS: how many there are
+ * @VFIO_MIG_NR_COUNTERS: number of counters
  */
 enum vfio_mig_counter {
 	VFIO_MIG_SAVES,
@@ -113,40 +112,38 @@ enum vfio_mig_counter {
 };
 
 /**
- * struct vfio_mig - a migratable device, as the library sees it
- * @kobj: the "migration" folder in the device's sysfs folder; holds the memory
+ * struct vfio_mig - a migratable device
+ * @kobj: the directory "migration" in the device's sysfs directory; owns the memory
  * @vdev: the device
- * @desc: what the vendor driver said of it
- * @lock: the session mutex: serialises all that follows. Taken before the locks of
- *	the paged state. User memory is never accessed with it held. Fault and mmap
- *	handlers, poll() and release() do not take it. Taken by vfio_mig_lock().
- * @cancels: users who wait for @lock to reset or close the device
+ * @desc: the vendor driver's description
+ * @lock: The session mutex, which serialises all members below. vfio_mig_lock() takes it,
+ *	before the locks of the paged state. No user memory is accessed while it is held.
+ *	Fault and mmap handlers, poll() and release() do not take it.
+ * @cancels: number of users who wait for @lock to reset or close the device
  * @reset_lock: orders @reset_pending against the release of @lock
- * @reset_pending: the function was reset while somebody held @lock, who acts on it
- * @state: state of the machine
+ * @reset_pending: the function was reset while a thread held @lock. This thread acts on it.
+ * @state: the device's state
  * @owner: front end that moved the device out of RUNNING and STOP
  * @opened: a user has the device open
- * @broken: the vendor driver reported an error that only a reset mends; set
- *	without @lock
- * @faulty: one of @fault's knobs is set; looked at without any lock
- * @control_dirty: the state that is not paged changed since it was last saved;
- *	set without @lock
+ * @broken: the vendor driver reported an error that only a reset fixes; set without @lock
+ * @faulty: a knob of @fault is set; looked at without any lock
+ * @control_dirty: the control state changed since it was last saved; set without @lock
  * @image: the image that is being saved
  * @save: exists while saving
  * @load: exists while resuming
  * @data: the v2 session's data file
- * @wait: woken when there is something to read again, and when a session ends
- * @v2_ops: what the VFIO core calls; also how this is found from the device
- * @faulter: carries out DMA that has to wait for a page; has a lock of its own
- * @log_dma: what DMA logging noted; has a lock of its own
+ * @wait: woken when there are new data to read, and when a session ends
+ * @v2_ops: operations that the VFIO core calls; leads from the device to this structure
+ * @faulter: carries out DMA that has to wait for a page; has its own lock
+ * @log_dma: the DMA log; has its own lock
  * @irqs: interrupts of a PCI function that the user set up
  * @window: the v1 region's data section, while the device is open
- * @window_size: its size in bytes
+ * @window_size: size of the data section in bytes
  * @iteration: the v1 region's iteration
  * @region_chunk: chunk that is copied to the data section, while the region saves
- * @counters: what sysfs shows
- * @fault: knobs that make it fail, NULL without debugfs
- * @log: limits what a user can make the library write to the log
+ * @counters: counters in sysfs
+ * @fault: fault knobs of the device, or NULL
+ * @log: limits the lines that a user can make the library log
  */
 struct vfio_mig {
 	struct kobject kobj;
@@ -180,7 +177,7 @@ struct vfio_mig {
 	struct ratelimit_state log;
 };
 
-/* The VFIO core has the device only; its pointer to our table leads back. */
+/* The VFIO core gives us the device, whose pointer to our table leads back. */
 static inline struct vfio_mig *vfio_mig_of(struct vfio_device *vdev)
 {
 	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
@@ -204,7 +201,7 @@ void vfio_mig_workers_exit(void);
 extern const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES];
 extern const struct kobj_type vfio_mig_ktype;
 
-/* What a save writes now. */
+/* Returns the version of the control state that a save writes now. */
 static inline u32 vfio_mig_version(struct vfio_mig *mig)
 {
 	if (mig->desc.ops->version)
@@ -212,7 +209,7 @@ static inline u32 vfio_mig_version(struct vfio_mig *mig)
 	return mig->desc.control_version;
 }
 
-/* The oldest that loads. */
+/* Returns the oldest version of the control state that loads. */
 static inline u32 vfio_mig_version_min(const struct vfio_mig *mig)
 {
 	return mig->desc.control_version_min ?: mig->desc.control_version;

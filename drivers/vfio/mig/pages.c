@@ -2,7 +2,7 @@
 /*
  * Paged state: a sparse array of pages that knows which of them changed
  *
- * A vendor driver brackets each access to a page with _begin() and _end().
+ * A vendor driver calls _begin() and _end() around each access to a page.
  *
  * The array holds one reference to each of its pages. The save side takes
  * another one while a chunk has the page. A page with more than one reference
@@ -11,8 +11,8 @@
  *
  * - A checksum matches the data that is sent after it.
  * - The device never waits for a reader, however slow the reader is.
- * - A reader that outlives its session, or the device, needs nothing but its
- *   references. It sees the page as it was taken, and no later user's data.
+ * - A reader that outlives its session, or the device, needs only its references.
+ *   It sees the page as it was taken, and no later user's data.
  *
  * A page's reference count grows with the page's lock held for writing only, and
  * falls at any time.
@@ -39,7 +39,7 @@ struct vfio_mig_dirty {
 	unsigned long bits[];
 };
 
-/* Pages after which a walk over all of them lets others run. */
+/* A walk over all pages calls cond_resched() after so many pages. */
 #define WALK_PAUSE	1024
 
 static void budget_uncharge(struct vfio_mig_budget *budget)
@@ -66,7 +66,7 @@ static struct page *alloc_charged(struct vfio_mig_pages *p, gfp_t gfp, bool forc
 	if (!budget_charge(p->budget, force))
 		return ERR_PTR(-ENOSPC);
 
-	/* The device works in kernel threads: its user pays all the same. */
+	/* A kernel thread may call this, and the device's user is charged in any case. */
 	old = set_active_memcg(p->memcg);
 	page = alloc_page(VFIO_MIG_GFP | gfp);
 	set_active_memcg(old);
@@ -79,13 +79,12 @@ static struct page *alloc_charged(struct vfio_mig_pages *p, gfp_t gfp, bool forc
 
 /**
  * vfio_mig_pages_alloc - allocate a page that is charged to the paged state
- * @p: the paged state whose budget and memory control group pay
- * @gfp: flags on top of VFIO_MIG_GFP, such as __GFP_ZERO
- * @force: go over the budget: the page takes another's place soon
+ * @p: the paged state whose budget and memory control group are charged
+ * @gfp: flags in addition to VFIO_MIG_GFP, such as __GFP_ZERO
+ * @force: exceed the budget, because the page soon replaces another page
  *
- * Context: may sleep; waits for memory that is being freed if there is no other.
- * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
- * ERR_PTR(-ENOMEM).
+ * Context: may sleep. If there is no memory, waits for pages that are being freed.
+ * Return: the page, ERR_PTR(-ENOSPC) if the budget is used up, or ERR_PTR(-ENOMEM).
  */
 struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 				  bool force)
@@ -94,18 +93,18 @@ struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
 
 	if (!IS_ERR(page))
 		return page;
-	/* What a load has replaced may still be on its way back. */
+	/* A work item may still have to free the pages that a load replaced. */
 	flush_workqueue(vfio_mig_wq);
 	return alloc_charged(p, gfp, force);
 }
 
 /**
- * vfio_mig_pages_free - give back a page from vfio_mig_pages_alloc()
+ * vfio_mig_pages_free - free a page from vfio_mig_pages_alloc()
  * @p: the paged state
- * @page: the page, in no array any more
+ * @page: the page, which is in no array any more
  *
- * A chunk that has the page keeps its memory, which stays charged to the memory
- * control group. The budget is not charged for it any more.
+ * If a chunk has a reference to the page, the page stays charged to the memory control
+ * group. The budget is uncharged in any case.
  */
 void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page)
 {
@@ -115,15 +114,14 @@ void vfio_mig_pages_free(struct vfio_mig_pages *p, struct page *page)
 }
 
 /**
- * vfio_mig_pages_store - put a page at its place in an array of pages
- * @p: the paged state that pays for the array's nodes
+ * vfio_mig_pages_store - store a page in an array of pages
+ * @p: the paged state whose memory control group is charged for the array's nodes
  * @xa: the array
- * @index: where
- * @old: what is expected there
+ * @index: index in the array
+ * @old: the expected entry
  * @new: the page
  *
- * Return: what was there (@old where the store took place), or an xa_err()
- * entry.
+ * Return: the previous entry, which is @old if @new was stored, or an xa_err() entry.
  */
 struct page *vfio_mig_pages_store(struct vfio_mig_pages *p, struct xarray *xa,
 				  pgoff_t index, struct page *old,
@@ -138,9 +136,9 @@ struct page *vfio_mig_pages_store(struct vfio_mig_pages *p, struct xarray *xa,
 }
 
 /**
- * vfio_mig_pages_new_array - an empty array, as a paged state and a load have
+ * vfio_mig_pages_new_array - allocate an empty array for a paged state or a load
  *
- * Return: the array or NULL. Freed by vfio_mig_pages_free_array().
+ * Return: the array or NULL. vfio_mig_pages_free_array() frees the array.
  */
 struct xarray *vfio_mig_pages_new_array(void)
 {
@@ -151,7 +149,7 @@ struct xarray *vfio_mig_pages_new_array(void)
 	return xa;
 }
 
-/* In a walk by xas_for_each(), in an RCU read side section: lets others run. */
+/* Calls cond_resched() now and then during xas_for_each() in an RCU read-side section. */
 static void walk_pause(struct xa_state *xas, unsigned long *walked)
 {
 	if (++*walked % WALK_PAUSE)
@@ -165,10 +163,10 @@ static void walk_pause(struct xa_state *xas, unsigned long *walked)
 /**
  * vfio_mig_pages_free_array - free an array with all its pages
  * @p: the paged state that the pages are charged to
- * @xa: the array or NULL; nobody else uses it
+ * @xa: the array or NULL; no other thread uses the array
  *
- * The nodes go with the array in one go, because to erase each entry costs more than
- * to free its page.
+ * The function destroys all nodes at the end, because erasing an entry takes longer than
+ * freeing its page.
  *
  * Context: may sleep.
  */
@@ -192,7 +190,7 @@ void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa)
 
 /**
  * struct old_array - an array that a load has replaced
- * @work: frees it
+ * @work: work item that frees the array
  * @p: the paged state that its pages are charged to
  * @xa: the array
  */
@@ -211,8 +209,8 @@ static void free_old_array(struct work_struct *work)
 }
 
 /*
- * A guest stands still while a load takes effect, and to free a GiB takes as long as a
- * guest may stand still for. So that is done later, where there is memory to note it.
+ * The guest is stopped while a load takes effect, and freeing 1 GiB takes too long for
+ * that. So a work item frees the array, if there is memory for the work item.
  */
 static void free_array_later(struct vfio_mig_pages *p, struct xarray *xa)
 {
@@ -236,7 +234,7 @@ int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
 {
 	int i;
 
-	/* The stream's page is the kernel's, here. */
+	/* A page of the stream has the size of a page of the kernel. */
 	BUILD_BUG_ON(PAGE_SIZE != VFIO_MIG_STREAM_PAGE_SIZE);
 
 	p->xa = vfio_mig_pages_new_array();
@@ -257,7 +255,7 @@ EXPORT_SYMBOL_GPL(__vfio_mig_pages_init);
 
 /**
  * vfio_mig_pages_destroy - free a paged state's memory
- * @p: the paged state; the device is closed, and its library object destroyed
+ * @p: the paged state; the device is closed, and vfio_mig_destroy() was called
  *
  * Context: may sleep.
  */
@@ -275,9 +273,9 @@ void vfio_mig_pages_destroy(struct vfio_mig_pages *p)
 EXPORT_SYMBOL_GPL(vfio_mig_pages_destroy);
 
 /**
- * vfio_mig_pages_set_payer - choose whose memory control group pays from now on
- * @p: the paged state; nobody allocates from it meanwhile
- * @mm: the device's user, or NULL for nobody
+ * vfio_mig_pages_set_payer - choose the memory control group that is charged
+ * @p: the paged state; no other thread allocates pages meanwhile
+ * @mm: address space of the device's user, or NULL to charge no control group
  */
 void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm)
 {
@@ -288,10 +286,10 @@ void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm)
 }
 
 /**
- * vfio_mig_pages_resident - pages that take memory
+ * vfio_mig_pages_resident - count the pages that have memory
  * @p: the paged state
  *
- * Return: their number, which may change at once.
+ * Return: the number of pages, which may change at any time.
  */
 unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
 {
@@ -300,9 +298,9 @@ unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
 EXPORT_SYMBOL_GPL(vfio_mig_pages_resident);
 
 /*
- * Allocates a page where there is none, and a copy where a chunk has the page. The
- * caller holds the page's lock for writing, so that no bracket and no mapping shows
- * the old page when the array lets go of it.
+ * Allocates a page if there is none, and a copy if a chunk has the page. The caller holds
+ * the page's lock for writing, so that no page access and no mapping uses the old page
+ * after it was removed from the array.
  */
 static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -321,7 +319,7 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 		vfio_mig_pages_free(p, new);
 		return ERR_PTR(xa_err(cur));
 	}
-	/* Either it is seen by the walk that starts a save, or marks itself. */
+	/* Either the walk that starts a save sees the page, or the writer marks it. */
 	smp_mb();
 	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
@@ -332,17 +330,17 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 }
 
 /**
- * vfio_mig_page_read_begin - look at a page of the paged state
+ * vfio_mig_page_read_begin - begin a read access to a page of the paged state
  * @p: the paged state
  * @index: page number, below &vfio_mig_pages.nr
  *
- * The page stays until vfio_mig_page_read_end(), also when it is discarded
- * meanwhile. A caller holds one page at a time.
+ * The page stays until vfio_mig_page_read_end(), because a discard waits for the access.
+ * A caller has one page access at a time.
  *
- * Context: may sleep. Holds a lock that a page's discard and the save side wait
- * for, so the bracket should be short; DMA inside is fine.
- * Return: the page, or NULL where it reads as zeros. The bracket is open either
- * way.
+ * Context: may sleep. Takes a lock that a discard and the save side wait for, so the
+ * access should be short. It may include DMA.
+ * Return: the page, or NULL if the page reads as zeros. vfio_mig_page_read_end() has to
+ * be called in both cases.
  */
 struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -352,7 +350,7 @@ struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index)
 EXPORT_SYMBOL_GPL(vfio_mig_page_read_begin);
 
 /**
- * vfio_mig_page_read_end - end what vfio_mig_page_read_begin() began
+ * vfio_mig_page_read_end - end a read access
  * @p: the paged state
  * @index: the same page number
  */
@@ -363,16 +361,16 @@ void vfio_mig_page_read_end(struct vfio_mig_pages *p, pgoff_t index)
 EXPORT_SYMBOL_GPL(vfio_mig_page_read_end);
 
 /**
- * vfio_mig_page_write_begin - get a page of the paged state to write to
+ * vfio_mig_page_write_begin - begin a write access to a page of the paged state
  * @p: the paged state
  * @index: page number, below &vfio_mig_pages.nr
  *
- * Allocates the page where it was never written. Several writers may hold the
- * same page. A caller holds one page at a time.
+ * Allocates the page if it has no memory. Several writers may access the same page. A
+ * caller has one page access at a time.
  *
  * Context: may sleep, as for vfio_mig_page_read_begin().
- * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
- * ERR_PTR(-ENOMEM). With an error the bracket is not open.
+ * Return: the page, ERR_PTR(-ENOSPC) if the budget is used up, or ERR_PTR(-ENOMEM). After
+ * an error there is no access to end.
  */
 struct page *vfio_mig_page_write_begin(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -408,11 +406,11 @@ static void page_mark(struct vfio_mig_pages *p, pgoff_t index)
 }
 
 /**
- * vfio_mig_page_write_end - end what vfio_mig_page_write_begin() began
+ * vfio_mig_page_write_end - end a write access
  * @p: the paged state
  * @index: the same page number
  *
- * A save that goes on will send the page again.
+ * A save that is in progress sends the page again.
  */
 void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -422,18 +420,18 @@ void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index)
 EXPORT_SYMBOL_GPL(vfio_mig_page_write_end);
 
 /**
- * vfio_mig_page_write - write to a page of the paged state, all at once
+ * vfio_mig_page_write - write to a page of the paged state atomically
  * @p: the paged state
  * @index: page number, below &vfio_mig_pages.nr
- * @off: where in the page
- * @data: what to write
- * @len: bytes, all within the page
+ * @off: offset in the page
+ * @data: the new bytes
+ * @len: number of bytes, all within the page
  *
- * Who reads the page in a bracket sees all of it or nothing of it, as long as all that
- * write to this part of the page do it in this way, or by vfio_mig_page_exchange().
+ * A read access sees all of the new bytes or none. This needs that all writers of these
+ * bytes call this function or vfio_mig_page_exchange().
  *
- * Context: may sleep. No bracket is open.
- * Return: 0, -ENOSPC where the budget is used up, or -ENOMEM.
+ * Context: may sleep. No page access is open.
+ * Return: 0, -ENOSPC if the budget is used up, or -ENOMEM.
  */
 int vfio_mig_page_write(struct vfio_mig_pages *p, pgoff_t index, u32 off,
 			const void *data, u32 len)
@@ -461,13 +459,13 @@ static struct page *alloc_spare(struct vfio_mig_pages *p)
 }
 
 /**
- * vfio_mig_spare_alloc - allocate a page that is to become part of the paged state
- * @p: the paged state, whose memory control group pays. Its budget does not, until
- *	vfio_mig_page_exchange().
+ * vfio_mig_spare_alloc - allocate a page for vfio_mig_page_exchange()
+ * @p: the paged state. Its memory control group is charged now, and its budget is
+ *	charged by vfio_mig_page_exchange().
  *
  * Context: may sleep.
- * Return: the page, with old contents of any kind, or NULL. Given to
- * vfio_mig_page_exchange() or freed by put_page().
+ * Return: the page or NULL. The page has old contents, which the caller overwrites. The
+ * caller gives it to vfio_mig_page_exchange(), or frees it by put_page().
  */
 struct page *vfio_mig_spare_alloc(struct vfio_mig_pages *p)
 {
@@ -475,21 +473,21 @@ struct page *vfio_mig_spare_alloc(struct vfio_mig_pages *p)
 
 	if (page)
 		return page;
-	/* What a load has replaced may still be on its way back. */
+	/* A work item may still have to free the pages that a load replaced. */
 	flush_workqueue(vfio_mig_wq);
 	return alloc_spare(p);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_spare_alloc);
 
 /**
- * vfio_mig_pages_exchange_locked - put another page in place of one
+ * vfio_mig_pages_exchange_locked - replace a page of the paged state
  * @p: the paged state
  * @index: page number
- * @new: a page that was filled, and that the budget is not charged for
+ * @new: a filled page, which the budget is not charged for
  *
  * Context: the page's lock is held for writing.
- * Return: the page that was there, which the budget is not charged for any more; NULL
- * where there was none; or ERR_PTR(-ENOSPC) or ERR_PTR(-ENOMEM), and nothing was done.
+ * Return: the old page, which the budget is not charged for any more; NULL if there was
+ * none; or ERR_PTR(-ENOSPC) or ERR_PTR(-ENOMEM), and then nothing has changed.
  */
 struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t index,
 					    struct page *new)
@@ -505,7 +503,7 @@ struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t in
 			budget_uncharge(p->budget);
 		return ERR_PTR(xa_err(cur));
 	}
-	/* Either it is seen by the walk that starts a save, or marks itself. */
+	/* Either the walk that starts a save sees the page, or page_mark() marks it. */
 	smp_mb();
 	vfio_mig_mapping_unmap(p, index, 1);
 	if (!old)
@@ -526,23 +524,24 @@ static struct page *page_exchange(struct vfio_mig_pages *p, pgoff_t index,
 }
 
 /**
- * vfio_mig_page_exchange - put another page in place of one of the paged state
+ * vfio_mig_page_exchange - replace a page of the paged state
  * @p: the paged state
  * @index: page number, below &vfio_mig_pages.nr
- * @spare: a page that was filled, from vfio_mig_spare_alloc(). Becomes the one that was
- *	there, or NULL where there was none or a reader still has it.
+ * @spare: in: a filled page from vfio_mig_spare_alloc(). Out: the old page, or NULL if
+ *	there was none or if a reader still has it.
  *
- * So all of a page is written at once, and what takes its time, DMA say, was done before.
+ * The caller fills the page before the call, for example by DMA. So the whole page changes
+ * at one moment, and no lock is held during the DMA.
  *
- * Context: may sleep. No bracket is open.
- * Return: 0; or -ENOSPC where the budget is used up or -ENOMEM, and nothing was done.
+ * Context: may sleep. No page access is open.
+ * Return: 0; or -ENOSPC if the budget is used up, or -ENOMEM, and then nothing has changed.
  */
 int vfio_mig_page_exchange(struct vfio_mig_pages *p, pgoff_t index,
 			   struct page **spare)
 {
 	struct page *old = page_exchange(p, index, *spare);
 
-	/* As for vfio_mig_spare_alloc(). */
+	/* Wait for pages that are being freed, as vfio_mig_spare_alloc() does. */
 	if (IS_ERR(old)) {
 		flush_workqueue(vfio_mig_wq);
 		old = page_exchange(p, index, *spare);
@@ -589,7 +588,7 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_discard);
 
-/* Marks many pages of a block in one go. Others may mark some of them meanwhile. */
+/* Marks several pages of a block at once. Other threads may mark pages meanwhile. */
 static void mark_block(struct vfio_mig_dirty *dirty, unsigned long block,
 		       unsigned long bits)
 {
@@ -603,7 +602,7 @@ static void mark_block(struct vfio_mig_dirty *dirty, unsigned long block,
 }
 
 /**
- * vfio_mig_pages_redirty_all - have all pages that have memory count as changed
+ * vfio_mig_pages_redirty_all - mark all pages that have memory as changed
  * @p: the paged state, tracked
  *
  * Context: may sleep.
@@ -632,10 +631,10 @@ void vfio_mig_pages_redirty_all(struct vfio_mig_pages *p)
 }
 
 /**
- * vfio_mig_pages_track - start to note which pages change
+ * vfio_mig_pages_track - start to track which pages change
  * @p: the paged state; not tracked yet
  *
- * All pages that have memory count as changed at first.
+ * At first all pages that have memory count as changed.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -648,7 +647,7 @@ int vfio_mig_pages_track(struct vfio_mig_pages *p)
 	if (!dirty)
 		return -ENOMEM;
 
-	/* Published first: a page that is added during the walk marks itself. */
+	/* Published before the walk, so that writers mark pages during the walk. */
 	rcu_assign_pointer(p->dirty, dirty);
 	smp_mb(); /* pairs with page_install() */
 	vfio_mig_pages_redirty_all(p);
@@ -656,7 +655,7 @@ int vfio_mig_pages_track(struct vfio_mig_pages *p)
 }
 
 /**
- * vfio_mig_pages_untrack - stop to note which pages change
+ * vfio_mig_pages_untrack - stop to track which pages change
  * @p: the paged state; may be untracked already
  */
 void vfio_mig_pages_untrack(struct vfio_mig_pages *p)
@@ -668,17 +667,17 @@ void vfio_mig_pages_untrack(struct vfio_mig_pages *p)
 		kvfree_rcu(dirty, rcu);
 }
 
-/* Only the save side changes the pointer, and only it calls what uses this. */
+/* Only the save side calls this, and only the save side changes the pointer. */
 static struct vfio_mig_dirty *dirty_set(struct vfio_mig_pages *p)
 {
 	return rcu_dereference_protected(p->dirty, true);
 }
 
 /**
- * vfio_mig_pages_dirty - pages that changed since they were last sent
+ * vfio_mig_pages_dirty - count the pages that changed since they were last sent
  * @p: the paged state, tracked
  *
- * Return: their number, which may change at once.
+ * Return: the number of pages, which may change at any time.
  */
 unsigned long vfio_mig_pages_dirty(struct vfio_mig_pages *p)
 {
@@ -690,7 +689,7 @@ unsigned long vfio_mig_pages_dirty(struct vfio_mig_pages *p)
  * @p: the paged state, tracked
  * @start: first page to look at
  *
- * Return: its number, or &vfio_mig_pages.nr where there is none.
+ * Return: the number of the next changed page, or &vfio_mig_pages.nr if there is none.
  */
 pgoff_t vfio_mig_pages_next_dirty(struct vfio_mig_pages *p, pgoff_t start)
 {
@@ -698,7 +697,7 @@ pgoff_t vfio_mig_pages_next_dirty(struct vfio_mig_pages *p, pgoff_t start)
 }
 
 /**
- * vfio_mig_pages_redirty - take back that a page was sent
+ * vfio_mig_pages_redirty - mark a page as changed
  * @p: the paged state, tracked
  * @index: page number
  */
@@ -708,20 +707,20 @@ void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
 }
 
 /**
- * vfio_mig_pages_take - take changed pages to be sent
+ * vfio_mig_pages_take - take changed pages to send them
  * @p: the paged state, tracked
- * @first: the first of them, a changed page
- * @max: the most to take, not 0
- * @pages: where to put the pages; NULL for one that reads as zeros
- * @index: where to put their page numbers
+ * @first: number of the first page, which has changed
+ * @max: the limit of pages to take, not 0
+ * @pages: the pages are stored here, NULL for a page that reads as zeros
+ * @index: the page numbers are stored here
  *
- * Takes neighbours that changed as well, as many as share a lock, and counts all of
- * them as sent. Removes them from mappings, so that the next store to one faults.
- * The caller has a reference to each page, and gives it back with put_page(). Until
- * then the page keeps its contents.
+ * Takes the page and changed pages after it that share its lock, and marks them as sent.
+ * Removes them from mappings, so that the next store to a page faults. The caller gets a
+ * reference to each page, and drops the reference by put_page(). Until then the page keeps
+ * its contents.
  *
- * Context: may sleep. Waits for brackets around these pages, which are short.
- * Return: how many were taken.
+ * Context: may sleep. Waits for accesses to these pages, which are short.
+ * Return: the number of pages that were taken.
  */
 u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 			struct page **pages, pgoff_t *index)
@@ -750,13 +749,13 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 }
 
 /**
- * vfio_mig_pages_replace - put other pages in place of all there are
+ * vfio_mig_pages_replace - replace all pages
  * @p: the paged state; not tracked
- * @xa: the new pages, charged to @p; taken over
- * @nr: how many there are
- * @nest: the lock that lets one caller in at a time
+ * @xa: array of the new pages, which are charged to @p; @p owns the array afterwards
+ * @nr: number of new pages
+ * @nest: the lock that serialises callers
  *
- * Cannot fail: it is how a load takes effect.
+ * A load takes effect by this function, so it cannot fail.
  */
 void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
 			    unsigned long nr, struct mutex *nest)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Paged state: what the rest of the library uses of it */
+/* Paged state: functions for the rest of the library */
 #ifndef VFIO_MIG_PAGES_H
 #define VFIO_MIG_PAGES_H
 
@@ -7,17 +7,17 @@
 #include <uapi/linux/vfio_mig_stream.h>
 
 /*
- * For what can be large. Where the memory control group that pays is at its limit,
- * the user is told by an error: nobody in the group is killed to make room.
+ * For large allocations. If the memory control group is at its limit, the allocation
+ * fails and the user gets an error. No process of the group is killed.
  */
 #define VFIO_MIG_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-/* Frees what was replaced. Its work touches no user memory and takes no lock. */
+/* Its work items free replaced pages. They access no user memory and take no lock. */
 extern struct workqueue_struct *vfio_mig_wq;
 
 /*
- * Pages that share a lock are neighbours, and share a word of the dirty set: the
- * save side takes what changed of them in one go.
+ * Neighbouring pages share a lock, and a word of the dirty set. So the save side can take
+ * the changed pages of a block together.
  */
 #define BLOCK		BITS_PER_LONG
 
@@ -26,7 +26,7 @@ static inline struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t i
 	return &p->locks[index / BLOCK % VFIO_MIG_PAGES_LOCKS];
 }
 
-/* Anybody may take a reference for a moment: that costs a copy, and is harmless. */
+/* Another thread may hold a reference for a moment. This costs a copy and does no harm. */
 static inline bool page_writable(struct page *page)
 {
 	return page && page_count(page) == 1;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parser of streams: chunks, and what follows from each of them
+ * The parser of streams
  *
- * A stream is a sequence of parts, such as a chunk's header or a page. The parser
- * says where the bytes of the part at hand go. When all of them are there it checks
- * the part, acts on it, and goes to the next part. So a stream can be cut anywhere.
- * load.c feeds the parser, and takes back what it did if need be.
+ * A stream is a sequence of parts, such as a chunk's header or a page. The parser provides
+ * the memory for the current part. When the part is complete, the parser checks it, acts
+ * on it, and goes to the next part. So a stream can be split at any byte. load.c feeds the
+ * parser, and can undo a portion.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -16,10 +16,10 @@
 #include "parse.h"
 
 /**
- * vfio_mig_refuse - refuse the stream for good, and tell a person why
+ * vfio_mig_refuse - refuse the stream for good, and log the reason
  * @mig: the device; session mutex held, resuming
  * @err: the errno
- * @fmt: what is wrong, for the log
+ * @fmt: the reason
  *
  * Return: @err.
  */
@@ -50,7 +50,7 @@ static void next_part(struct load_pos *pos, enum load_part part, u32 want)
 	pos->want = want;
 }
 
-/* The next part of the payload; its size was checked against the chunk's. */
+/* Goes to the next part of the payload. The caller checked that the part fits. */
 static void payload_part(struct load_pos *pos, enum load_part part, u32 want)
 {
 	next_part(pos, part, want);
@@ -58,9 +58,9 @@ static void payload_part(struct load_pos *pos, enum load_part part, u32 want)
 }
 
 /**
- * vfio_mig_discard_prepared - free what the vendor driver prepared
+ * vfio_mig_discard_prepared - free an object that the vendor driver prepared
  * @mig: the device; session mutex held
- * @prepared: what &vfio_mig_ops.prepare returned, or NULL
+ * @prepared: return value of &vfio_mig_ops.prepare, or NULL
  */
 void vfio_mig_discard_prepared(struct vfio_mig *mig, void *prepared)
 {
@@ -70,7 +70,7 @@ void vfio_mig_discard_prepared(struct vfio_mig *mig, void *prepared)
 		kfree(prepared);
 }
 
-/* What was prepared before the portion is kept until the portion is taken. */
+/* The object from before the portion is kept until the portion is taken. */
 static void set_prepared(struct vfio_mig *mig, void *prepared)
 {
 	struct vfio_mig_load *load = mig->load;
@@ -83,7 +83,7 @@ static void set_prepared(struct vfio_mig *mig, void *prepared)
 	load->prepared = prepared;
 }
 
-/* Forgets all that was staged: another save begins. */
+/* Drops all staged data, because another save begins. */
 static int start_over(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load = mig->load;
@@ -107,7 +107,7 @@ static int start_over(struct vfio_mig *mig)
 	return 0;
 }
 
-/* A header chunk starts a save; any other continues the one at hand. */
+/* A header chunk starts a save. Any other chunk continues the current save. */
 static int check_sequence(struct vfio_mig *mig, u16 type, u64 save_id, u32 seq)
 {
 	struct load_pos *pos = &mig->load->at.pos;
@@ -136,7 +136,7 @@ static int check_sequence(struct vfio_mig *mig, u16 type, u64 save_id, u32 seq)
 	return 0;
 }
 
-/* Where a chunk's payload starts, and whether it can be as long as it says. */
+/* Starts a chunk's payload, and checks the payload's length. */
 static int start_payload(struct vfio_mig *mig, u16 type, u16 flags, u32 len)
 {
 	struct load_pos *pos = &mig->load->at.pos;
@@ -215,7 +215,7 @@ static int take_chunk_hdr(struct vfio_mig *mig)
 	return start_payload(mig, type, flags, len);
 }
 
-/* A name, then nothing but NULs, at least one. */
+/* The type is a string with at least one NUL, and with NULs up to its end. */
 static bool type_valid(const struct vfio_mig_header *h)
 {
 	size_t len = strnlen(h->type, sizeof(h->type));
@@ -302,14 +302,14 @@ static int take_pages_hdr(struct vfio_mig *mig)
 			      "%u pages and %u bytes of runs in %u bytes", nr,
 			      runs, pos->left);
 
-	/* The runs go behind their header, which is still needed. */
+	/* The runs are stored behind their header, because the header is still needed. */
 	payload_part(pos, PART_RUNS, sizeof(*h) + padded);
 	pos->left += sizeof(*h);
 	pos->have = sizeof(*h);
 	return 0;
 }
 
-/* Reads one LEB128 number. Returns false where it is not one. */
+/* Reads one LEB128 number. Returns false if the bytes are not a valid number. */
 static bool get_leb128(const u8 **from, const u8 *end, u64 *value)
 {
 	unsigned int shift = 0;
@@ -325,7 +325,7 @@ static bool get_leb128(const u8 **from, const u8 *end, u64 *value)
 		*value |= (u64)(byte & 0x7f) << shift;
 		shift += 7;
 	} while (byte & 0x80);
-	/* Each number has one form only: no zeros on top. */
+	/* Each number has only one valid form, which has no leading zeros. */
 	return byte || shift == 7;
 }
 
@@ -369,7 +369,7 @@ static int decode_runs(struct vfio_mig *mig, const struct vfio_mig_pages_hdr *h)
 	return 0;
 }
 
-/* Goes to the next page with data, through the holes before it. */
+/* Stages holes up to the next page with data, and goes to this page. */
 static int next_page(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load = mig->load;
@@ -409,7 +409,7 @@ static int take_runs(struct vfio_mig *mig)
 	return next_page(mig);
 }
 
-/* A page is staged when all of it is there. */
+/* Stages a complete page. */
 static int take_page(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load = mig->load;
@@ -426,8 +426,8 @@ static int take_page(struct vfio_mig *mig)
 }
 
 /*
- * A new control state takes the place of one that is there. What was taken before
- * the open portion stays in the other buffer, for the portion may be taken back.
+ * A new control state replaces the present one. A state from before the open portion
+ * stays in the other buffer, because the portion may be undone.
  */
 static int new_control(struct vfio_mig *mig, u32 total)
 {
@@ -528,7 +528,7 @@ static int take_image_hdr(struct vfio_mig *mig)
 	return 0;
 }
 
-/* The driver learns of an image when the first piece is good, for it cannot forget. */
+/* The driver is called after the first valid piece, because it cannot undo the call. */
 static int begin_image(struct vfio_mig *mig)
 {
 	const struct vfio_mig_image_ops *ops = mig->desc.image;
@@ -544,7 +544,7 @@ static int begin_image(struct vfio_mig *mig)
 	return 0;
 }
 
-/* A piece whose sum is right. */
+/* Gives the driver a piece whose checksum is right. */
 static int take_image(struct vfio_mig *mig)
 {
 	const struct vfio_mig_image_ops *ops = mig->desc.image;
@@ -572,8 +572,8 @@ static int take_image(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_parse_image_end - no more of the image that the driver knows of comes
- * @mig: the device; session mutex held, resuming. It may have no image.
+ * vfio_mig_parse_image_end - tell the driver that its image ends
+ * @mig: the device; session mutex held, resuming. The device may have no image.
  */
 void vfio_mig_parse_image_end(struct vfio_mig *mig)
 {
@@ -622,7 +622,7 @@ static int check_control(struct vfio_mig *mig)
 	return 0;
 }
 
-/* The last chunk: all is checked and allocated here, for apply cannot fail. */
+/* The last chunk: checks and allocates everything, because applying cannot fail. */
 static int take_end(struct vfio_mig *mig)
 {
 	const struct vfio_mig_end *e = (void *)mig->load->at.buf;
@@ -638,7 +638,7 @@ static int take_end(struct vfio_mig *mig)
 	if (mig->desc.image && !pos->image_done)
 		return vfio_mig_refuse(mig, -EBADMSG, "the end without a whole image");
 
-	/* Any number of END chunks may follow each other; what is new is checked. */
+	/* Several END chunks may follow each other. Only new data are checked. */
 	ret = check_control(mig);
 	if (!ret)
 		ret = check_image(mig);
@@ -646,7 +646,7 @@ static int take_end(struct vfio_mig *mig)
 	return ret;
 }
 
-/* A whole part is there. */
+/* Takes a complete part. */
 static int take_part(struct vfio_mig *mig)
 {
 	struct load_pos *pos = &mig->load->at.pos;
@@ -680,7 +680,7 @@ static int take_part(struct vfio_mig *mig)
 	}
 }
 
-/* The payload is over. Its sum decides before anything acts on it. */
+/* Ends a payload. Its checksum is checked before the parser acts on the payload. */
 static int end_chunk(struct vfio_mig *mig, enum load_part last)
 {
 	struct load_pos *pos = &mig->load->at.pos;
@@ -704,11 +704,12 @@ static int end_chunk(struct vfio_mig *mig, enum load_part last)
 }
 
 /**
- * vfio_mig_parse_target - say where the next bytes of a stream go
+ * vfio_mig_parse_target - provide memory for the next bytes of a stream
  * @mig: the device; session mutex held, resuming
- * @p: the portion at hand; gets the memory, a part of the load or of a page
+ * @p: the current portion, which gets the memory. The memory is a part of the load or of
+ *	a page.
  *
- * Parts that are not kept go through a buffer.
+ * Parts that the parser skips use a buffer.
  *
  * Return: 0, -ENOMEM or -ENOSPC.
  */
@@ -748,12 +749,12 @@ int vfio_mig_parse_target(struct vfio_mig *mig, struct vfio_mig_portion *p)
 }
 
 /**
- * vfio_mig_parse_bytes - bytes of the part at hand came
+ * vfio_mig_parse_bytes - parse bytes of the current part
  * @mig: the device; session mutex held, resuming
- * @from: where vfio_mig_parse_target() said that they go
- * @n: how many
+ * @from: the memory that vfio_mig_parse_target() provided
+ * @n: number of bytes
  *
- * Return: 0, an errno that the stream is refused with, or -ENOMEM or -EINTR.
+ * Return: 0, the errno that refuses the stream, or -ENOMEM or -EINTR.
  */
 int vfio_mig_parse_bytes(struct vfio_mig *mig, const void *from, size_t n)
 {
@@ -766,7 +767,7 @@ int vfio_mig_parse_bytes(struct vfio_mig *mig, const void *from, size_t n)
 	if (pos->have < pos->want)
 		return 0;
 
-	/* Parts of no bytes need no more input to be whole. */
+	/* A part of 0 bytes is complete without more input. */
 	do {
 		int ret;
 
@@ -783,7 +784,7 @@ int vfio_mig_parse_bytes(struct vfio_mig *mig, const void *from, size_t n)
 }
 
 /**
- * vfio_mig_parse_start - be ready for the first chunk of a stream
+ * vfio_mig_parse_start - prepare for the first chunk of a stream
  * @pos: zeroed
  */
 void vfio_mig_parse_start(struct load_pos *pos)

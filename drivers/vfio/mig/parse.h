@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The parser of streams: what it shares with load.c */
+/* The parser of streams: structures that it shares with load.c */
 #ifndef VFIO_MIG_PARSE_H
 #define VFIO_MIG_PARSE_H
 
@@ -12,7 +12,7 @@
 struct vfio_mig;
 struct vfio_mig_portion;
 
-/* The longest that a header chunk of any version may be. */
+/* Limit of a header chunk's payload in any version, in bytes */
 #define HEADER_MAX	4096
 #define BUF_MAX		(sizeof(struct vfio_mig_pages_hdr) +	\
 			 VFIO_MIG_STREAM_RUNS_BYTES_MAX)
@@ -20,7 +20,7 @@ struct vfio_mig_portion;
 static_assert(HEADER_MAX <= BUF_MAX);
 
 /**
- * enum load_part - what the next bytes of the stream are
+ * enum load_part - kind of the next bytes of the stream
  * @PART_CHUNK_HDR: a chunk's header
  * @PART_HEADER: payload of a header chunk
  * @PART_PAGES_HDR: start of a pages chunk's payload
@@ -32,7 +32,7 @@ static_assert(HEADER_MAX <= BUF_MAX);
  * @PART_IMAGE: a piece of the image
  * @PART_END: payload of an end chunk
  * @PART_PADDING: zeros up to the end of the chunk
- * @PART_SKIP: payload of a chunk that need not be understood
+ * @PART_SKIP: payload of a chunk that is not mandatory and not known
  */
 enum load_part {
 	PART_CHUNK_HDR,
@@ -50,10 +50,10 @@ enum load_part {
 };
 
 /**
- * struct load_run - pages in a row that are alike
+ * struct load_run - a run of a pages chunk
  * @start: first page
  * @len: number of pages
- * @hole: they read as zeros, no data follows for them
+ * @hole: the pages read as zeros, and the chunk has no data for them
  */
 struct load_run {
 	u64 start;
@@ -62,35 +62,35 @@ struct load_run {
 };
 
 /**
- * struct load_pos - how far the stream was taken
- * @part: what comes next
- * @have: bytes of it taken
- * @want: bytes of it in all
+ * struct load_pos - a position in the stream
+ * @part: the current part
+ * @have: bytes of the part that were taken
+ * @want: size of the part in bytes
  * @left: bytes of the chunk's payload after this part
- * @sum: running sum of the payload
+ * @sum: checksum of the payload so far
  * @hdr: the chunk's header
  * @started: a header chunk was accepted
- * @save_id: whose
- * @control_version: version of its control state
- * @seq: of the next chunk
+ * @save_id: identifies the save that the header started
+ * @control_version: version of the save's control state
+ * @seq: number of the next chunk
  * @pages: data pages taken in this save
- * @nr_runs: runs of the pages chunk
- * @run: the one at hand
- * @run_page: the page in it
- * @control_slot: which of the two buffers has the control state
+ * @nr_runs: number of runs of the pages chunk
+ * @run: index of the current run
+ * @run_page: index of the current page in the run
+ * @control_slot: index of the buffer that has the control state
  * @control_total: size of the control state
- * @control_have: bytes of it taken
- * @control_done: all of it is there
- * @control_checked: the vendor driver found it good
+ * @control_have: bytes of the control state that were taken
+ * @control_done: the control state is complete
+ * @control_checked: the vendor driver accepted the control state
  * @image_begun: a piece of this save's image came
- * @image_off: bytes of the image taken
- * @image_len: bytes of the piece at hand
- * @image_final: the piece at hand was read from a stopped device
- * @image_left: bytes that are still to come of those that a final piece announced
- * @image_next: what @image_left is after the piece at hand
- * @image_done: all of the image is there
- * @image_checked: the vendor driver found it good
- * @complete: the last chunk taken was END, and all of it was found good
+ * @image_off: bytes of the image that were taken
+ * @image_len: bytes of the current piece
+ * @image_final: the current piece was read from a stopped device
+ * @image_left: bytes that a final piece announced and that are still to come
+ * @image_next: value of @image_left after the current piece
+ * @image_done: the image is complete
+ * @image_checked: the vendor driver accepted the image
+ * @complete: the last chunk was END, and the state was accepted
  */
 struct load_pos {
 	enum load_part part;
@@ -124,10 +124,10 @@ struct load_pos {
 };
 
 /**
- * struct load_cursor - a place in the stream
- * @pos: how far the stream was taken
- * @runs: runs of the pages chunk at hand
- * @buf: the part at hand, while it is collected
+ * struct load_cursor - a position in the stream, with the data collected there
+ * @pos: the position
+ * @runs: runs of the current pages chunk
+ * @buf: bytes of the current part
  */
 struct load_cursor {
 	struct load_pos pos;
@@ -136,21 +136,21 @@ struct load_cursor {
 };
 
 /**
- * struct vfio_mig_load - a load that goes on
+ * struct vfio_mig_load - a load in progress
  * @kref: held by the session, and by a caller that copies without the session mutex
- * @error: why it was refused, 0 if it was not
- * @stage: the pages
- * @control: the control state; two buffers, so that a new state can be taken back
- * @piece: the piece of the image at hand
+ * @error: the errno that refused the stream, or 0
+ * @stage: the staged pages
+ * @control: the control state; two buffers, so that a new state can be undone
+ * @piece: the current piece of the image
  * @image_begun: the driver knows of an image
- * @handed_over: the driver was given something that cannot be taken back, in the portion
- * @prepared: what the vendor driver made of the control state
- * @prepared_before: what @prepared was when the open portion began
+ * @handed_over: the driver got data of this portion, and cannot undo that
+ * @prepared: the object that the vendor driver made from the control state
+ * @prepared_before: value of @prepared at the start of the open portion
  * @prepared_changed: the open portion changed @prepared
- * @at: where the stream is, and what was collected of the part at hand
- * @before: the same, as it was when the open portion began
+ * @at: the current position in the stream
+ * @before: the position at the start of the open portion
  *
- * The memory that copies go to is freed with this structure, or is a page.
+ * User data are copied to memory that is freed with this structure, or to a page.
  */
 struct vfio_mig_load {
 	struct kref kref;

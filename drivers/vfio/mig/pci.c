@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An emulated PCI function, as VFIO shows it
+ * The VFIO operations of an emulated PCI function
  *
- * Little of it is about migration, but the migration region has a place among
- * the others and comes with capabilities, which is most of what a driver without
- * migration does not have yet.
+ * Little of this is about migration. But the migration region is one of the function's
+ * regions and has capabilities, so a driver that gets migration would have to change all
+ * of these operations.
  */
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -14,7 +14,7 @@
 #include "irq.h"
 #include "mig.h"
 
-/* Such a driver gives the device no other mig_ops than the library's. */
+/* A driver that uses these functions has the library's mig_ops. */
 static struct vfio_mig *to_mig(struct vfio_device *vdev)
 {
 	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
@@ -24,8 +24,8 @@ static struct vfio_mig *to_mig(struct vfio_device *vdev)
  * vfio_mig_pci_open - open an emulated PCI function
  * @vdev: the device
  *
- * Context: &vfio_device_ops.open_device, where there is nothing else to do.
- * Return: what vfio_mig_open() returned.
+ * Context: &vfio_device_ops.open_device of a driver that has nothing else to do there.
+ * Return: the return value of vfio_mig_open().
  */
 int vfio_mig_pci_open(struct vfio_device *vdev)
 {
@@ -62,7 +62,7 @@ static long get_info(void __user *arg)
 	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
 }
 
-/* Puts capabilities after the structure if there is room, else says how much. */
+/* Copies capabilities after the structure if they fit. Reports the needed size otherwise. */
 static int put_region_info(void __user *arg, struct vfio_region_info *info,
 			   struct vfio_info_cap *caps)
 {
@@ -86,12 +86,12 @@ static int put_region_info(void __user *arg, struct vfio_region_info *info,
 /**
  * vfio_mig_pci_region_info - describe a region of an emulated PCI function
  * @vdev: the device
- * @info: has the region's index; the rest is filled in
+ * @info: has the region's index; the other members are filled in
  * @caps: capabilities are added here
  *
- * Context: &vfio_device_ops.get_region_info_caps, where the kernel has that;
- * elsewhere vfio_mig_pci_ioctl() serves.
- * Return: 0, -EINVAL for an index that there is not, or -ENOMEM.
+ * Context: &vfio_device_ops.get_region_info_caps, if the kernel has this operation.
+ * Otherwise vfio_mig_pci_ioctl() calls this function.
+ * Return: 0, -EINVAL for an index without a region, or -ENOMEM.
  */
 int vfio_mig_pci_region_info(struct vfio_device *vdev,
 			     struct vfio_region_info *info,
@@ -103,7 +103,7 @@ int vfio_mig_pci_region_info(struct vfio_device *vdev,
 		return -EINVAL;
 
 	info->offset = (u64)info->index << VFIO_MIG_PCI_SHIFT;
-	/* 7.3's VFIO returns what the user had there. */
+	/* VFIO of Linux 7.3 would return the user's own value. */
 	info->cap_offset = 0;
 	if (info->index == VFIO_MIG_PCI_REGION)
 		return vfio_mig_region_info(mig, info, caps);
@@ -137,9 +137,8 @@ static long get_region_info(struct vfio_device *vdev, void __user *arg)
 }
 
 /*
- * A kind that the device does not have is one with a count of 0. Not so ERR, as
- * with vfio-pci, because a user that finds it without an interrupt takes that for
- * a failure: QEMU warns.
+ * A kind of interrupt that the device does not have is reported with a count of 0. ERR is
+ * refused instead, as by vfio-pci, because QEMU warns about an ERR with a count of 0.
  */
 static long get_irq_info(const struct vfio_mig_pci *pci, void __user *arg)
 {
@@ -194,11 +193,11 @@ static long set_irqs(struct vfio_mig *mig, void __user *arg)
  * @vdev: the device
  * @cmd: VFIO_DEVICE_GET_INFO, _GET_REGION_INFO, _GET_IRQ_INFO, _SET_IRQS or
  *	_RESET
- * @arg: its argument
+ * @arg: argument of the ioctl
  *
  * Context: &vfio_device_ops.ioctl.
- * Return: 0, -ENOTTY for any other ioctl, -EINVAL, -EFAULT, -ENOMEM, or what
- * &vfio_mig_pci.set_irqs or vfio_mig_reset() returned.
+ * Return: 0, -ENOTTY for any other ioctl, -EINVAL, -EFAULT, -ENOMEM, or an error of
+ * &vfio_mig_pci.set_irqs or vfio_mig_reset().
  */
 long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 			unsigned long arg)
@@ -223,7 +222,7 @@ long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_ioctl);
 
-/* The widest access that is aligned and stays within what is asked for. */
+/* Returns the width of the widest access that is aligned and within the request. */
 static size_t access_len(u64 index, u64 off, size_t count)
 {
 	size_t len = index == VFIO_PCI_CONFIG_REGION_INDEX ? 4 : 8;
@@ -265,12 +264,12 @@ static ssize_t access(struct vfio_mig *mig, u64 index, u64 off, char __user *buf
  * @vdev: the device
  * @buf: user buffer
  * @count: bytes to read
- * @ppos: where in the device's file
+ * @ppos: offset in the device's file
  *
  * Context: &vfio_device_ops.read.
- * Return: the bytes read, fewer than @count at the end of a region only; -EINVAL
- * for a place where there is nothing, -EFAULT, or what the region's own read
- * returned: &vfio_mig_pci.access, vfio_mig_pages_read(), vfio_mig_region_read().
+ * Return: the number of bytes read, which is less than @count at the end of a region only;
+ * -EINVAL for an offset outside of all regions, -EFAULT, or an error of
+ * &vfio_mig_pci.access, vfio_mig_pages_read() or vfio_mig_region_read().
  */
 ssize_t vfio_mig_pci_read(struct vfio_device *vdev, char __user *buf,
 			  size_t count, loff_t *ppos)
@@ -296,7 +295,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_pci_read);
  * @vdev: the device
  * @buf: user buffer
  * @count: bytes to write
- * @ppos: where in the device's file
+ * @ppos: offset in the device's file
  *
  * Context: &vfio_device_ops.write.
  * Return: as vfio_mig_pci_read().
@@ -326,8 +325,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_pci_write);
  * @vma: the mapping
  *
  * Context: &vfio_device_ops.mmap.
- * Return: 0, -EINVAL for a region that cannot be mapped, or what
- * vfio_mig_region_mmap() or vfio_mig_pages_mmap() returned.
+ * Return: 0, -EINVAL for a region that cannot be mapped, or an error of
+ * vfio_mig_region_mmap() or vfio_mig_pages_mmap().
  */
 int vfio_mig_pci_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 {

@@ -2,11 +2,11 @@
 /*
  * The v1 front end: the migration region
  *
- * Registers in the first page, the data section after it. While saving, the
- * region shows one iteration after another: reading data_offset opens one,
- * reading pending_bytes concludes it, and in between all that can be read stays
- * the same. While resuming, writing data_size commits what was put into the data
- * section.
+ * The registers are in the first page, and the data section follows. While saving, the
+ * region shows one iteration after another. A read of data_offset opens an iteration, and
+ * a read of pending_bytes concludes it. In between, the registers and the data do not
+ * change. While resuming, a write of data_size commits the data that the user put into the
+ * data section.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -29,26 +29,26 @@
 #define DATA_OFFSET	((u64)PAGE_SIZE)
 
 /*
- * The most that an iteration shows, however large the window is: what was just
- * copied there is still in the processor's caches and TLB when the user copies it.
- * Not less than that: QEMU takes one iteration for each round through the guest's
- * memory, and leaves the rest for the blackout.
+ * Limit of the data in an iteration, also in a larger window. Data of this size are still
+ * in the processor's caches when the user copies them. The limit is not lower, because
+ * QEMU reads one iteration in each round through the guest's memory. All other data would
+ * come in the stop-and-copy phase.
  */
 #define ITERATION_MAX	((size_t)SZ_4M)
 
-/* Pages that are looked at for one iteration, because zeros take no room in it. */
+/* Limit of the pages that are looked at for one iteration. Pages of zeros take no space. */
 #define ITERATION_LOOK_MAX	SZ_16K
 
 /*
- * A buffer between the data section and the user. User memory may not answer, so
- * nothing is copied from or to it while the session mutex is held.
+ * Size of a buffer between the data section and the user. An access to user memory can
+ * wait for any time, so no user memory is accessed while the session mutex is held.
  */
 #define BOUNCE_SMALL	64
 #define BOUNCE_MAX	((size_t)SZ_64K)
 
 #define REG(name)	offsetof(struct vfio_device_migration_info, name)
 
-/* What device_state shows, by state. */
+/* Value of device_state in each state */
 static const u32 v1_value[VFIO_MIG_NR_STATES] = {
 	[VFIO_MIG_ERROR]	= VFIO_MIG_V1_ERROR,
 	[VFIO_MIG_STOP]		= VFIO_MIG_V1_STOP,
@@ -60,7 +60,7 @@ static const u32 v1_value[VFIO_MIG_NR_STATES] = {
 	[VFIO_MIG_PRE_COPY_P2P]	= VFIO_MIG_V1_PRE_COPY,
 };
 
-/* The states that a user can write, and those that each leads to. */
+/* By the value that a user writes: the state, and the values that may follow. */
 static const struct {
 	enum vfio_mig_state state;
 	u32 leads_to;
@@ -90,7 +90,7 @@ static const struct {
 	},
 };
 
-/* A session that the v2 front end owns does not show in the region's data. */
+/* The region shows no data of a session that the v2 front end owns. */
 static bool region_saving(const struct vfio_mig *mig)
 {
 	return mig->save && mig->owner == VFIO_MIG_OWNER_V1;
@@ -118,7 +118,7 @@ static int set_device_state(struct vfio_mig *mig, u32 value)
 	return vfio_mig_enter(mig, v1_arcs[value].state, VFIO_MIG_OWNER_V1);
 }
 
-/* What was read is forgotten; the number of the next iteration is a new one. */
+/* Resets the iteration, and gives the next iteration a new number. */
 static void reset_iteration(struct vfio_mig *mig)
 {
 	u64 nr = mig->iteration.nr;
@@ -129,7 +129,7 @@ static void reset_iteration(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_region_begin - a session begins that belongs to the region
+ * vfio_mig_region_begin - begin a session of the region
  * @mig: the device; session mutex held, save or load begun
  *
  * Return: 0 or -ENOMEM.
@@ -155,10 +155,10 @@ int vfio_mig_region_begin(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_region_end - the region's session ends
+ * vfio_mig_region_end - end the region's session
  * @mig: the device; session mutex held
  *
- * Where there is no session, or it is not the region's, nothing is done.
+ * Does nothing if there is no session, or if the session is not the region's.
  */
 void vfio_mig_region_end(struct vfio_mig *mig)
 {
@@ -181,8 +181,8 @@ static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
 }
 
 /*
- * Reading data_offset: chunks are prepared until there is no room for another, or
- * enough pages were looked at. The window shows the last save's data until then.
+ * The user reads data_offset. Prepares chunks until another one does not fit, or until
+ * enough pages were looked at. The window shows the data of the last save until then.
  */
 static int open_iteration(struct vfio_mig *mig)
 {
@@ -216,7 +216,7 @@ static int open_iteration(struct vfio_mig *mig)
 	return 0;
 }
 
-/* Reading pending_bytes: the data counts as consumed, read or not. */
+/* The user reads pending_bytes. The data count as consumed, read or not. */
 static void conclude_iteration(struct vfio_mig *mig)
 {
 	struct vfio_mig_iteration *it = &mig->iteration;
@@ -287,7 +287,7 @@ static int commit(struct vfio_mig *mig, u64 n)
 	return vfio_mig_load_feed(mig, &from);
 }
 
-/* The registers and their widths; everything else in the page is a hole. */
+/* Returns whether an access is to a whole register. The rest of the page is a hole. */
 static bool is_register(loff_t pos, size_t count)
 {
 	switch (pos) {
@@ -333,7 +333,7 @@ static int write_register(struct vfio_mig *mig, loff_t pos, u64 value)
 	return -EINVAL;
 }
 
-/* Notes what was read by system call, to tell later whether all was. */
+/* Records bytes that a system call read, to find at the end whether all were read. */
 static int note_seen(struct vfio_mig *mig, size_t off, size_t count)
 {
 	struct vfio_mig_iteration *it = &mig->iteration;
@@ -348,14 +348,14 @@ static int note_seen(struct vfio_mig *mig, size_t off, size_t count)
 	return 0;
 }
 
-/* What of the data section can be read now: its size, 0 for nothing. */
+/* Returns how many bytes of the data section can be read now. */
 static size_t readable(struct vfio_mig *mig)
 {
 	return region_resuming(mig) ? vfio_mig_window_size(mig->window) :
 				      mig->iteration.size;
 }
 
-/* What of the data section can be written now. */
+/* Returns how many bytes of the data section can be written now. */
 static size_t writable(struct vfio_mig *mig)
 {
 	return region_resuming(mig) ? vfio_mig_window_size(mig->window) : 0;
@@ -367,11 +367,12 @@ static bool inside(size_t off, size_t count, size_t size)
 }
 
 /**
- * struct bounce - an access to the data section that goes through a buffer
+ * struct bounce - an access to the data section through a buffer
  * @buf: the buffer
- * @size: its size
+ * @size: size of the buffer in bytes
  * @nr: number of the iteration that the access belongs to
- * @small: what @buf is for few bytes: QEMU 7.2 reads 8 at a time without a mapping
+ * @small: memory for @buf in a small access. QEMU 7.2 reads 8 bytes at a time if it has
+ *	no mapping.
  */
 struct bounce {
 	void *buf;
@@ -397,7 +398,7 @@ static void bounce_free(struct bounce *b)
 		kvfree(b->buf);
 }
 
-/* The whole access is checked first, so that a refused one has no effect. */
+/* The whole access is checked first, so that a refused access has no effect. */
 static int check_data(struct vfio_mig *mig, struct bounce *b, size_t count,
 		      size_t off, bool write)
 {
@@ -412,7 +413,7 @@ static int check_data(struct vfio_mig *mig, struct bounce *b, size_t count,
 	return ret;
 }
 
-/* Fills the buffer. The session may have ended, or gone on, since the last piece. */
+/* Fills the buffer. Fails if the session ended or continued since the last piece. */
 static int read_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
 		      size_t off)
 {
@@ -428,7 +429,7 @@ static int read_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
 	return ret;
 }
 
-/* The piece reached the user: only now it counts as read. */
+/* The piece counts as read only now, because it has reached the user. */
 static int note_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
 		      size_t off)
 {
@@ -528,10 +529,10 @@ static int access_register(struct vfio_mig *mig, loff_t pos, u64 *value,
  *
  * Context: the vendor driver's &vfio_device_ops.read. Takes the session mutex, but
  * not while user memory is accessed.
- * Return: @count, never less; -EINVAL for an access that the protocol does not
- * know, -EFAULT, -ENOMEM, -EINTR where the caller is being killed, or why the driver
- * cannot read its image, from pending_bytes and data_offset: the state stays, and another
- * read tries again.
+ * Return: @count, never less; -EINVAL for an access that the protocol does not permit,
+ * -EFAULT, -ENOMEM, or -EINTR if the caller is being killed. A read of pending_bytes or
+ * data_offset can also return the driver's error if the driver cannot read its image. The
+ * state does not change then, and another read tries again.
  */
 ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 			     size_t count, loff_t pos)
@@ -551,7 +552,7 @@ ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 	if (ret)
 		return ret;
 
-	/* Little-endian, as all of PCI: a register's low half comes first. */
+	/* Registers are little-endian, as all registers of PCI are. */
 	value = le64_to_cpu((__force __le64)value);
 	return copy_to_user(buf, &value, count) ? -EFAULT : count;
 }
@@ -566,11 +567,11 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_read);
  *
  * Context: the vendor driver's &vfio_device_ops.write. Takes the session mutex, but
  * not while user memory is accessed.
- * Return: @count, never less; -EINVAL for an access or a state that the protocol
- * does not allow, -EIO from the error state and where the device broke meanwhile,
- * -EBUSY in a session of the v2 protocol, what vfio_mig_load_feed() returns for a
- * commit, -EFAULT, or -EINTR where the caller is being killed. After an error the
- * data section may have taken a part of the data.
+ * Return: @count, never less; -EINVAL for an access or a state that the protocol does not
+ * permit, -EIO in the error state and if the device broke meanwhile, -EBUSY in a session
+ * of the v2 protocol, an error of vfio_mig_load_feed() for a commit, -EFAULT, or -EINTR if
+ * the caller is being killed. After an error the data section may contain a part of the
+ * data.
  */
 ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 			      size_t count, loff_t pos)
@@ -598,12 +599,12 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_write);
  * vfio_mig_region_mmap - mmap(2) of the migration region
  * @mig: the device
  * @vma: the mapping
- * @first: the region's page at which it starts. Where the region is in the device's
- *	file is the driver's business.
+ * @first: the page of the region at which the mapping starts. The driver subtracts the
+ *	offset of the region in the device's file.
  *
  * Context: the vendor driver's &vfio_device_ops.mmap.
- * Return: 0, or -EINVAL for a private mapping or one that is not wholly inside
- * the data section.
+ * Return: 0, or -EINVAL for a private mapping, or for a mapping that exceeds the data
+ * section.
  */
 int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma,
 			 pgoff_t first)
@@ -616,12 +617,12 @@ int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma,
 EXPORT_SYMBOL_GPL(vfio_mig_region_mmap);
 
 /**
- * vfio_mig_region_size - size of the migration region
+ * vfio_mig_region_size - return the size of the migration region
  * @mig: the device
  *
- * Context: any, from vfio_mig_create() on: a driver that embeds a struct
+ * Context: any, from vfio_mig_create() on, because a driver that embeds a struct
  * vfio_pci_core_device registers its regions before the device is open.
- * Return: bytes.
+ * Return: number of bytes.
  */
 u64 vfio_mig_region_size(struct vfio_mig *mig)
 {
@@ -630,12 +631,12 @@ u64 vfio_mig_region_size(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_region_size);
 
 /**
- * vfio_mig_region_sparse - add the capability that says what can be mapped
+ * vfio_mig_region_sparse - add the capability that describes the mappable part
  * @mig: the device
  * @caps: the capability is added here
  *
- * For a driver whose regions get their type from somebody else, such as
- * &vfio_pci_regops.add_capability. Others call vfio_mig_region_info().
+ * For &vfio_pci_regops.add_capability, where VFIO adds the region's type. Other drivers
+ * call vfio_mig_region_info().
  *
  * Return: 0 or -ENOMEM.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The v1 front end: what the state machine tells it */
+/* The v1 front end: functions for the state machine */
 #ifndef VFIO_MIG_REGION_H
 #define VFIO_MIG_REGION_H
 

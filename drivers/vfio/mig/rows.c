@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Rows: pages of a paged state that are neighbours in memory, too
+ * Rows: pages of a paged state that are contiguous in memory
  *
- * To copy a page at a time costs a call of VFIO for each. So memory for several pages
- * is allocated in one piece, filled by one copy, and put in the place of old pages
- * then. From then on its pages have nothing to do with each other: each is tracked,
- * shared with a save, replaced and freed alone.
+ * A copy of one page at a time needs a call of VFIO for each page. So this file
+ * allocates contiguous memory for several pages, the driver fills the memory by one
+ * copy, and the pages then replace old pages. After that the pages are independent,
+ * because each page is tracked, shared with a save, replaced and freed alone.
  *
- * A row lies within the pages that share a lock.
+ * All pages of a row share a lock.
  */
 #include <linux/log2.h>
 #include <linux/memcontrol.h>
@@ -17,19 +17,19 @@
 #include "mapping.h"
 #include "pages.h"
 
-/* Not worth a wait: page by page it goes, too. */
+/* The allocation does not wait, because the caller can copy page by page instead. */
 #define ROW_GFP		(GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
 
-/* Of @nr pages from @index on, those that share a lock with the first. */
+/* Returns how many of @nr pages from @index on share a lock with the first. */
 static u32 row_clamp(pgoff_t index, u32 nr)
 {
 	return min_t(u32, nr, BLOCK - index % BLOCK);
 }
 
 /*
- * Of @nr pages from @index on, those that a row can replace without more work for the
- * allocator: pages that are a row, which becomes the next one, or that are not there yet.
- * To free pages one by one, and to clear as many new ones, costs more than a row saves.
+ * Returns how many of @nr pages from @index on a row can replace cheaply. These are pages
+ * that are a row already, which the caller uses again, and pages that have no memory yet.
+ * Freeing other pages one by one costs more time than the row saves.
  */
 static u32 row_replaces(struct vfio_mig_pages *p, pgoff_t index, u32 nr)
 {
@@ -52,24 +52,26 @@ static struct page *alloc_row(struct vfio_mig_pages *p, unsigned int *order)
 			break;
 	}
 	set_active_memcg(old);
-	/* Of a higher order only until here: each page is charged and freed alone. */
+	/* From here on each page is charged and freed alone. */
 	if (page)
 		split_page(page, *order);
 	return page;
 }
 
 /**
- * vfio_mig_row_alloc - have memory for neighbours of a paged state
- * @p: the paged state, whose memory control group pays. Its budget does not, until
- *	vfio_mig_row_exchange().
- * @row: what is there from before is taken, if it is enough
- * @index: page number of the first
- * @nr: how many there are to be, at least 2
+ * vfio_mig_row_alloc - allocate a row for contiguous pages of a paged state
+ * @p: the paged state. Its memory control group is charged now, and its budget is
+ *	charged by vfio_mig_row_exchange().
+ * @row: the row. If it has enough pages from an earlier call, they are used.
+ * @index: number of the first page
+ * @nr: number of pages, at least 2
  *
- * Context: may sleep. Does not wait for memory. No access of a page is open.
- * Return: how many of them can be filled, with old contents of any kind: from 2 to @nr.
- * 1 where the pages that are there are no row. 0 where the kernel has no memory in one
- * piece, or the control group is at its limit.
+ * The pages have old contents, which the caller overwrites.
+ *
+ * Context: may sleep. Does not wait for memory. No page access is open.
+ * Return: the number of pages that the row can replace, from 2 to @nr. 1 if the present
+ * pages are not a row. 0 if the kernel has no contiguous memory, or if the control group
+ * is at its limit.
  */
 u32 vfio_mig_row_alloc(struct vfio_mig_pages *p, struct vfio_mig_row *row,
 		       pgoff_t index, u32 nr)
@@ -90,7 +92,7 @@ u32 vfio_mig_row_alloc(struct vfio_mig_pages *p, struct vfio_mig_row *row,
 }
 EXPORT_SYMBOL_GPL(vfio_mig_row_alloc);
 
-/* Pages that come out of the paged state, as long as they are a row, too. */
+/* Collects pages that leave the paged state while they form a row. Frees the others. */
 static void row_collect(struct vfio_mig_row *row, u32 i, struct page *old)
 {
 	if (!old)
@@ -104,9 +106,9 @@ static void row_collect(struct vfio_mig_row *row, u32 i, struct page *old)
 }
 
 /*
- * From the @i-th page on, as long as there are pages, which needs no memory and changes
- * no budget. The page's lock is held for writing, so nobody else changes the entries.
- * Return: how many pages are in place now.
+ * Replaces pages from the @i-th page on, up to the first page without memory. This needs
+ * no memory and does not change the budget. The caller holds the page's lock for writing,
+ * so no other thread changes the entries. Returns how many pages are in place now.
  */
 static u32 swap_present(struct vfio_mig_pages *p, pgoff_t index,
 			struct vfio_mig_row *row, u32 i, u32 nr,
@@ -144,18 +146,18 @@ static u32 row_exchange(struct vfio_mig_pages *p, pgoff_t index,
 }
 
 /**
- * vfio_mig_row_exchange - put a row in place of neighbours of a paged state
+ * vfio_mig_row_exchange - replace contiguous pages of a paged state by a row
  * @p: the paged state
- * @index: page number of the first
- * @row: what was filled. Becomes what was there, where that is a row and no reader has
- *	a page of it; else what is left of it.
- * @nr: how many pages, no more than vfio_mig_row_alloc() said
+ * @index: number of the first page
+ * @row: the filled row. If the old pages are a row, and no reader has one of them, they
+ *	become the caller's row. Otherwise @row keeps its unused pages.
+ * @nr: number of pages, at most the return value of vfio_mig_row_alloc()
  *
- * Nobody sees some of the pages and not the others.
+ * A reader sees all of the new pages or none.
  *
- * Context: may sleep. No bracket is open.
- * Return: how many pages were put in place: fewer than @nr where the budget is used up
- * or there is no memory for the array.
+ * Context: may sleep. No page access is open.
+ * Return: the number of pages that were replaced. It is less than @nr if the budget is
+ * used up, or if there is no memory for the array.
  */
 u32 vfio_mig_row_exchange(struct vfio_mig_pages *p, pgoff_t index,
 			  struct vfio_mig_row *row, u32 nr)
@@ -164,10 +166,10 @@ u32 vfio_mig_row_exchange(struct vfio_mig_pages *p, pgoff_t index,
 	u32 i, done;
 
 	down_write(page_lock(p, index));
-	/* First, because old pages are given back on the way. No fault enters them. */
+	/* The unmap comes first, because row_exchange() frees old pages. */
 	vfio_mig_mapping_unmap(p, index, nr);
 	done = row_exchange(p, index, row, nr, &out);
-	/* Either they are seen by the walk that starts a save, or mark themselves. */
+	/* Either the walk that starts a save sees the pages, or the loop below marks them. */
 	smp_mb();
 	if (rcu_access_pointer(p->dirty))
 		for (i = 0; i < done; i++)
@@ -184,8 +186,8 @@ u32 vfio_mig_row_exchange(struct vfio_mig_pages *p, pgoff_t index,
 EXPORT_SYMBOL_GPL(vfio_mig_row_exchange);
 
 /**
- * vfio_mig_row_free - give back what became of no use
- * @row: may have no pages
+ * vfio_mig_row_free - free the pages of a row
+ * @row: the row, which may have no pages
  */
 void vfio_mig_row_free(struct vfio_mig_row *row)
 {
@@ -196,16 +198,16 @@ void vfio_mig_row_free(struct vfio_mig_row *row)
 EXPORT_SYMBOL_GPL(vfio_mig_row_free);
 
 /**
- * vfio_mig_row_read_begin - look at neighbours of a paged state
+ * vfio_mig_row_read_begin - begin a read access to contiguous pages of a paged state
  * @p: the paged state
- * @index: page number of the first, below &vfio_mig_pages.nr
- * @nr: how many are wanted, all below &vfio_mig_pages.nr. Becomes how many are
- *	neighbours in memory, at least 1.
+ * @index: number of the first page, below &vfio_mig_pages.nr
+ * @nr: in: number of pages, all below &vfio_mig_pages.nr. Out: how many of these are
+ *	contiguous in memory, at least 1.
  *
- * As vfio_mig_page_read_begin(). To be ended by vfio_mig_page_read_end() of @index.
+ * Works as vfio_mig_page_read_begin(). vfio_mig_page_read_end() of @index ends the access.
  *
  * Context: may sleep, as for vfio_mig_page_read_begin().
- * Return: the first page, or NULL where that reads as zeros.
+ * Return: the first page, or NULL if the first page reads as zeros.
  */
 struct page *vfio_mig_row_read_begin(struct vfio_mig_pages *p, pgoff_t index,
 				     u32 *nr)

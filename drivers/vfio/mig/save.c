@@ -2,11 +2,11 @@
 /*
  * The save side: a device's state as a sequence of chunks
  *
- * Makes the next chunk when asked. Which front end asks, and how the chunk
- * reaches the user, is not known here. The order: the header, then pages and pieces of
- * the image as long as there are any; once the device is stopped the control state, and
- * an END when nothing is left. If the stopped device changes after that (a
- * register may be written), what changed is sent and another END follows.
+ * This file makes one chunk at a time for a front end, which sends the chunk to the user.
+ * The header comes first. Then come pages and pieces of the image, as long as there are
+ * any. When the device is stopped, the control state follows, and END when nothing is
+ * left. A user can write a register of the stopped device after that. Then the changed
+ * state is sent, and another END follows.
  */
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
@@ -39,8 +39,8 @@ MODULE_PARM_DESC(page_sums,
 			 VFIO_MIG_STREAM_RUNS_BYTES_MAX)
 
 /*
- * Pages that are looked at for one chunk, at most. Pages of zeros take no room in a
- * chunk, so without this bound a device full of them is one long system call.
+ * Limit of the pages that are looked at for one chunk. Pages of zeros take no space in a
+ * chunk, so without this limit a device full of zeros would cause a long system call.
  */
 #define LOOK_MAX	4096
 
@@ -55,18 +55,18 @@ static_assert(PAGES_META_MAX <= META_MAX);
 static_assert(META_MAX <= IMAGE_META_MAX);
 
 /**
- * struct vfio_mig_save - a save that goes on
- * @id: tells this save's chunks from any other's
- * @seq: of the next chunk
+ * struct vfio_mig_save - a save in progress
+ * @id: identifies the chunks of this save
+ * @seq: number of the next chunk
  * @header_sent: the header chunk was made
- * @end_sent: the last chunk made was END
- * @pages_sent: pages with data so far
- * @first_pass: pages not reached yet of those that had memory at the start
- * @cursor: where the search for changed pages goes on
- * @image_last: the last chunk was a piece of the image: pages are next
- * @control: the control state being sent
- * @control_len: its length, 0 where none is being sent
- * @control_off: how much of it was sent
+ * @end_sent: the last chunk was END
+ * @pages_sent: pages that were sent with data so far
+ * @first_pass: pages that had memory at the start and were not reached yet
+ * @cursor: the search for changed pages continues at this page
+ * @image_last: the last chunk was a piece of the image, so pages are next
+ * @control: the control state that is being sent
+ * @control_len: length of @control, 0 if no control state is being sent
+ * @control_off: number of bytes of @control that were sent
  */
 struct vfio_mig_save {
 	u64 id;
@@ -83,13 +83,13 @@ struct vfio_mig_save {
 };
 
 /**
- * vfio_mig_chunk_alloc - allocate a chunk, for a front end to have it filled
+ * vfio_mig_chunk_alloc - allocate a chunk for a front end
  * @mig: the device
  *
- * The chunk belongs to the front end. It has no part of the device in it but
- * references to pages, so it can outlive the session and the device.
+ * The chunk belongs to the front end. It refers to pages only, and not to the device, so
+ * the chunk can outlive the session and the device.
  *
- * Return: an empty chunk, or NULL. Freed by vfio_mig_chunk_free().
+ * Return: an empty chunk, or NULL. vfio_mig_chunk_free() frees the chunk.
  */
 struct vfio_mig_chunk *vfio_mig_chunk_alloc(const struct vfio_mig *mig)
 {
@@ -107,7 +107,7 @@ struct vfio_mig_chunk *vfio_mig_chunk_alloc(const struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_chunk_put - empty a chunk, which was copied out or is dropped
+ * vfio_mig_chunk_put - empty a chunk after its last use
  * @chunk: the chunk; may be empty already
  *
  * Context: may sleep. Needs no lock and no device.
@@ -135,7 +135,7 @@ void vfio_mig_chunk_free(struct vfio_mig_chunk *chunk)
 	kvfree(chunk);
 }
 
-/* Pages can only be told to have changed where there is a paged state. */
+/* A device without a paged state has no changed pages. */
 static unsigned long dirty_pages(struct vfio_mig *mig)
 {
 	return mig->desc.pages ? vfio_mig_pages_dirty(mig->desc.pages) : 0;
@@ -144,9 +144,9 @@ static unsigned long dirty_pages(struct vfio_mig *mig)
 /**
  * vfio_mig_save_begin - start a save
  * @mig: the device; session mutex held, no session open
- * @to: the state that it is for
+ * @to: the state that the device enters
  *
- * Return: 0, -ENOMEM, or why the driver cannot save its image.
+ * Return: 0, -ENOMEM, or the driver's error if the driver cannot save its image.
  */
 int vfio_mig_save_begin(struct vfio_mig *mig, enum vfio_mig_state to)
 {
@@ -184,7 +184,7 @@ err:
 }
 
 /**
- * vfio_mig_save_end - end a save, whether it is complete or not
+ * vfio_mig_save_end - end a save, complete or not
  * @mig: the device; session mutex held
  */
 void vfio_mig_save_end(struct vfio_mig *mig)
@@ -200,13 +200,13 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_save_pending - estimate what is still to be sent
+ * vfio_mig_save_pending - estimate the size of the data that are still to be sent
  * @mig: the device; session mutex held, saving
  *
- * While the device runs only what can be sent early counts. Of an image it is what
- * vfio_mig_image_ask() has learnt.
+ * While the device runs, only data that can be sent early count. The size of the image is
+ * the answer of the last vfio_mig_image_ask().
  *
- * Return: bytes; 0 if and only if vfio_mig_save_next() has nothing to give.
+ * Return: number of bytes. It is 0 if and only if vfio_mig_save_next() has no chunk.
  */
 u64 vfio_mig_save_pending(struct vfio_mig *mig)
 {
@@ -228,12 +228,12 @@ u64 vfio_mig_save_pending(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_save_initial - estimate what of the first pass is still to be sent
+ * vfio_mig_save_initial - estimate the rest of the first pass
  * @mig: the device; session mutex held, saving
  *
- * Return: bytes, a part of vfio_mig_save_pending(): the header, the pages that had
- * memory when the save began and were not reached yet, and what the driver says of its
- * image.
+ * Return: number of bytes, which vfio_mig_save_pending() includes. They are the header,
+ * the pages that had memory when the save began and were not reached yet, and the initial
+ * bytes of the image.
  */
 u64 vfio_mig_save_initial(struct vfio_mig *mig)
 {
@@ -249,7 +249,7 @@ u64 vfio_mig_save_initial(struct vfio_mig *mig)
 /**
  * vfio_mig_save_again - send all pages that have memory once more
  * @mig: the device; session mutex held, saving
- * @initial: they count as initial data, not as changes
+ * @initial: the pages count as initial data, not as changes
  */
 void vfio_mig_save_again(struct vfio_mig *mig, bool initial)
 {
@@ -264,10 +264,10 @@ void vfio_mig_save_again(struct vfio_mig *mig, bool initial)
 }
 
 /**
- * vfio_mig_save_stop_size - estimate what would be sent if the device stopped now
+ * vfio_mig_save_stop_size - estimate the size of the data if the device stopped now
  * @mig: the device; session mutex held, saving or not. vfio_mig_image_ask() was called.
  *
- * Return: bytes of stream, what the front end has in hand not counted.
+ * Return: number of bytes of the stream, without the chunk that the front end has.
  */
 u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
 {
@@ -285,11 +285,11 @@ u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_save_ready - whether there is something to read, as far as is known
+ * vfio_mig_save_ready - estimate whether there are data to read
  * @mig: the device, saving; the session cannot end meanwhile
  *
- * Context: any. The session mutex need not be held, because poll() must not wait
- * for a change of state.
+ * Context: any. The session mutex need not be held, because poll() must not wait for a
+ * transition.
  */
 bool vfio_mig_save_ready(struct vfio_mig *mig)
 {
@@ -303,7 +303,7 @@ static void *chunk_payload(struct vfio_mig_chunk *chunk)
 	return chunk->meta + sizeof(struct vfio_mig_chunk_hdr);
 }
 
-/* The checksum of the payload: what follows the chunk's header, and its pages. */
+/* Returns the checksum of the payload, which includes the pages. */
 static u64 chunk_sum(struct vfio_mig_chunk *chunk, size_t len)
 {
 	struct xxh64_state state;
@@ -364,10 +364,10 @@ static void make_header(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 }
 
 /**
- * struct run - pages in a row that are alike, as a pages chunk counts them
+ * struct run - a run of a pages chunk
  * @start: first page
- * @len: number of pages, 0 for no run yet
- * @hole: they read as zeros
+ * @len: number of pages, 0 if there is no run yet
+ * @hole: the pages read as zeros
  */
 struct run {
 	pgoff_t start;
@@ -394,12 +394,12 @@ static u8 *put_run(u8 *to, const struct run *run, pgoff_t prev_end)
 }
 
 /**
- * struct runs - the runs of a pages chunk while it is put together
- * @to: where the next one is written
- * @end: end of the room for them
- * @nr: how many there are, the one in hand included
- * @prev_end: page after the last one that was written
- * @run: the one in hand
+ * struct runs - the runs of a pages chunk that is being made
+ * @to: the next run is written here
+ * @end: end of the buffer
+ * @nr: number of runs, with the current one
+ * @prev_end: page after the last written run
+ * @run: the current run, which is not written yet
  */
 struct runs {
 	u8 *to;
@@ -409,7 +409,7 @@ struct runs {
 	struct run run;
 };
 
-/* How many pages can surely be added, each in a run of its own. */
+/* Returns how many pages can be added if each of them starts a new run. */
 static u32 runs_room(const struct runs *runs)
 {
 	return min_t(u32, VFIO_MIG_STREAM_RUNS_MAX - runs->nr,
@@ -433,9 +433,8 @@ static void runs_add(struct runs *runs, pgoff_t index, bool hole)
 }
 
 /*
- * Sorts the @nr pages that were taken, and that follow those of the chunk. The chunk
- * keeps the pages with data. A page of zeros is sent as a hole, because the target
- * needs no memory for it.
+ * Adds @nr pages, which are stored behind the chunk's pages. The chunk keeps pages with
+ * data. A page of zeros is sent as a hole, because the target needs no memory for a hole.
  */
 static void chunk_add(struct vfio_mig_chunk *chunk, u32 nr, struct runs *runs)
 {
@@ -457,10 +456,10 @@ static void chunk_add(struct vfio_mig_chunk *chunk, u32 nr, struct runs *runs)
 }
 
 /*
- * Takes changed pages from @first on, until @max have data, the runs fill their
- * room, enough pages were looked at, or the caller is being killed. Nothing is lost
- * by stopping early, because what was taken so far is a chunk. Returns the size of
- * the encoded runs.
+ * Takes changed pages from @first on. Ends when @max pages have data, when the buffer of
+ * the runs is full, when enough pages were looked at, or when the caller is being killed.
+ * An early end loses nothing, because the pages so far are a complete chunk. Returns the
+ * size of the encoded runs.
  */
 static size_t collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 			    pgoff_t first, u32 max)
@@ -512,7 +511,7 @@ static int make_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 		save->first_pass = 0;
 		first = vfio_mig_pages_next_dirty(p, 0);
 	}
-	/* The count can be ahead of the set for a moment: nothing this time. */
+	/* The count can differ from the set for a moment, so there may be no page. */
 	if (first >= p->nr)
 		return -EAGAIN;
 
@@ -528,7 +527,7 @@ static int make_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 	return 0;
 }
 
-/* The next piece of the control state; takes the state if none is on its way. */
+/* Makes the next piece of the control state. Saves the state if none is being sent. */
 static void make_control(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 {
 	struct vfio_mig_save *save = mig->save;
@@ -536,7 +535,7 @@ static void make_control(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 	u32 len;
 
 	if (!save->control_len) {
-		/* Cleared first: a change from now on counts again. */
+		/* Cleared before the save, so that later changes set the flag again. */
 		WRITE_ONCE(mig->control_dirty, false);
 		smp_mb(); /* pairs with vfio_mig_control_changed() */
 		if (mig->desc.ops->save)
@@ -572,7 +571,7 @@ static int make_image(struct vfio_mig *mig, struct vfio_mig_chunk *chunk, size_t
 	return 0;
 }
 
-/* Pages and the image take turns, so that neither keeps the other from being sent. */
+/* Pages and pieces of the image take turns, so that both make progress. */
 static int make_bulk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk, size_t room)
 {
 	struct vfio_mig_save *save = mig->save;
@@ -624,7 +623,7 @@ static int make_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 	return 0;
 }
 
-/* A knob may have it: the chunk is damaged, or (returns true) lost. */
+/* A fault knob may damage the chunk, or drop it. Returns true if the chunk was dropped. */
 static bool spoil_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 {
 	u8 *meta = chunk->meta;
@@ -644,13 +643,13 @@ static bool spoil_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 /**
  * vfio_mig_save_next - make the next chunk
  * @mig: the device; session mutex held, saving
- * @room: the most that the chunk may take, in bytes
+ * @room: the largest possible size of the chunk in bytes
  * @chunk: an empty chunk, which is filled
  *
- * Context: may sleep. Touches no user memory. Looks at a bounded number of pages.
- * Return: 0; -EAGAIN where there is nothing to send now, or not enough room (never
- * with VFIO_MIG_CHUNK_ROOM_MIN); or why the driver cannot read its image now, and
- * nothing is lost.
+ * Context: may sleep. Accesses no user memory. Looks at a bounded number of pages.
+ * Return: 0; -EAGAIN if there is nothing to send now, or if @room is less than
+ * VFIO_MIG_CHUNK_ROOM_MIN; or the driver's error if the driver cannot read its image now,
+ * and then nothing is lost.
  */
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
 		       struct vfio_mig_chunk *chunk)

@@ -11,19 +11,19 @@
 
 struct vfio_mig_save;
 
-/* A window smaller than this cannot hold every kind of chunk. */
+/* A smaller window cannot hold all kinds of chunks. */
 #define VFIO_MIG_CHUNK_ROOM_MIN		SZ_64K
-/* No chunk is larger, because VMMs read as much at a time and send it as one. */
+/* No chunk is larger, because a VMM reads and sends up to 1 MiB at a time. */
 #define VFIO_MIG_CHUNK_ROOM_MAX		SZ_1M
 
 /**
- * struct vfio_mig_chunk - a chunk that is ready to be copied out
- * @meta: header and all of the payload that is not pages
- * @meta_len: its length in bytes, 0 in an empty chunk
- * @nr_pages: pages that follow
- * @looked: pages that were looked at to make it, pages of zeros included
+ * struct vfio_mig_chunk - a chunk that a front end copies to the user
+ * @meta: header, and all of the payload except pages
+ * @meta_len: length of @meta in bytes, 0 in an empty chunk
+ * @nr_pages: number of pages that follow @meta
+ * @looked: number of pages that were looked at for the chunk, with pages of zeros
  * @pages: the pages, with a reference to each. They do not change, see pages.c.
- * @index: their page numbers, of use only while the chunk is made
+ * @index: numbers of the pages, used only while the chunk is made
  */
 struct vfio_mig_chunk {
 	void *meta;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A file of its own for what a user maps
+ * Files for objects that a user maps
  *
- * The kernel finds all mappings of a page, in every process and after every fork,
- * mremap and split, by the file's address space. The device file cannot serve: on
- * Linux 6.1 its address space is the one of all anonymous files. So an object that is
- * mapped has a file of its own, with an inode of its own, on a pseudo file system, as
- * VFIO devices have one since 6.10. Each mapping is moved to that file when it is made.
+ * The kernel uses a file's address space to find all mappings of a page, in every process
+ * and after every fork, mremap and split. The device file is of no use here, because on
+ * Linux 6.1 all anonymous files share one address space. So each object that a user maps
+ * has its own file and its own inode on a pseudo file system. VFIO devices have had such
+ * inodes since Linux 6.10. Each mapping is moved to the object's file when it is made.
  *
- * File, inode and address space belong together, because code that walks a VMA, such
- * as /proc/PID/smaps, goes from one to the other.
+ * File, inode and address space belong together, because code that walks a VMA, such as
+ * /proc/PID/smaps, follows the pointers from the file to the other two.
  *
- * The file keeps the object, and this module, while there is a mapping.
+ * A mapping holds a reference to the file, and the file holds the object and this module.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -37,7 +37,7 @@ static struct file_system_type fs_type = {
 	.kill_sb = kill_anon_super,
 };
 
-/* Mounted while there is a file: for ever would keep the module loaded. */
+/* Mounted only while there is a file, because the mount keeps the module loaded. */
 static struct vfsmount *fs_mount;
 static int fs_users;
 
@@ -58,13 +58,13 @@ static struct file *file_new(const struct file_operations *fops, void *object)
 }
 
 /**
- * vfio_mig_space_init - make a file for an object to be mapped
- * @space: the space, a part of @object
- * @fops: operations of its file. &file_operations.owner is this module;
+ * vfio_mig_space_init - create the file of an object that users map
+ * @space: the space, a member of @object
+ * @fops: operations of the file. &file_operations.owner is this module.
  *	&file_operations.release calls vfio_mig_space_release() and frees the object.
- * @object: what the file has as private_data
+ * @object: private_data of the file
  *
- * The object is let go of by fput() of &vfio_mig_space.file.
+ * The caller drops its reference by fput() of &vfio_mig_space.file.
  *
  * Return: 0, -ENOMEM or -ENFILE.
  */
@@ -81,14 +81,14 @@ int vfio_mig_space_init(struct vfio_mig_space *space,
 		simple_release_fs(&fs_mount, &fs_users);
 		return PTR_ERR(space->file);
 	}
-	/* The last fput() gives it back. */
+	/* The last fput() drops this reference. */
 	__module_get(fops->owner);
 	return 0;
 }
 
 /**
- * vfio_mig_space_release - the space's file is gone, and all mappings with it
- * @space: the space
+ * vfio_mig_space_release - release the space when its file is released
+ * @space: the space, which has no mappings any more
  */
 void vfio_mig_space_release(struct vfio_mig_space *space)
 {
@@ -99,12 +99,12 @@ void vfio_mig_space_release(struct vfio_mig_space *space)
  * vfio_mig_space_mmap - move a mapping of the device's file to the space
  * @space: the space
  * @vma: the mapping; gets vm_private_data from the space's file
- * @first: the object's page at which it starts
+ * @first: page of the object at which the mapping starts
  * @nr: size of the object in pages
- * @ops: bring pages in. They are entered without any reference to them.
+ * @ops: operations that enter pages. The entries hold no references to the pages.
  *
  * Context: an mmap handler, with mmap_lock held.
- * Return: 0, or -EINVAL for a private mapping or one that is not wholly inside.
+ * Return: 0, or -EINVAL for a private mapping, or for a mapping that exceeds the object.
  */
 int vfio_mig_space_mmap(struct vfio_mig_space *space,
 			struct vm_area_struct *vma, pgoff_t first, pgoff_t nr,
@@ -124,12 +124,12 @@ int vfio_mig_space_mmap(struct vfio_mig_space *space,
 }
 
 /**
- * vfio_mig_space_unmap - take pages away from all mappings
+ * vfio_mig_space_unmap - remove pages from all mappings
  * @space: the space
  * @first: first page
  * @nr: number of pages, 0 for all from @first on
  *
- * The caller sees to it that no fault enters them again meanwhile.
+ * The caller prevents that faults enter the pages again meanwhile.
  *
  * Context: may sleep; takes no mmap_lock.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A file of its own for what a user maps */
+/* Files for objects that a user maps */
 #ifndef VFIO_MIG_SPACE_H
 #define VFIO_MIG_SPACE_H
 
@@ -8,8 +8,8 @@
 #include <linux/types.h>
 
 /**
- * struct vfio_mig_space - what mappings are moved to
- * @file: stands for the object towards its mappings, and holds it
+ * struct vfio_mig_space - the file that an object's mappings are moved to
+ * @file: the file, which holds the object
  */
 struct vfio_mig_space {
 	struct file *file;

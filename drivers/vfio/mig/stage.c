@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Staged pages: what a load has taken of a paged state
+ * Staged pages: the part of a paged state that a load has taken so far
  *
- * A stream comes in portions. A portion is taken as a whole or not at all: when user
- * memory cannot be read, or no memory is left, everything that the portion staged is
- * taken back, and the user may go on with any other bytes. Nothing of a refused
- * portion may be found in the state then.
+ * A stream comes in portions, and a portion is taken as a whole or not at all. If user
+ * memory cannot be read, or if there is no memory, then the portion is undone, and the
+ * user may continue with other bytes. The state must not contain any data of a portion
+ * that was undone.
  *
- * Two rules see to that.
+ * Two rules ensure this.
  *
- * - A page is staged when it is whole. While it is filled only @filling leads to it,
- *   so memory that nobody filled is never part of a state.
- * - The first change of a page number in a portion is noted: by its number where no
- *   page was staged there, by the old page where one was. Most pages come once, so
- *   this costs an entry of an array for each page.
+ * - A page is staged when it is complete. Only @filling points to a page that is being
+ *   filled, so a state never contains memory that was not filled.
+ * - The first change of a page number in a portion is recorded. The record is the page
+ *   number if no page was staged there, and the old page otherwise. Most pages come once,
+ *   so a record is mostly one array entry.
  *
  * All functions are called with the session mutex held.
  */
@@ -25,9 +25,9 @@
 #include "stage.h"
 
 /**
- * vfio_mig_stage_init - nothing is staged
+ * vfio_mig_stage_init - initialise, with no page staged
  * @stage: zeroed memory
- * @pages: the paged state that pays, or NULL
+ * @pages: the paged state that is charged, or NULL
  *
  * Return: 0 or -ENOMEM.
  */
@@ -42,7 +42,7 @@ int vfio_mig_stage_init(struct vfio_mig_stage *stage,
 	return stage->xa ? 0 : -ENOMEM;
 }
 
-/* The page that was being filled when the portion began is kept for an undo. */
+/* Frees a page, except the one that an undo of the portion has to restore as @filling. */
 static void drop_page(struct vfio_mig_stage *stage, struct page *page)
 {
 	if (page == stage->filling_before)
@@ -63,7 +63,7 @@ static void close_portion(struct vfio_mig_stage *stage)
 }
 
 /**
- * vfio_mig_stage_open - a portion begins
+ * vfio_mig_stage_open - begin a portion
  * @stage: no portion is open
  * @bytes: size of the portion
  *
@@ -71,7 +71,7 @@ static void close_portion(struct vfio_mig_stage *stage)
  */
 int vfio_mig_stage_open(struct vfio_mig_stage *stage, size_t bytes)
 {
-	/* It ends at most one page that an earlier portion began. */
+	/* The portion completes at most one page that an earlier portion began. */
 	size_t max = bytes / PAGE_SIZE + 1;
 
 	stage->made = stage->few;
@@ -88,7 +88,7 @@ int vfio_mig_stage_open(struct vfio_mig_stage *stage, size_t bytes)
 }
 
 /**
- * vfio_mig_stage_keep - the portion was taken: forget how to take it back
+ * vfio_mig_stage_keep - keep the portion, and free the data to undo it
  * @stage: staged pages, with a portion open
  */
 void vfio_mig_stage_keep(struct vfio_mig_stage *stage)
@@ -111,7 +111,7 @@ void vfio_mig_stage_keep(struct vfio_mig_stage *stage)
 	close_portion(stage);
 }
 
-/* Where the portion staged a page and there was none. */
+/* Removes pages that the portion staged where there was no page. */
 static void undo_made(struct vfio_mig_stage *stage)
 {
 	struct page *page;
@@ -127,7 +127,7 @@ static void undo_made(struct vfio_mig_stage *stage)
 	}
 }
 
-/* Where there was a page. Its place may have been given back, and need memory. */
+/* Restores replaced pages. This can need memory, because the array may have freed a node. */
 static int undo_replaced(struct vfio_mig_stage *stage)
 {
 	struct page *old, *page, *cur;
@@ -156,11 +156,11 @@ static int undo_replaced(struct vfio_mig_stage *stage)
 }
 
 /**
- * vfio_mig_stage_undo - take back all that the portion staged
+ * vfio_mig_stage_undo - undo the portion
  * @stage: staged pages, with a portion open
  *
- * Return: 0, or -ENOMEM: there was no memory to restore something, and the stream
- * has to be refused.
+ * Return: 0, or -ENOMEM if there was no memory to restore a page. Then the stream has to
+ * be refused.
  */
 int vfio_mig_stage_undo(struct vfio_mig_stage *stage)
 {
@@ -184,7 +184,7 @@ int vfio_mig_stage_undo(struct vfio_mig_stage *stage)
 }
 
 /**
- * vfio_mig_stage_destroy - free all that is staged
+ * vfio_mig_stage_destroy - free all staged pages
  * @stage: staged pages; a portion may be open
  */
 void vfio_mig_stage_destroy(struct vfio_mig_stage *stage)
@@ -199,10 +199,10 @@ void vfio_mig_stage_destroy(struct vfio_mig_stage *stage)
 }
 
 /**
- * vfio_mig_stage_take - the staged pages become a device's state
+ * vfio_mig_stage_take - take the staged pages to make them a device's state
  * @stage: staged pages, with no portion open
  *
- * Return: the array, which is the caller's now. NULL where there is no paged state.
+ * Return: the array, which the caller owns, or NULL if there is no paged state.
  */
 struct xarray *vfio_mig_stage_take(struct vfio_mig_stage *stage)
 {
@@ -213,13 +213,12 @@ struct xarray *vfio_mig_stage_take(struct vfio_mig_stage *stage)
 }
 
 /**
- * vfio_mig_stage_fill - the page that is being filled
+ * vfio_mig_stage_fill - return the page that is being filled
  * @stage: staged pages, with a portion open
  *
- * Allocates it where none is being filled.
+ * Allocates a page if none is being filled.
  *
- * Return: the page, ERR_PTR(-ENOSPC) where the budget is used up, or
- * ERR_PTR(-ENOMEM).
+ * Return: the page, ERR_PTR(-ENOSPC) if the budget is used up, or ERR_PTR(-ENOMEM).
  */
 struct page *vfio_mig_stage_fill(struct vfio_mig_stage *stage)
 {
@@ -233,13 +232,13 @@ struct page *vfio_mig_stage_fill(struct vfio_mig_stage *stage)
 	return page;
 }
 
-/* Whether @page was staged by the open portion, or need not be restored. */
+/* Returns whether the open portion staged @page, so that an undo does not restore it. */
 static bool is_new(struct vfio_mig_stage *stage, struct page *page)
 {
 	return stage->xa_before || page_private(page) == stage->portion;
 }
 
-/* Notes the first change of @index. @old is what is staged there, or NULL. */
+/* Records the first change of @index. @old is the page that is staged there, or NULL. */
 static int note_change(struct vfio_mig_stage *stage, pgoff_t index,
 		       struct page *old)
 {
@@ -248,7 +247,7 @@ static int note_change(struct vfio_mig_stage *stage, pgoff_t index,
 	if (stage->xa_before || xa_load(&stage->replaced, index))
 		return 0;
 	if (!old) {
-		/* A number that comes once more in the portion is noted once more. */
+		/* A page number may be recorded more than once, which does no harm. */
 		stage->made[stage->nr_made++] = index;
 		return 0;
 	}
@@ -260,11 +259,11 @@ static int note_change(struct vfio_mig_stage *stage, pgoff_t index,
 }
 
 /**
- * vfio_mig_stage_page - the page that was being filled is whole
+ * vfio_mig_stage_page - stage the page that was being filled and is complete now
  * @stage: staged pages, with a portion open
  * @index: its page number
  *
- * Return: 0 or -ENOMEM, and the portion has to be taken back.
+ * Return: 0; or -ENOMEM, and then the portion has to be undone.
  */
 int vfio_mig_stage_page(struct vfio_mig_stage *stage, pgoff_t index)
 {
@@ -287,12 +286,12 @@ int vfio_mig_stage_page(struct vfio_mig_stage *stage, pgoff_t index)
 }
 
 /**
- * vfio_mig_stage_hole - a range reads as zeros
+ * vfio_mig_stage_hole - remove a range of pages, which then reads as zeros
  * @stage: staged pages, with a portion open
  * @first: first page
  * @nr: number of pages, not 0
  *
- * Return: 0, or -ENOMEM or -EINTR, and the portion has to be taken back.
+ * Return: 0; or -ENOMEM or -EINTR, and then the portion has to be undone.
  */
 int vfio_mig_stage_hole(struct vfio_mig_stage *stage, pgoff_t first, pgoff_t nr)
 {
@@ -316,10 +315,10 @@ int vfio_mig_stage_hole(struct vfio_mig_stage *stage, pgoff_t first, pgoff_t nr)
 }
 
 /**
- * vfio_mig_stage_restart - another save begins: nothing is staged any more
+ * vfio_mig_stage_restart - remove all staged pages, because another save begins
  * @stage: staged pages, with a portion open, and no page being filled
  *
- * Return: 0 or -ENOMEM, and the portion has to be taken back.
+ * Return: 0; or -ENOMEM, and then the portion has to be undone.
  */
 int vfio_mig_stage_restart(struct vfio_mig_stage *stage)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Staged pages: what a load has taken of a paged state */
+/* Staged pages: the part of a paged state that a load has taken so far */
 #ifndef VFIO_MIG_STAGE_H
 #define VFIO_MIG_STAGE_H
 
@@ -12,21 +12,21 @@ struct vfio_mig_pages;
 #define VFIO_MIG_STAGE_FEW	4
 
 /**
- * struct vfio_mig_stage - staged pages, and how to take back the open portion
- * @pages: the paged state that pays for them, NULL for a device without
- * @xa: the pages, all of them whole
- * @nr: how many there are
- * @filling: the page that is being filled, in no array yet
+ * struct vfio_mig_stage - staged pages, and data to undo the open portion
+ * @pages: the paged state that is charged, or NULL
+ * @xa: the staged pages, which are complete
+ * @nr: number of pages in @xa
+ * @filling: the page that is being filled, which is in no array yet
  * @open: a portion is open
- * @portion: its number; a page that it staged has the number in page_private()
- * @made: page numbers that it staged a page at, where there was none
- * @nr_made: how many
- * @few: what @made is for a small portion
- * @replaced: pages that it replaced or removed, by page number
- * @xa_before: what @xa was when it began, where a save started over in it
- * @nr_before: what @nr was then
- * @filling_before: what @filling was when it began
- * @filling_dropped: @filling_before was staged in it and removed again
+ * @portion: number of the open portion. Its pages have this number in page_private().
+ * @made: numbers of pages that the portion staged where there was no page
+ * @nr_made: number of entries of @made
+ * @few: memory for @made in a small portion
+ * @replaced: pages that the portion replaced or removed, by page number
+ * @xa_before: value of @xa at the start of the portion, if another save began in it
+ * @nr_before: value of @nr at the start of the portion
+ * @filling_before: value of @filling at the start of the portion
+ * @filling_dropped: the portion staged @filling_before and removed it again
  */
 struct vfio_mig_stage {
 	struct vfio_mig_pages *pages;

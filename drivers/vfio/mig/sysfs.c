@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an administrator sees: the folder "migration" of a device
+ * The directory "migration" of a device, for administrators
  */
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -23,7 +23,7 @@ const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES] = {
 	[VFIO_MIG_PRE_COPY_P2P]	= "pre-copy-p2p",
 };
 
-/* Read without the mutex: it must answer while an arc takes long, too. */
+/* Reads without the session mutex, because a slow transition must not delay this. */
 static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr,
 			  char *buf)
 {

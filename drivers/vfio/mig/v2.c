@@ -2,9 +2,9 @@
 /*
  * The v2 front end: states
  *
- * The VFIO core hands over VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE and _DATA_SIZE;
- * its FSM helper says which arcs lead from one state to another. Data goes through
- * the file descriptor of data.c.
+ * The VFIO core passes on VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE and _DATA_SIZE. Its state
+ * machine helper finds the transitions from one state to another. The data use the file
+ * descriptor of data.c.
  */
 #include <linux/fs.h>
 #include <linux/vfio.h>
@@ -35,9 +35,9 @@ static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
 }
 
 /*
- * What VFIO's helper is not asked for. It warns when it is asked for a way out of
- * the error state; that of 6.12 looks for a way from STOP_COPY back to pre-copy
- * for ever, where 7.3's says that there is none.
+ * Returns whether there are no transitions to @to. VFIO's helper is not called in these
+ * cases. It warns about the error state. In Linux 6.12 it loops without end from STOP_COPY
+ * to pre-copy. Linux 7.3 returns an error there.
  */
 static bool v2_no_way(const struct vfio_mig *mig, enum vfio_mig_state to)
 {
@@ -78,7 +78,7 @@ static int v2_get_state(struct vfio_device *vdev,
 	if (ret)
 		return ret;
 	*state = (enum vfio_device_mig_state)mig->state;
-	/* v1 can bring about what this kernel's v2 has no name for. */
+	/* The v1 protocol can enter pre-copy, which this kernel's v2 protocol lacks. */
 	if (mig->state == VFIO_MIG_PRE_COPY && !VFIO_MIG_V2_PRE_COPY)
 		*state = VFIO_DEVICE_STATE_RUNNING;
 	vfio_mig_unlock(mig);

@@ -2,16 +2,16 @@
 /*
  * The v1 region's data section: memory that the user reads, writes and maps
  *
- * A mapping can be made at any time, and outlives sessions, the open device and even
- * the device itself. Its pages come by faults.
+ * A user can map the window at any time. The mapping can outlive the session, the open
+ * device and the device itself. Page faults fill the mapping.
  *
- * The first session of an opening gives the window its memory. The memory stays until
- * the device is closed, because QEMU 7.2 copies from its mapping in a thread that
- * takes no lock: a session may end under that copy, and SIGBUS would kill QEMU. After
- * a session the window shows what it showed last, for loads only.
+ * The window gets its memory in the first session after the device was opened. The memory
+ * stays until the device is closed, because a thread of QEMU 7.2 copies from the mapping
+ * without a lock. A session can end during that copy, and SIGBUS would kill QEMU. After a
+ * session the window still shows its last contents, which users can only read.
  *
- * Each opening of the device has a window of its own. A mapping that one user kept
- * shows nothing of the next user's sessions.
+ * Each opening of the device has its own window. So a mapping of an earlier user does not
+ * show the sessions of a later user.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -26,20 +26,20 @@
 #include "space.h"
 #include "window.h"
 
-/* Pages that one fault brings in: a fault costs more than an entry. */
+/* One fault enters several pages, because a fault takes longer than an entry. */
 #define FAULT_AROUND	16
 
 /**
  * struct vfio_mig_window - a data section
  * @space: its mappings
  * @size: size in bytes, a multiple of the page size
- * @lock: held for reading by faults, for writing to change what follows; taken
+ * @lock: held for reading by faults, and for writing to change the members below; taken
  *	after mmap_lock
  * @mem: the memory, NULL before the first session and after the device was closed
- * @used: @mem may hold something else than zeros
- * @hidden: the device is in the error state: mappings show nothing
- * @writable: mappings may be stored to, because a load goes on
- * @maps: mappings there are
+ * @used: @mem may contain other bytes than zeros
+ * @hidden: the device is in the error state, so any access to a mapping raises SIGBUS
+ * @writable: a load is in progress, so users may store to mappings
+ * @maps: number of mappings
  */
 struct vfio_mig_window {
 	struct vfio_mig_space space;
@@ -92,10 +92,10 @@ struct vfio_mig_window *vfio_mig_window_create(size_t size)
 }
 
 /**
- * vfio_mig_window_destroy - the device is closed: free the memory
- * @win: the window, which may still be mapped; no session goes on
+ * vfio_mig_window_destroy - free the memory when the device is closed
+ * @win: the window, which may still be mapped; no session is open
  *
- * Any access to a mapping raises SIGBUS from now on.
+ * Any later access to a mapping raises SIGBUS.
  */
 void vfio_mig_window_destroy(struct vfio_mig_window *win)
 {
@@ -104,7 +104,7 @@ void vfio_mig_window_destroy(struct vfio_mig_window *win)
 	down_write(&win->lock);
 	win->mem = NULL;
 	up_write(&win->lock);
-	/* No fault enters a page any more. */
+	/* From here on no fault enters a page. */
 	vfio_mig_space_unmap(&win->space, 0, 0);
 	vfree(mem);
 	fput(win->space.file);
@@ -115,11 +115,11 @@ static void set_writable(struct vfio_mig_window *win, bool writable)
 	down_write(&win->lock);
 	win->writable = writable;
 	up_write(&win->lock);
-	/* The next access faults, and gets the rights of the new state. */
+	/* The next access faults, and then gets the access rights of the new state. */
 	vfio_mig_space_unmap(&win->space, 0, 0);
 }
 
-/* In pieces, because a window can have a GiB. */
+/* Clears the memory in pieces with cond_resched(), because a window can have 1 GiB. */
 static void clear_memory(struct vfio_mig_window *win)
 {
 	size_t off, n;
@@ -132,12 +132,12 @@ static void clear_memory(struct vfio_mig_window *win)
 }
 
 /**
- * vfio_mig_window_begin - a session begins
- * @win: the window; callers serialise, and no session goes on
- * @load: it is a load: the window is zeroed, and mappings may be stored to. A save
- *	leaves the window as it is until data are prepared.
+ * vfio_mig_window_begin - begin a session
+ * @win: the window; callers serialise, and no session is open
+ * @load: true for a load, which clears the window and permits stores to mappings. A save
+ *	does not change the window until data are prepared.
  *
- * Context: may sleep; the user's process, whose memory control group pays.
+ * Context: may sleep; in the user's process, whose memory control group is charged.
  * Return: 0 or -ENOMEM.
  */
 int vfio_mig_window_begin(struct vfio_mig_window *win, bool load)
@@ -161,10 +161,10 @@ int vfio_mig_window_begin(struct vfio_mig_window *win, bool load)
 }
 
 /**
- * vfio_mig_window_end - the session ends
+ * vfio_mig_window_end - end a session
  * @win: the window; callers serialise
  *
- * The memory stays and can be loaded from. A store to a mapping raises SIGBUS.
+ * The memory stays, and the user can read it. A store to a mapping raises SIGBUS.
  */
 void vfio_mig_window_end(struct vfio_mig_window *win)
 {
@@ -174,8 +174,8 @@ void vfio_mig_window_end(struct vfio_mig_window *win)
 
 /**
  * vfio_mig_window_hide - hide the memory from mappings, or show it again
- * @win: the window; callers serialise, and no session goes on
- * @hidden: whether any access to a mapping raises SIGBUS
+ * @win: the window; callers serialise, and no session is open
+ * @hidden: true if any access to a mapping raises SIGBUS
  */
 void vfio_mig_window_hide(struct vfio_mig_window *win, bool hidden)
 {
@@ -187,7 +187,7 @@ void vfio_mig_window_hide(struct vfio_mig_window *win, bool hidden)
 }
 
 /**
- * vfio_mig_window_mem - the window's memory, as the kernel sees it
+ * vfio_mig_window_mem - return the window's memory, as the kernel sees it
  * @win: the window, in a session; callers serialise with begin and destroy
  */
 void *vfio_mig_window_mem(struct vfio_mig_window *win)
@@ -196,7 +196,7 @@ void *vfio_mig_window_mem(struct vfio_mig_window *win)
 }
 
 /**
- * vfio_mig_window_size - the window's size in bytes
+ * vfio_mig_window_size - return the window's size in bytes
  * @win: the window
  */
 size_t vfio_mig_window_size(struct vfio_mig_window *win)
@@ -227,7 +227,7 @@ static void window_vm_close(struct vm_area_struct *vma)
 	atomic_dec(&win->maps);
 }
 
-/* Brings in the page that faulted, and those after it that fit. */
+/* Enters the page that faulted and the pages that follow within the mapping. */
 static vm_fault_t window_insert(struct vfio_mig_window *win,
 				struct vm_fault *vmf)
 {
@@ -239,8 +239,8 @@ static vm_fault_t window_insert(struct vfio_mig_window *win,
 	unsigned long i;
 
 	/*
-	 * vm_page_prot leaves out the right to store, because the window has
-	 * pfn_mkwrite. Given here, with the lock held, and nowhere else.
+	 * vm_page_prot does not permit stores, because the window has pfn_mkwrite.
+	 * Only this function permits stores, and it holds the lock.
 	 */
 	if (win->writable)
 		prot = vm_get_page_prot(vma->vm_flags);
@@ -270,9 +270,9 @@ static vm_fault_t window_fault(struct vm_fault *vmf)
 }
 
 /*
- * A store to an entry that is there and does not allow it. In a window that may
- * be stored to it is left from before an mprotect(): the entry is taken away,
- * and the store faults once more.
+ * A user stored through an entry that does not permit stores. If the window permits
+ * stores, the entry is older than an mprotect(). So this function removes the entry,
+ * and the store faults again.
  */
 static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 {
@@ -296,13 +296,13 @@ static const struct vm_operations_struct window_vm_ops = {
 };
 
 /**
- * vfio_mig_window_mmap - make a mapping one of the window's
+ * vfio_mig_window_mmap - map the window
  * @win: the window
- * @vma: the mapping, of the device file
- * @first: the window's page at which it starts
+ * @vma: a mapping of the device file, which becomes a mapping of the window
+ * @first: the page of the window at which the mapping starts
  *
  * Context: an mmap handler, with mmap_lock held.
- * Return: 0, or -EINVAL for a private mapping or one that is not wholly inside.
+ * Return: 0, or -EINVAL for a private mapping, or for a mapping that exceeds the window.
  */
 int vfio_mig_window_mmap(struct vfio_mig_window *win,
 			 struct vm_area_struct *vma, pgoff_t first)

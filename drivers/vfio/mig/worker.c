@@ -2,15 +2,15 @@
 /*
  * Workers: threads that belong to the user who opened a device
  *
- * Where the kernel has vhost_task, a worker is a thread of the user's process. Its CPU
- * time and the memory that it allocates count as the user's, and it dies with the
- * process. Elsewhere it is a kernel thread that borrows the user's address space and
- * memory control group while it works; nobody is charged for its CPU time.
+ * If the kernel has vhost_task, a worker is a thread of the user's process. The user is
+ * charged for its CPU time and memory, and the worker dies with the process. Otherwise a
+ * worker is a kernel thread that uses the user's address space and memory control group
+ * while it works. No user is charged for its CPU time then.
  *
- * To stop a worker is to make sure that it works no more. The thread itself ends when
- * it gets to that. A process that is stopped by SIGSTOP or by a debugger keeps its
- * threads from ending, so nobody waits for it: the thread asks for its own burial, by a
- * work item, when it is about to end.
+ * vfio_mig_worker_stop() only ensures that the worker does not work any more. The thread
+ * ends later. A thread of a process that SIGSTOP or a debugger stopped cannot end, so
+ * no function waits for the thread. Instead, the thread queues a work item when it is
+ * about to end, and this work item frees the worker.
  */
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
@@ -31,25 +31,25 @@
 
 /**
  * struct vfio_mig_worker - a worker
- * @work: what it does each time that it was woken
- * @data: for @work
- * @busy: held while it works
- * @wait: where the thread sleeps
- * @wanted: it was woken, and did not begin to work since
- * @stopped: it is to work no more; set with @busy held
+ * @work: function that the worker calls after each wake-up
+ * @data: argument of @work
+ * @busy: held while the worker works
+ * @wait: the thread sleeps here
+ * @wanted: the worker was woken, and has not begun to work since
+ * @stopped: the worker must not work any more; set with @busy held
  * @killed: the user's process ends
- * @leaving: the thread has let go of its reference; the thread's own
- * @refs: one for the driver, one for the thread until it works no more
- * @burial: waits for the thread's end and frees this
- * @vtsk: the thread, where it is the user's
- * @task: the thread, where it is the kernel's
+ * @leaving: the thread has dropped its reference; only the thread uses this
+ * @refs: one for the driver, and one for the thread until it does not work any more
+ * @burial: work item that waits for the thread's end and frees the worker
+ * @vtsk: the thread, if it belongs to the user's process
+ * @task: the thread, if it is a kernel thread
  * @mm: with @task: the user's address space
  * @memcg: with @task: the user's memory control group
  */
 struct vfio_mig_worker {
 	void (*work)(void *data);
 	void *data;
-	struct mutex busy; /* while it works */
+	struct mutex busy; /* held while the worker works */
 	wait_queue_head_t wait;
 	bool wanted;
 	bool stopped;
@@ -63,7 +63,7 @@ struct vfio_mig_worker {
 	struct mem_cgroup *memcg;
 };
 
-/* Of its own: an item waits for a thread to end. */
+/* Workers have their own workqueue, because a work item waits for a thread to end. */
 static struct workqueue_struct *worker_wq;
 
 static void worker_put(struct vfio_mig_worker *w)
@@ -80,7 +80,7 @@ static void worker_leave(struct vfio_mig_worker *w)
 	worker_put(w);
 }
 
-/* Sleeps until it is woken, stopped or gets a signal; then works, if it was woken. */
+/* Sleeps until the worker is woken or stopped, or gets a signal. Works if it was woken. */
 static void worker_turn(struct vfio_mig_worker *w)
 {
 	if (wait_event_interruptible(w->wait, READ_ONCE(w->wanted) ||
@@ -95,8 +95,9 @@ static void worker_turn(struct vfio_mig_worker *w)
 
 #if VFIO_MIG_HAS_VHOST_TASK
 /*
- * What the scheduler leaves for the way back to user space, where this thread never
- * goes, such as to put it to sleep when its CPU time is used up. get_signal() does it.
+ * The scheduler leaves some work for the return to user space. For example, it puts a
+ * thread to sleep there when the CPU time of its group is used up. This thread never
+ * returns to user space, so get_signal() has to do the work.
  */
 static void worker_take_notice(void)
 {
@@ -106,13 +107,13 @@ static void worker_take_notice(void)
 	set_thread_flag(TIF_NOTIFY_SIGNAL);
 }
 
-/* Called again and again, after signals were taken; false: sleep until woken. */
+/* vhost_task calls this in a loop, and handles signals. false: sleep until woken. */
 static bool worker_vhost_fn(void *data)
 {
 	struct vfio_mig_worker *w = data;
 
 	if (READ_ONCE(w->stopped)) {
-		/* In the state that vhost_task_fn() set: vhost_task_stop() ends it. */
+		/* The thread sleeps, as vhost_task_fn() prepared, until vhost_task_stop(). */
 		worker_leave(w);
 		return false;
 	}
@@ -135,7 +136,7 @@ static int worker_start(struct vfio_mig_worker *w, const char *name)
 	struct vhost_task *vtsk;
 
 	vtsk = vhost_task_create(worker_vhost_fn, worker_vhost_killed, w, name);
-	/* Before 6.14 there was no errno: mostly it is a limit of the user's. */
+	/* Before Linux 6.14 there is no errno. Mostly the user is at a limit. */
 	if (IS_ERR_OR_NULL(vtsk))
 		return vtsk ? PTR_ERR(vtsk) : -EAGAIN;
 	w->vtsk = vtsk;
@@ -148,10 +149,10 @@ static void worker_end(struct vfio_mig_worker *w)
 	vhost_task_stop(w->vtsk);
 }
 #else
-/* To take on an address space costs more than a small piece of work. */
+/* A worker works several times at once, because it takes long to use an address space. */
 #define WORKER_TURNS	64
 
-/* The user's memory is kept only while there is something to do, and not for long. */
+/* Holds the user's address space only while there is work, and for a limited time. */
 static void worker_kthread_turn(struct vfio_mig_worker *w)
 {
 	struct mem_cgroup *old;
@@ -214,20 +215,20 @@ static void worker_bury(struct work_struct *work)
 
 	worker_end(w);
 	kfree(w);
-	/* vfio_mig_workers_exit() waits for the rest of this function. */
+	/* vfio_mig_workers_exit() waits for this function to return. */
 	module_put(THIS_MODULE);
 }
 
 /**
  * vfio_mig_worker_create - start a thread for the user who opens a device
- * @name: its name
- * @work: what it does each time that it was woken. Waits for nothing that the user
- *	can hold up, and returns soon when the device is to stop.
- * @data: for @work
+ * @name: name of the thread
+ * @work: function that the worker calls after each wake-up. The function must not wait
+ *	for anything that the user can delay, and returns soon when the device has to stop.
+ * @data: argument of @work
  *
  * Context: &vfio_device_ops.open_device, in the user's process.
- * Return: the worker or ERR_PTR(): -ENOMEM, -EAGAIN where the user may have no more
- * threads, or another error of creating one. Ended by vfio_mig_worker_stop().
+ * Return: the worker or ERR_PTR(): -ENOMEM, -EAGAIN if the user may have no more threads,
+ * or another error of creating a thread. vfio_mig_worker_stop() ends the worker.
  */
 struct vfio_mig_worker *vfio_mig_worker_create(const char *name,
 					       void (*work)(void *data), void *data)
@@ -235,7 +236,7 @@ struct vfio_mig_worker *vfio_mig_worker_create(const char *name,
 	struct vfio_mig_worker *w;
 	int ret;
 
-	/* A kernel thread that opens a device has no process for it to belong to. */
+	/* A worker cannot belong to a kernel thread that opens a device. */
 	if (!current->mm)
 		return ERR_PTR(-EINVAL);
 	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
@@ -252,31 +253,31 @@ struct vfio_mig_worker *vfio_mig_worker_create(const char *name,
 		kfree(w);
 		return ERR_PTR(ret);
 	}
-	/* The thread runs this module's code until it has ended. */
+	/* The thread executes code of this module until it has ended. */
 	__module_get(THIS_MODULE);
 	return w;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_worker_create);
 
 /**
- * vfio_mig_worker_wake - have a worker work once more
+ * vfio_mig_worker_wake - make a worker work once more
  * @w: the worker
  *
  * Context: any.
  */
 void vfio_mig_worker_wake(struct vfio_mig_worker *w)
 {
-	/* What there is to do was said before. */
+	/* The caller's earlier stores are visible to the worker. */
 	smp_store_release(&w->wanted, true);
 	wake_up(&w->wait);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_worker_wake);
 
 /**
- * vfio_mig_worker_killed - whether the process that a worker belongs to has ended
+ * vfio_mig_worker_killed - whether the worker's process has ended
  * @w: the worker
  *
- * It works no more then. Another process may still have the device open.
+ * The worker does not work any more then. Another process may still have the device open.
  *
  * Context: any.
  */
@@ -287,12 +288,12 @@ bool vfio_mig_worker_killed(const struct vfio_mig_worker *w)
 EXPORT_SYMBOL_GPL(vfio_mig_worker_killed);
 
 /**
- * vfio_mig_worker_stop - have a worker work no more
- * @w: the worker, or NULL; not to be used afterwards
+ * vfio_mig_worker_stop - stop a worker
+ * @w: the worker, or NULL; must not be used afterwards
  *
- * When it returns the worker does not work, and it does not begin to.
+ * When this function returns, the worker does not work, and does not begin to work.
  *
- * Context: may sleep until the worker has finished what it does.
+ * Context: may sleep until the worker's present call of its function has returned.
  */
 void vfio_mig_worker_stop(struct vfio_mig_worker *w)
 {
@@ -307,7 +308,7 @@ void vfio_mig_worker_stop(struct vfio_mig_worker *w)
 EXPORT_SYMBOL_GPL(vfio_mig_worker_stop);
 
 /**
- * vfio_mig_workers_init - the library is loaded
+ * vfio_mig_workers_init - initialise when the library is loaded
  *
  * Return: 0 or -ENOMEM.
  */
@@ -318,7 +319,7 @@ int vfio_mig_workers_init(void)
 }
 
 /**
- * vfio_mig_workers_exit - the library is unloaded: all threads have ended
+ * vfio_mig_workers_exit - clean up when the library is unloaded, after all threads ended
  */
 void vfio_mig_workers_exit(void)
 {

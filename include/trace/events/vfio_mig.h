@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Trace events of vfio-mig-core: what a migration does to a device */
+/* Trace events of vfio-mig-core */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM vfio_mig
 
@@ -10,7 +10,7 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 
-/* An mdev's name is its UUID; a longer one is cut. */
+/* The name of a mediated device is its UUID. Longer names are truncated. */
 #define VFIO_MIG_TRACE_NAME	40
 
 #define vfio_mig_show_state(state)			\
@@ -30,7 +30,7 @@
 			 { 1, "v1" },			\
 			 { 2, "v2" })
 
-/* An arc was tried. @ret is 0, or why the state stayed. */
+/* A transition was tried. @ret is 0, or the error if the state has not changed. */
 TRACE_EVENT(vfio_mig_state,
 	TP_PROTO(struct device *dev, int from, int to, int owner, int ret),
 	TP_ARGS(dev, from, to, owner, ret),
@@ -68,25 +68,25 @@ DECLARE_EVENT_CLASS(vfio_mig_bytes,
 	TP_printk("%s: %llu bytes", __entry->name, __entry->bytes)
 );
 
-/* An iteration of the v1 region was opened: so much data was prepared. */
+/* An iteration of the v1 region was opened, with so many bytes. */
 DEFINE_EVENT(vfio_mig_bytes, vfio_mig_iteration_open,
 	TP_PROTO(struct device *dev, u64 bytes),
 	TP_ARGS(dev, bytes)
 );
 
-/* It was concluded: so much counts as consumed. */
+/* An iteration was concluded, so its bytes count as consumed. */
 DEFINE_EVENT(vfio_mig_bytes, vfio_mig_iteration_conclude,
 	TP_PROTO(struct device *dev, u64 bytes),
 	TP_ARGS(dev, bytes)
 );
 
-/* It was concluded although the user had not read it: a breach. */
+/* An iteration was concluded before the user had read it, which breaks the protocol. */
 DEFINE_EVENT(vfio_mig_bytes, vfio_mig_breach,
 	TP_PROTO(struct device *dev, u64 bytes),
 	TP_ARGS(dev, bytes)
 );
 
-/* A portion of a stream was given to the device. @ret is 0 or the refusal. */
+/* A portion of a stream was given to the device. @ret is 0 or the error. */
 TRACE_EVENT(vfio_mig_commit,
 	TP_PROTO(struct device *dev, u64 bytes, int ret),
 	TP_ARGS(dev, bytes, ret),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The registers of the v1 migration region, as Linux 5.10 published them in
- * <linux/vfio.h>. Linux 5.18 renamed what is in there, and called it deprecated.
+ * The registers of the v1 migration region, as Linux 5.10 had them in <linux/vfio.h>.
+ * Linux 5.18 gave the constants other names, and marked the region's type as deprecated.
  */
 #ifndef _UAPI_LINUX_VFIO_MIG_REGION_H
 #define _UAPI_LINUX_VFIO_MIG_REGION_H
@@ -14,12 +14,12 @@
  * struct vfio_device_migration_info - registers at the start of the region
  * @device_state: read and write, VFIO_MIG_V1_*
  * @reserved: reads 0, ignores writes
- * @pending_bytes: read only, an estimate of what is still to be sent
+ * @pending_bytes: read only, an estimate of the bytes that are still to be sent
  * @data_offset: read only, offset of the data section in the region
- * @data_size: bytes prepared in the data section (saving), or to be consumed
- *	(resuming)
+ * @data_size: number of bytes in the data section, which are prepared (saving) or are to
+ *	be consumed (resuming)
  *
- * Each is accessed whole, at its own width and alignment.
+ * An access is to a whole register, with the register's width and alignment.
  */
 struct vfio_device_migration_info {
 	__u32 device_state;

@@ -2,8 +2,8 @@
 /*
  * The stream in which vfio-mig-core saves a device's state.
  *
- * Documentation/driver-api/vfio-mig-stream.rst is the specification; this
- * header spells its structures. All fields are little-endian.
+ * Documentation/driver-api/vfio-mig-stream.rst is the specification. This header has its
+ * structures. All fields are little-endian.
  */
 #ifndef _UAPI_LINUX_VFIO_MIG_STREAM_H
 #define _UAPI_LINUX_VFIO_MIG_STREAM_H
@@ -15,10 +15,10 @@
 #define VFIO_MIG_STREAM_PAGE_SIZE	4096
 #define VFIO_MIG_STREAM_TYPE_LEN	64
 
-/* What every payload is padded to, with zeros, so that all stays aligned. */
+/* Every payload is padded with zeros to a multiple of this, so all chunks are aligned. */
 #define VFIO_MIG_STREAM_ALIGN		8
 
-/* Bounds of the format: a reader refuses more with -EBADMSG. */
+/* Limits of the format. A reader refuses larger values with -EBADMSG. */
 #define VFIO_MIG_STREAM_PAGES_MAX	256		/* pages in one chunk */
 #define VFIO_MIG_STREAM_RUNS_MAX	512		/* runs in one chunk */
 #define VFIO_MIG_STREAM_RUNS_BYTES_MAX	8192		/* encoded size of the runs */
@@ -31,11 +31,11 @@
 #define VFIO_MIG_STREAM_F_KNOWN		VFIO_MIG_STREAM_F_IMAGE
 
 /**
- * enum vfio_mig_chunk_type - what a chunk holds
- * @VFIO_MIG_CHUNK_HEADER: identity of the device; first, and only first
+ * enum vfio_mig_chunk_type - type of a chunk
+ * @VFIO_MIG_CHUNK_HEADER: identity of the device; the first chunk, and no other
  * @VFIO_MIG_CHUNK_PAGES: pages of the device's paged state
- * @VFIO_MIG_CHUNK_CONTROL: a piece of the state that is not paged
- * @VFIO_MIG_CHUNK_END: everything up to here is one complete state
+ * @VFIO_MIG_CHUNK_CONTROL: a piece of the control state
+ * @VFIO_MIG_CHUNK_END: all chunks up to here are one complete state
  * @VFIO_MIG_CHUNK_IMAGE: a piece of the device's image
  */
 enum vfio_mig_chunk_type {
@@ -47,22 +47,22 @@ enum vfio_mig_chunk_type {
 };
 
 /*
- * A chunk whose type a reader does not know is refused with -EPROTONOSUPPORT
- * if this is set, and skipped otherwise.
+ * If this flag is set in a chunk of unknown type, the reader refuses the chunk with
+ * -EPROTONOSUPPORT. Otherwise the reader skips the chunk.
  */
 #define VFIO_MIG_CHUNK_F_MANDATORY	(1 << 0)
-/* The payload's sum is filled in and must be checked. */
+/* The payload's checksum is present, and the reader must check it. */
 #define VFIO_MIG_CHUNK_F_SUM		(1 << 1)
 #define VFIO_MIG_CHUNK_F_KNOWN		(VFIO_MIG_CHUNK_F_MANDATORY | \
 					 VFIO_MIG_CHUNK_F_SUM)
 
 /**
- * struct vfio_mig_chunk_hdr - starts every chunk
+ * struct vfio_mig_chunk_hdr - start of every chunk
  * @magic: VFIO_MIG_STREAM_MAGIC
  * @type: enum vfio_mig_chunk_type
  * @flags: VFIO_MIG_CHUNK_F_*
- * @save_id: random, the same in all chunks of one save
- * @seq: 0 in the header chunk, one more in each that follows
+ * @save_id: random number, the same in all chunks of one save
+ * @seq: 0 in the header chunk, and one more in each next chunk
  * @length: bytes of payload that follow, a multiple of VFIO_MIG_STREAM_ALIGN
  * @sum: XXH64 of the payload, seed 0, or 0 without VFIO_MIG_CHUNK_F_SUM
  * @reserved: 0
@@ -84,11 +84,11 @@ struct vfio_mig_chunk_hdr {
  * struct vfio_mig_header - payload of a header chunk
  * @version: VFIO_MIG_STREAM_VERSION
  * @page_size: VFIO_MIG_STREAM_PAGE_SIZE
- * @features: mandatory parts that the stream uses, VFIO_MIG_STREAM_F_*
- * @nr_pages: size of the paged state, 0 where there is none
+ * @features: mandatory features that the stream uses, VFIO_MIG_STREAM_F_*
+ * @nr_pages: size of the paged state in pages, 0 if there is none
  * @control_version: the vendor driver's version of the control state
  * @control_max: upper bound of the control state, in bytes
- * @type: the device's type, padded with NULs and ended by at least one
+ * @type: the device's type, padded with at least one NUL
  */
 struct vfio_mig_header {
 	__le32 version;
@@ -101,18 +101,18 @@ struct vfio_mig_header {
 };
 
 /**
- * struct vfio_mig_pages_hdr - starts the payload of a pages chunk
- * @base: page number at which the first run's gap starts to count
- * @nr_pages: pages whose contents follow the runs
- * @runs_bytes: size of the encoded runs, padding not counted
+ * struct vfio_mig_pages_hdr - start of the payload of a pages chunk
+ * @base: page number from which the first run's gap counts
+ * @nr_pages: number of pages whose contents follow the runs
+ * @runs_bytes: size of the encoded runs without padding
  *
- * Follows: the runs, padded with zeros to VFIO_MIG_STREAM_ALIGN, then
- * @nr_pages pages of data.
+ * The runs follow, padded with zeros to VFIO_MIG_STREAM_ALIGN. Then @nr_pages pages of
+ * data follow.
  *
- * A run is one or two LEB128 numbers: the gap in pages since the previous run's
- * end (since @base for the first), shifted left by two, with bit 0 set where a
- * length follows (else the run is one page long) and bit 1 set for a hole:
- * pages that read as zeros, for which no data follows.
+ * A run is one or two LEB128 numbers. The first number is the gap in pages since the
+ * previous run's end (since @base for the first run), shifted left by two. Bit 0 is set if
+ * a second number follows, which is the run's length in pages. Otherwise the run has one
+ * page. Bit 1 is set for a hole, whose pages read as zeros and have no data in the chunk.
  */
 struct vfio_mig_pages_hdr {
 	__le64 base;
@@ -121,10 +121,10 @@ struct vfio_mig_pages_hdr {
 };
 
 /**
- * struct vfio_mig_control_hdr - starts the payload of a control chunk
- * @total: size of the whole control state
- * @offset: where this piece belongs; pieces come in order, without a gap
- * @length: bytes of this piece, padding not counted
+ * struct vfio_mig_control_hdr - start of the payload of a control chunk
+ * @total: size of the whole control state in bytes
+ * @offset: offset of this piece; pieces come in order, without a gap
+ * @length: size of this piece in bytes, without padding
  * @reserved: 0
  */
 struct vfio_mig_control_hdr {
@@ -134,15 +134,15 @@ struct vfio_mig_control_hdr {
 	__le32 reserved;
 };
 
-/* The device is stopped: &vfio_mig_image_hdr.left is known. */
+/* The device is stopped, so &vfio_mig_image_hdr.left is known. */
 #define VFIO_MIG_IMAGE_F_FINAL		(1 << 0)
 
 /**
- * struct vfio_mig_image_hdr - starts the payload of an image chunk
+ * struct vfio_mig_image_hdr - start of the payload of an image chunk
  * @offset: bytes of the image that the save has sent before this piece
  * @left: bytes that follow this piece until the image is complete; 0 without
  *	VFIO_MIG_IMAGE_F_FINAL
- * @length: bytes of this piece, padding not counted
+ * @length: size of this piece in bytes, without padding
  * @flags: VFIO_MIG_IMAGE_F_*
  *
  * The image is complete after a final piece with a @left of 0.
@@ -156,7 +156,7 @@ struct vfio_mig_image_hdr {
 
 /**
  * struct vfio_mig_end - payload of an end chunk
- * @pages_sent: pages with data in this save so far, for the reader to compare
+ * @pages_sent: number of pages with data in this save, which the reader compares
  */
 struct vfio_mig_end {
 	__le64 pages_sent;
