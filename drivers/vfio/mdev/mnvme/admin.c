@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Admin commands (NVMe 5). Those with files of their own: Identify, Get Log
- * Page, Set and Get Features, Asynchronous Event Request, Doorbell Buffer Config.
+ * Admin commands (NVMe 5). These commands have other files: Identify, Get Log Page, Set
+ * and Get Features, Asynchronous Event Request, Doorbell Buffer Config.
  */
 #include "mnvme.h"
 
@@ -24,7 +24,7 @@ static u16 mnvme_status_at(struct mnvme_req *req, u16 status, u16 offset)
 #define MNVME_STATUS_AT(req, status, field) \
 	mnvme_status_at(req, status, offsetof(struct nvme_command, field))
 
-/* What both kinds of queue have in common; create_cq and create_sq agree there. */
+/* Checks fields of both kinds of queue, for which create_cq and create_sq are the same. */
 static u16 mnvme_check_queue(struct mnvme_req *req, u8 entry_shift,
 			     u8 entry_shift_required)
 {
@@ -35,7 +35,7 @@ static u16 mnvme_check_queue(struct mnvme_req *req, u8 entry_shift,
 		return MNVME_STATUS_AT(req, NVME_SC_QUEUE_SIZE, create_cq.qsize);
 	if (entry_shift != entry_shift_required)
 		return MNVME_STATUS_AT(req, NVME_SC_QUEUE_SIZE, create_cq.qsize);
-	/* CAP.CQR: queues are contiguous. */
+	/* CAP.CQR: the controller needs contiguous queues. */
 	if (!(le16_to_cpu(c->cq_flags) & NVME_QUEUE_PHYS_CONTIG))
 		return MNVME_BAD_FIELD(req, create_cq.cq_flags);
 	if (le64_to_cpu(c->prp1) & ((1ull << req->dev->page_shift) - 1))
@@ -128,15 +128,15 @@ static u16 mnvme_delete_cq(struct mnvme_req *req)
 			return MNVME_STATUS_AT(req, NVME_SC_INVALID_QUEUE,
 					       delete_queue.qid);
 	mnvme_cq_delete(&dev->cq[qid]);
-	/* Its interrupt must not be another queue's of the same vector. */
+	/* A pending interrupt of @cq must not become one of another queue of the vector. */
 	mnvme_irq_update(dev);
 	return NVME_SC_SUCCESS;
 }
 
 /*
- * NVMe 5.1. A command is either not fetched yet or complete, so only
- * Asynchronous Event Requests can be aborted; others are reported as not
- * aborted, in bit 0 of the result.
+ * NVMe 5.1. Only Asynchronous Event Requests can be aborted, because other commands are
+ * either not fetched or complete. Bit 0 of the result reports that a command was not
+ * aborted.
  */
 static u16 mnvme_abort(struct mnvme_req *req)
 {
@@ -150,7 +150,7 @@ static u16 mnvme_abort(struct mnvme_req *req)
 	return NVME_SC_SUCCESS;
 }
 
-/* Whether a command uses the namespace identifier (NVMe figure 140). */
+/* Returns whether a command uses the namespace identifier (NVMe figure 140). */
 static bool mnvme_admin_uses_nsid(u8 opcode)
 {
 	switch (opcode) {
@@ -189,7 +189,7 @@ static bool mnvme_admin_known(const struct mnvme *dev, u8 opcode)
  * mnvme_admin_command() - execute a command of the admin queue
  * @req: the command
  *
- * Context: the admin queue's work.
+ * Context: the admin queue's executor.
  * Return: NVMe status, or %MNVME_NO_COMPLETION.
  */
 u16 mnvme_admin_command(struct mnvme_req *req)

@@ -2,14 +2,14 @@
 /*
  * BAR0: the controller's registers (NVMe 3), the MSI-X table and pending bits
  *
- * Registers are made of 32-bit words. A 64-bit access is two of them under one
- * hold of the lock. Narrower writes are not allowed by NVMe and do nothing.
+ * Registers consist of 32-bit words. A 64-bit access is to two words, with the lock held
+ * for both. NVMe does not permit narrower writes, and they have no effect.
  */
 
 #include "mnvme.h"
 
 #define MNVME_CAP_CQR		BIT_ULL(16)
-/* In units of 500 ms: plenty, for guests that are emulated. */
+/* In units of 500 ms. This is a long time, because emulated guests are slow. */
 #define MNVME_CAP_TO		60
 
 static u64 mnvme_cap(void)
@@ -26,7 +26,7 @@ static u32 mnvme_csts(const struct mnvme *dev)
 
 	if (READ_ONCE(dev->ready))
 		csts |= NVME_CSTS_RDY;
-	/* A reset that is still to be done ends it: the host must not see it again. */
+	/* A pending reset clears CFS, and the host must not see CFS until then. */
 	if (READ_ONCE(dev->cfs) && !dev->reset_pending)
 		csts |= NVME_CSTS_CFS;
 	return csts;
@@ -58,7 +58,7 @@ static u32 mnvme_reg_read(struct mnvme *dev, u32 off)
 		return lower_32_bits(dev->acq);
 	case NVME_REG_ACQ + 4:
 		return upper_32_bits(dev->acq);
-	default: /* optional registers that are absent, doorbells */
+	default: /* absent optional registers, doorbells */
 		return 0;
 	}
 }
@@ -123,8 +123,8 @@ static bool mnvme_is_doorbell(u32 off)
 /**
  * mnvme_bar_read() - read from BAR0
  * @dev: the controller
- * @off: offset, within the BAR
- * @buf: where to
+ * @off: offset in the BAR
+ * @buf: buffer for the value
  * @len: 1, 2, 4 or 8; naturally aligned
  *
  * Return: 0, or -EIO while the guest has memory space disabled.
@@ -153,11 +153,11 @@ int mnvme_bar_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
 /**
  * mnvme_bar_write() - write to BAR0
  * @dev: the controller
- * @off: offset, within the BAR
- * @buf: what to write
+ * @off: offset in the BAR
+ * @buf: the value
  * @len: 1, 2, 4 or 8; naturally aligned
  *
- * While the device is stopped values are kept, and acted upon when it runs.
+ * A stopped device keeps the value, and acts on the value when it runs.
  *
  * Return: 0, or -EIO while the guest has memory space disabled.
  */
@@ -173,7 +173,7 @@ int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 	}
 
 	if (mnvme_is_doorbell(off)) {
-		/* The one that is frequent: it has locks of its own. */
+		/* Writes of doorbells are frequent, so doorbells have their own locks. */
 		for (i = 0; i < len; i += 4)
 			mnvme_doorbell(dev, off + i - MNVME_BAR_DOORBELLS,
 				       get_unaligned_le32(buf + i));

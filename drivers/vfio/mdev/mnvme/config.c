@@ -2,12 +2,12 @@
 /*
  * PCI configuration space
  *
- * A byte array with a mask of what can be written. All of it migrates.
+ * A byte array with a mask of the writable bits. The whole array migrates.
  */
 
 #include "mnvme.h"
 
-/* Nobody registered these. Class code 01 08 02 is what drivers bind to. */
+/* These are not registered. NVMe drivers bind to the class code 01 08 02. */
 #define MNVME_VENDOR_ID		0x1d6b
 #define MNVME_DEVICE_ID		0x5f4e
 #define MNVME_CLASS		0x010802
@@ -32,12 +32,12 @@
 	(PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES)
 
 /**
- * struct mnvme_config_field - a field of configuration space after a reset
+ * struct mnvme_config_field - a field of configuration space
  * @off: offset
  * @size: 1, 2 or 4 bytes
- * @value: its value
- * @mask: bits that can be written
- * @flr_keeps: bits that a function level reset leaves alone (PCI Express 6.6.2)
+ * @value: value after a reset
+ * @mask: writable bits
+ * @flr_keeps: bits that a function level reset does not change (PCI Express 6.6.2)
  */
 struct mnvme_config_field {
 	u8 off;
@@ -83,7 +83,7 @@ static const struct mnvme_config_field mnvme_config_fields[] = {
 	{ MNVME_CAP_EXP + PCI_EXP_FLAGS, 2, 2 | PCI_EXP_TYPE_ENDPOINT << 4 },
 	{ MNVME_CAP_EXP + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER |
 					     PCI_EXP_DEVCAP_FLR },
-	/* Starting a function level reset is no state, so not in the mask. */
+	/* The bit that starts a function level reset is not stored, so not in the mask. */
 	{ MNVME_CAP_EXP + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_RELAX_EN |
 					     PCI_EXP_DEVCTL_READRQ_512B,
 					     MNVME_DEVCTL_WRITABLE,
@@ -118,7 +118,7 @@ static void mnvme_config_build(u8 level, u8 *value, u8 *mask)
 			mask[f->off + i] = f->mask >> (8 * i);
 		}
 	}
-	/* They could be written, though nothing offers them. */
+	/* Below level 3 the bits were writable, although no capability offers them. */
 	if (level < 3)
 		mask[MNVME_CAP_EXP + PCI_EXP_DEVCTL + 1] |=
 			(PCI_EXP_DEVCTL_EXT_TAG | PCI_EXP_DEVCTL_PHANTOM) >> 8;
@@ -129,7 +129,7 @@ static u16 mnvme_config_word(const struct mnvme *dev, u32 off)
 	return get_unaligned_le16(dev->config + off);
 }
 
-/* Messages that MSI is enabled for; 0 without MSI. */
+/* Returns the number of messages that MSI is enabled for, 0 without MSI. */
 static u8 mnvme_config_msi(const struct mnvme *dev)
 {
 	u16 flags = mnvme_config_word(dev, MNVME_CAP_MSI + PCI_MSI_FLAGS);
@@ -147,11 +147,11 @@ static bool mnvme_powered(const struct mnvme *dev)
 }
 
 /**
- * mnvme_config_update() - let the device follow its configuration space
+ * mnvme_config_update() - update the flags that depend on configuration space
  * @dev: the controller
  *
- * The bytes are only looked at with the lock: a reset builds them anew. What others
- * need to know without it is told here.
+ * Code without the lock uses these flags. It must not read configuration space, because a
+ * reset rebuilds its bytes.
  *
  * Context: &mnvme.lock is held.
  */
@@ -201,8 +201,8 @@ void mnvme_config_reset(struct mnvme *dev)
 }
 
 /**
- * mnvme_config_valid() - whether a configuration space could be this device's
- * @dev: with all that is kept of it, from a stream
+ * mnvme_config_valid() - whether this device can have such a configuration space
+ * @dev: a controller whose configuration space came from a stream
  */
 bool mnvme_config_valid(const struct mnvme *dev)
 {
@@ -222,7 +222,7 @@ bool mnvme_config_valid(const struct mnvme *dev)
  * mnvme_config_read() - read from configuration space
  * @dev: the controller
  * @off: offset, below PCI_CFG_SPACE_EXP_SIZE
- * @buf: where to
+ * @buf: buffer for the value
  * @len: 1, 2 or 4; naturally aligned
  */
 void mnvme_config_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
@@ -231,7 +231,7 @@ void mnvme_config_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
 
 	mutex_lock(&dev->lock);
 	for (i = 0; i < len; i++) {
-		/* No extended capabilities: that part reads 0. */
+		/* There are no extended capabilities, so that part reads as 0. */
 		buf[i] = off + i < MNVME_CONFIG_SIZE ? dev->config[off + i] : 0;
 		if (off + i == PCI_STATUS && mnvme_intx_level(dev))
 			buf[i] |= PCI_STATUS_INTERRUPT;
@@ -243,7 +243,7 @@ static void mnvme_config_write_byte(struct mnvme *dev, u32 off, u8 val, u8 mask)
 {
 	u8 state = val & PCI_PM_CTRL_STATE_MASK;
 
-	/* A transition to D1 or D2, which are not supported, is ignored. */
+	/* D1 and D2 are not supported, so a transition to them is ignored. */
 	if (off == MNVME_CAP_PM + PCI_PM_CTRL && (state == 1 || state == 2))
 		return;
 	if (off == MNVME_CAP_EXP + PCI_EXP_DEVCTL + 1 &&
@@ -256,7 +256,7 @@ static void mnvme_config_write_byte(struct mnvme *dev, u32 off, u8 val, u8 mask)
  * mnvme_config_write() - write to configuration space
  * @dev: the controller
  * @off: offset, below PCI_CFG_SPACE_EXP_SIZE
- * @buf: what to write
+ * @buf: the value
  * @len: 1, 2 or 4; naturally aligned
  */
 void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)

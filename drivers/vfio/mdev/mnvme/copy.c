@@ -2,9 +2,9 @@
 /*
  * Copy (NVMe TP 4065; in 2.0 a part of the NVM Command Set Specification)
  *
- * All of the source is gathered before the first block of the destination is
- * written, so that nothing depends on how they overlap. What is zeros in the source
- * takes no memory in the destination, whether it was written or not.
+ * The whole source is read before the first block of the destination is written, so the
+ * result does not depend on an overlap. Zeros of the source take no memory in the
+ * destination, also if a host wrote them.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -12,7 +12,7 @@
 
 #include "mnvme.h"
 
-/* Bits of dword 12. */
+/* Fields of dword 12 */
 #define MNVME_COPY_NR		0xff	/* number of ranges, 0's based */
 #define MNVME_COPY_FORMAT	0xf00	/* descriptor format */
 
@@ -25,9 +25,9 @@
  * @slba: first block
  * @nlb: number of blocks, 0's based
  * @rsvd18: reserved
- * @eilbrt: of protection information, which the namespace does not have
- * @elbat: the same
- * @elbatm: the same
+ * @eilbrt: for protection information, which the namespace does not have
+ * @elbat: for protection information
+ * @elbatm: for protection information
  */
 struct mnvme_copy_source {
 	__le64 rsvd0;
@@ -57,12 +57,12 @@ static u16 mnvme_copy_source_range(struct mnvme_req *req,
 	u16 status = mnvme_check_range(req, le64_to_cpu(source->slba),
 				       mnvme_copy_blocks(source), range);
 
-	/* The field at fault is not one of the command's. */
+	/* The bad field is in a range, and not in the command. */
 	req->err_loc = MNVME_NO_LOCATION;
 	return status;
 }
 
-/* Checks everything before a block is moved. The result is the entry at fault. */
+/* Checks all entries before a block is moved. The result is the number of a bad entry. */
 static u16 mnvme_copy_check(struct mnvme_req *req,
 			    const struct mnvme_copy_source *source, u32 nr,
 			    struct mnvme_range *to)
@@ -84,7 +84,7 @@ static u16 mnvme_copy_check(struct mnvme_req *req,
 	return mnvme_check_range(req, le64_to_cpu(req->cmd->rw.slba), blocks, to);
 }
 
-/* Bytes of @range that are in the page in which it starts. */
+/* Returns how many bytes of @range are in its first page. */
 static u32 mnvme_first_piece(const struct mnvme_range *range)
 {
 	u32 off = range->pos & (MNVME_NS_PAGE_SIZE - 1);
@@ -147,7 +147,7 @@ static u16 mnvme_scatter(struct mnvme_req *req, struct mnvme_range to,
 	return NVME_SC_SUCCESS;
 }
 
-/* The ranges were checked, and together are as long as @to. */
+/* Copies the ranges, which were checked and together are as long as @to. */
 static u16 mnvme_copy_data(struct mnvme_req *req,
 			   const struct mnvme_copy_source *source, u32 nr,
 			   struct mnvme_range to)
@@ -166,7 +166,7 @@ static u16 mnvme_copy_data(struct mnvme_req *req,
 		mnvme_gather(req->dev, from, at);
 	}
 	for (i = 0, at = buf; i < nr && !status; i++, at += to.len) {
-		/* Should it fail: the first entry that was not copied. */
+		/* If the copy fails, the result is the first entry that was not copied. */
 		req->result = i;
 		to.len = (u64)mnvme_copy_blocks(source + i) <<
 			 req->dev->type->lba_shift;
@@ -180,7 +180,7 @@ static u16 mnvme_copy_data(struct mnvme_req *req,
 }
 
 /**
- * mnvme_copy() - Copy
+ * mnvme_copy() - execute Copy
  * @req: the command
  *
  * Return: NVMe status.

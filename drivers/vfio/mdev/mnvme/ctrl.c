@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The controller's life: enable, reset, shutdown (NVMe 7.3, 7.6), stop and run
+ * States of the controller: enable, reset, shutdown (NVMe 7.3, 7.6), stop and run
  *
- * Nothing of it happens where a register is written: a work item acts on what
- * the registers say. So it is one thing at a time, and what was written while
- * the device is stopped is acted upon by the same code when it runs.
+ * A write of a register does none of this. A work item reads the registers and acts on
+ * them, so the steps are serialised. After a stop the same work item acts on values that
+ * were written while the device was stopped.
  */
 #include <linux/jiffies.h>
 #include <linux/sched/signal.h>
@@ -16,9 +16,9 @@
 /**
  * mnvme_fail() - set CSTS.CFS (NVMe 3.1.6)
  * @dev: the controller
- * @why: for the log
+ * @why: the reason, for the log
  *
- * Nothing is executed until the host resets the controller.
+ * No command is executed until the host resets the controller.
  */
 void mnvme_fail(struct mnvme *dev, const char *why)
 {
@@ -26,7 +26,7 @@ void mnvme_fail(struct mnvme *dev, const char *why)
 	mnvme_warn(dev, "controller fatal status: %s\n", why);
 }
 
-/* What is wrong with the registers that CC.EN takes effect with, or NULL. */
+/* Returns the reason why the controller cannot be enabled, or NULL. */
 static const char *mnvme_check_enable(const struct mnvme *dev)
 {
 	u32 mps = (dev->cc >> NVME_CC_MPS_SHIFT) & 0xf;
@@ -62,9 +62,9 @@ static void mnvme_ctrl_enable(struct mnvme *dev)
 }
 
 /*
- * Lets no command execute any more. All queues are told first and waited for then, so it
- * takes as long as the slowest piece of work that goes on. The admin queue is waited for
- * first, because it makes others.
+ * Ends the execution of commands. All queues are told to stop, and then waited for, so the
+ * wait is as long as that for the slowest queue. The admin queue comes first, because its
+ * commands create other queues.
  */
 static void mnvme_halt(struct mnvme *dev)
 {
@@ -72,7 +72,7 @@ static void mnvme_halt(struct mnvme *dev)
 
 	lockdep_assert_held(&dev->ctrl);
 	WRITE_ONCE(dev->resetting, true);
-	smp_mb(); /* who looks at it after the waits below sees it */
+	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_sq_delete(&dev->sq[i]);
@@ -80,7 +80,7 @@ static void mnvme_halt(struct mnvme *dev)
 		mnvme_cq_delete(&dev->cq[i]);
 }
 
-/* What a controller reset does to a controller that was halted. */
+/* Clears the state of a controller that was halted, as a controller reset does. */
 static void mnvme_ctrl_clear(struct mnvme *dev)
 {
 	lockdep_assert_held(&dev->lock);
@@ -93,11 +93,11 @@ static void mnvme_ctrl_clear(struct mnvme *dev)
 	WRITE_ONCE(dev->ready, false);
 	dev->reset_pending = false;
 	WRITE_ONCE(dev->resetting, false);
-	/* No interrupt of a queue that is gone. */
+	/* Drops pending interrupts of queues that do not exist any more. */
 	mnvme_irq_update(dev);
 }
 
-/* Controller reset: CC, AQA, ASQ and ACQ stay. */
+/* A controller reset does not change CC, AQA, ASQ and ACQ. */
 static void mnvme_ctrl_reset(struct mnvme *dev)
 {
 	mnvme_halt(dev);
@@ -122,10 +122,10 @@ static void __mnvme_power_on(struct mnvme *dev)
 }
 
 /**
- * mnvme_power_on() - reset of all but the namespace, its identity and counters
+ * mnvme_power_on() - reset all but the namespace, its identity and counters
  * @dev: the controller, running or stopped
  *
- * Registers and configuration space answer meanwhile.
+ * Registers and configuration space can be accessed meanwhile.
  *
  * Context: may sleep. Takes &mnvme.ctrl and &mnvme.lock.
  */
@@ -136,20 +136,20 @@ void mnvme_power_on(struct mnvme *dev)
 	mutex_unlock(&dev->ctrl);
 }
 
-/* What was executed is complete: there is no cache to flush. */
+/* There is no cache to flush, because executed commands are complete. */
 static void mnvme_shutdown(struct mnvme *dev)
 {
 	u16 i;
 
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_OCCUR);
-	smp_mb(); /* who looks at it after the waits below sees it */
+	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_sq_quiesce(&dev->sq[i]);
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_CMPLT);
 }
 
-/* What the registers ask for, looked at with the lock that protects them. */
+/* The step that the registers ask for. They are read with &mnvme.lock held. */
 enum mnvme_ctrl_step {
 	MNVME_CTRL_NOTHING,
 	MNVME_CTRL_POWER_ON,
@@ -183,7 +183,7 @@ static bool mnvme_ctrl_step(struct mnvme *dev)
 		mnvme_ctrl_enable(dev);
 	mutex_unlock(&dev->lock);
 
-	/* These wait, and the registers answer meanwhile. */
+	/* These steps wait without the lock, so the registers can be accessed meanwhile. */
 	if (step == MNVME_CTRL_POWER_ON)
 		__mnvme_power_on(dev);
 	else if (step == MNVME_CTRL_RESET)
@@ -203,7 +203,7 @@ void mnvme_ctrl_work(struct work_struct *work)
 	mutex_unlock(&dev->ctrl);
 }
 
-/* Completions that wait for guest memory: the host is to have them before the stop. */
+/* Posts completions that wait for guest memory, so that the host has them at the stop. */
 static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq)
 {
 	unsigned long end = jiffies + MNVME_STOP_TIMEOUT;
@@ -237,16 +237,16 @@ static int mnvme_come_to_rest(struct mnvme *dev)
 }
 
 /**
- * mnvme_stop() - bring the device to rest
+ * mnvme_stop() - stop the device
  * @dev: the controller
  *
- * When it returns 0 each command is either complete, interrupt included, or counts as
- * not executed.
+ * After a return value of 0 each command is either complete, with its interrupt, or counts
+ * as not executed.
  *
- * Context: may sleep. &mnvme.lock is not held: the work that is waited for
- * takes it.
- * Return: 0; -ETIMEDOUT if guest memory did not answer for 10 seconds, or -EINTR. With
- * an error the device goes on.
+ * Context: may sleep. &mnvme.lock is not held, because the work item that this function
+ * waits for takes it.
+ * Return: 0; -ETIMEDOUT if guest memory was missing for 10 seconds, or -EINTR. After an
+ * error the device still runs.
  */
 int mnvme_stop(struct mnvme *dev)
 {
@@ -254,7 +254,7 @@ int mnvme_stop(struct mnvme *dev)
 
 	dev->log.power_on_ns = mnvme_power_on_ns(dev);
 	WRITE_ONCE(dev->running, false);
-	smp_mb(); /* who looks at it after the waits below sees it */
+	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
 	cancel_work_sync(&dev->ctrl_work);
 	ret = mnvme_come_to_rest(dev);
@@ -270,7 +270,7 @@ int mnvme_stop(struct mnvme *dev)
 }
 
 /**
- * mnvme_run() - let the device go on from its present registers
+ * mnvme_run() - run the device from its present registers
  * @dev: the controller
  */
 void mnvme_run(struct mnvme *dev)

@@ -2,18 +2,18 @@
 /*
  * Shadow doorbells: the doorbells in guest memory (NVMe 5.7, 7.13)
  *
- * The host writes to memory, and rings the register only when it passes EventIdx.
- * Nobody polls: EventIdx is where the host was when it was looked at last, so that
- * it rings for what comes next. Whoever moves EventIdx there looks once more, after
- * a full barrier; the host has one between its write and its look at EventIdx. So
- * one of them sees the other.
+ * The host writes a doorbell's value to memory. It writes the register only when the value
+ * passes EventIdx. This driver sets EventIdx to the value that it has read last, so the
+ * host writes the register for its next command. After that the driver executes a full
+ * barrier and reads the value again. The host has a full barrier between its write and its
+ * read of EventIdx. So at least one side sees the other's write.
  *
- * The admin queue is served both ways, because there are hosts of both kinds: some keep
- * its doorbells in memory, as NVMe 7.13 has it, others, like Linux, only write its
- * registers. A host of the first kind writes to memory before it rings. So where memory
- * is as it was left, what was rung counts, and is copied there.
+ * The admin queue's registers and its values in memory are both used. Some hosts keep its
+ * doorbells in memory, as NVMe 7.13 describes, and others, such as Linux, write the
+ * registers only. A host of the first kind writes to memory before it writes the register.
+ * So if the value in memory has not changed, the register counts and is copied to memory.
  *
- * The values are the host's, and hostile: each is checked as a register's is.
+ * The values come from an untrusted host, so they are checked like values of registers.
  */
 #include <linux/moduleparam.h>
 
@@ -24,7 +24,7 @@ module_param(shadow_doorbells, bool, 0644);
 MODULE_PARM_DESC(shadow_doorbells,
 		 "Offer Doorbell Buffer Config to hosts that start a controller (default Y)");
 
-/* How often a value is read that changes each time. */
+/* Limit of reads of a value that changes each time */
 #define MNVME_SHADOW_TRIES	8
 
 bool mnvme_dbbuf_offered(void)
@@ -37,13 +37,13 @@ static void mnvme_dbbuf_lost(struct mnvme *dev)
 	mnvme_fail(dev, "a doorbell buffer is not in guest memory");
 }
 
-/* Of the two values of a queue in either page; the stride is CAP.DSTRD's. */
+/* Returns the guest address of a queue's value in a page. The stride is that of CAP.DSTRD. */
 static u64 mnvme_dbbuf_at(u64 page, u16 qid, bool is_cq)
 {
 	return page + (2 * qid + is_cq) * sizeof(u32);
 }
 
-/* @by: the queue for which it is done, with its exec held */
+/* Writes a value for the queue @by, whose exec is held. */
 static int mnvme_dbbuf_put(struct mnvme_sq *by, u64 page, u16 qid, bool is_cq,
 			   u32 val)
 {
@@ -53,7 +53,7 @@ static int mnvme_dbbuf_put(struct mnvme_sq *by, u64 page, u16 qid, bool is_cq,
 			 true);
 }
 
-/* What both pages say at first. */
+/* Writes the initial values to both pages. */
 static int mnvme_dbbuf_init(struct mnvme *dev, u16 qid, bool is_cq, u32 val)
 {
 	struct mnvme_sq *admin = &dev->sq[0];
@@ -64,10 +64,10 @@ static int mnvme_dbbuf_init(struct mnvme *dev, u16 qid, bool is_cq, u32 val)
 }
 
 /*
- * Copies from user memory can take a value byte by byte, while the host changes it:
- * 00ffh and 0100h may be read as 01ffh. The host only moves ahead, and by less than a
- * turn as long as nobody takes what it submits, so what is read twice in a row was
- * there, and so were what is known and what was rung.
+ * A copy from user memory may read a value byte by byte while the host changes it. 00ffh
+ * and 0100h can be read as 01ffh then. So a value counts if two reads in a row return it,
+ * because the host only increases the value, and by less than one turn of the ring while
+ * its commands are not taken. For the same reason @known and @rung are valid values.
  */
 static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known,
 			     u32 rung, u32 *val)
@@ -81,7 +81,7 @@ static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known
 		ret = mnvme_dma(by, at, &raw, sizeof(raw), false);
 		if (ret)
 			return ret;
-		/* As in the registers, the upper half is reserved. */
+		/* The upper half is reserved, as in the registers. */
 		now = le32_to_cpu(raw) & 0xffff;
 		if (now == last || now == rung) {
 			*val = now;
@@ -92,11 +92,11 @@ static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known
 }
 
 /*
- * The same of the admin queue, with what counts: memory, if the host wrote there since it
- * was looked at last, else the register. The queue's values only move in looks, so the
- * host cannot go around the queue between two of them.
+ * Reads a value of the admin queue. If the host has changed the value in memory since the
+ * last read, memory counts, and the register otherwise. The queue's values move only in
+ * this function's callers, so the host cannot go around the queue between two reads.
  *
- * Return: also 1, if memory counts.
+ * Return: 1 if memory counts, else as mnvme_shadow_read().
  */
 static int mnvme_admin_read(struct mnvme_sq *by, bool is_cq, u32 known, u32 rung,
 			    u32 *val)
@@ -123,7 +123,7 @@ static int mnvme_admin_read(struct mnvme_sq *by, bool is_cq, u32 known, u32 rung
 	return ret;
 }
 
-/* What was rung is looked at later, unless the host rang once more. */
+/* Keeps a register's value for later, unless the host has written the register again. */
 static void mnvme_sq_ring_again(struct mnvme_sq *sq, u32 rung)
 {
 	spin_lock(&sq->lock);
@@ -133,8 +133,8 @@ static void mnvme_sq_ring_again(struct mnvme_sq *sq, u32 rung)
 }
 
 /*
- * Context: &mnvme_sq.exec of both. Return: 1 if the tail moved, 0 if not, or an errno:
- * -EAGAIN from mnvme_dma(), -EBUSY for a value that changes all the time.
+ * Reads the tail. Context: &mnvme_sq.exec of both queues is held. Return: 1 if the tail
+ * moved, 0 if not, -EAGAIN from mnvme_dma(), or -EBUSY for a value that always changes.
  */
 static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 {
@@ -160,7 +160,7 @@ static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 	}
 
 	spin_lock(&sq->lock);
-	/* Rung since, and may be older than what was read: who rings, kicks, too. */
+	/* A later value may be older than the one that was read. Its writer kicks the queue. */
 	if (ret)
 		sq->rung = MNVME_NO_DOORBELL;
 	live = sq->live;
@@ -174,7 +174,7 @@ static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 	return ok;
 }
 
-/* Has the host ring for what comes behind @sq's tail. */
+/* Sets EventIdx, so that the host writes the register for commands behind @sq's tail. */
 static int mnvme_sq_arm(struct mnvme_sq *sq)
 {
 	int ret;
@@ -190,11 +190,11 @@ static int mnvme_sq_arm(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_sq_idle() - all commands of a submission queue that are known are executed
+ * mnvme_sq_idle() - look for more commands after all known ones were executed
  * @sq: the queue, with its exec held
- * @arm: have the host ring when there are more
+ * @arm: set EventIdx, so that the host writes the register for more commands
  *
- * Return: whether there are more.
+ * Return: whether there are more commands.
  */
 bool mnvme_sq_idle(struct mnvme_sq *sq, bool arm)
 {
@@ -202,7 +202,7 @@ bool mnvme_sq_idle(struct mnvme_sq *sq, bool arm)
 
 	if (!READ_ONCE(sq->shadow) || !mnvme_may_execute(sq->dev))
 		return false;
-	/* Left because there is no room for their completions. */
+	/* Commands are left because the completion queue has no free entry. */
 	if (sq->head != sq->tail)
 		return false;
 
@@ -217,7 +217,7 @@ bool mnvme_sq_idle(struct mnvme_sq *sq, bool arm)
 	return ret > 0;
 }
 
-/* As mnvme_sq_ring_again(). */
+/* Does the same as mnvme_sq_ring_again(), for the head. */
 static void mnvme_cq_ring_again(struct mnvme_cq *cq, u32 rung)
 {
 	spin_lock(&cq->lock);
@@ -226,7 +226,7 @@ static void mnvme_cq_ring_again(struct mnvme_cq *cq, u32 rung)
 	spin_unlock(&cq->lock);
 }
 
-/* Only the admin queue's register has a value that counts. */
+/* Only the value of the admin queue's register counts. */
 static u32 mnvme_cq_rung(struct mnvme_cq *cq)
 {
 	u32 rung;
@@ -238,7 +238,7 @@ static u32 mnvme_cq_rung(struct mnvme_cq *cq)
 	return rung;
 }
 
-/* Context: &mnvme_cq.post and @by's exec. Return: as for mnvme_sq_look(), of the head. */
+/* Reads the head. Context: &mnvme_cq.post and @by's exec are held. See mnvme_sq_look(). */
 static int mnvme_cq_look(struct mnvme_cq *cq, struct mnvme_sq *by)
 {
 	u32 rung = mnvme_cq_rung(cq), head = READ_ONCE(cq->head), val;
@@ -255,7 +255,7 @@ static int mnvme_cq_look(struct mnvme_cq *cq, struct mnvme_sq *by)
 	}
 
 	spin_lock(&cq->lock);
-	if (ret) /* as for the tail */
+	if (ret) /* as in mnvme_sq_look() */
 		WRITE_ONCE(cq->rung, MNVME_NO_DOORBELL);
 	moved = cq->live && val != head;
 	ok = moved && mnvme_cq_take(cq, val);
@@ -265,7 +265,7 @@ static int mnvme_cq_look(struct mnvme_cq *cq, struct mnvme_sq *by)
 	return ok;
 }
 
-/* The same, and if it did not move the host rings when it does. */
+/* Reads the head. If it has not moved, sets EventIdx and reads it again. */
 static int mnvme_cq_look_or_arm(struct mnvme_cq *cq, struct mnvme_sq *by)
 {
 	int ret = mnvme_cq_look(cq, by);
@@ -282,14 +282,14 @@ static int mnvme_cq_look_or_arm(struct mnvme_cq *cq, struct mnvme_sq *by)
 }
 
 /**
- * mnvme_cq_full() - a completion queue has no room, as far as is known
+ * mnvme_cq_full() - look for free entries in a completion queue that seems full
  * @cq: the queue
- * @sq: the submission queue that needs some, with its exec held
+ * @sq: the submission queue that needs entries, with its exec held
  *
- * Only now does it matter how much the host took.
+ * The head is read only here, because it does not matter before.
  *
- * Return: whether there may be room after all. If not, the host rings when it took
- * some, and the submission queues are kicked.
+ * Return: whether there may be free entries. If not, the host writes the register when it
+ * has taken entries, and then the submission queues are kicked.
  */
 bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq)
 {
@@ -311,13 +311,14 @@ bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_dbbuf_look() - look at the admin queue's doorbells, if that is due
+ * mnvme_dbbuf_look() - read the admin queue's doorbells if &mnvme_dbbuf.look is set
  * @dev: the controller, with exec of the admin queue held
  *
- * Where what was rung was taken without a look, the host must not get around the queue
- * before there is one: nobody could tell that it wrote to memory.
+ * If a register's value was used without a read of memory, memory has to be read before
+ * the host can go around the queue. Later the driver could not tell that the host wrote to
+ * memory.
  *
- * Return: false if memory is not there. The admin queue is kicked.
+ * Return: false if memory is not present. The admin queue is kicked then.
  */
 bool mnvme_dbbuf_look(struct mnvme *dev)
 {
@@ -344,12 +345,12 @@ bool mnvme_dbbuf_look(struct mnvme *dev)
 }
 
 /**
- * mnvme_dbbuf_clear() - a queue is about to be made
+ * mnvme_dbbuf_clear() - clear the doorbells of a queue that is about to be created
  * @dev: the controller
- * @qid: its identifier
- * @is_cq: a completion queue
+ * @qid: identifier of the queue
+ * @is_cq: true for a completion queue
  *
- * A queue of that name may have left its values in guest memory.
+ * An earlier queue with this identifier may have left its values in guest memory.
  *
  * Return: NVMe status.
  */
@@ -365,7 +366,7 @@ u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq)
 	return status;
 }
 
-/* The admin queue executes the command that this is done for: its exec is held. */
+/* Takes exec, except that of the admin queue, which executes the command and holds it. */
 static void mnvme_sq_hold(struct mnvme_sq *sq)
 {
 	if (sq->id)
@@ -378,7 +379,7 @@ static void mnvme_sq_unhold(struct mnvme_sq *sq)
 		mutex_unlock(&sq->exec);
 }
 
-/* What was rung counts, where nobody will look at memory first. */
+/* Uses the register's value if memory is not read any more. */
 static void mnvme_sq_settle_rung(struct mnvme_sq *sq)
 {
 	lockdep_assert_held(&sq->lock);
@@ -395,7 +396,7 @@ static void mnvme_cq_settle_rung(struct mnvme_cq *cq)
 	WRITE_ONCE(cq->rung, MNVME_NO_DOORBELL);
 }
 
-/* Back to the register, with what was known last. Return: -EAGAIN, or 0. */
+/* Goes back to the register, with the last known value. Returns -EAGAIN or 0. */
 static int mnvme_sq_leave(struct mnvme_sq *sq)
 {
 	int ret = 0;
@@ -493,7 +494,7 @@ static int mnvme_cq_enter(struct mnvme_cq *cq)
 	return ret;
 }
 
-/* The queues that there are go on with what they have. */
+/* Existing queues continue with their present values. */
 static int mnvme_dbbuf_enter(struct mnvme *dev)
 {
 	int ret = 0;
@@ -508,7 +509,7 @@ static int mnvme_dbbuf_enter(struct mnvme *dev)
 	return ret;
 }
 
-/* Back to the registers, without a look at memory. */
+/* Goes back to the registers, without a read of memory. */
 static void mnvme_dbbuf_forget(struct mnvme *dev)
 {
 	u16 i;
@@ -532,7 +533,7 @@ static void mnvme_dbbuf_forget(struct mnvme *dev)
 	memset(&dev->dbbuf, 0, sizeof(dev->dbbuf));
 }
 
-/* Bytes that belong to no queue are written back. */
+/* Reads bytes that belong to no queue, and writes them back, to test the page. */
 static int mnvme_dbbuf_test(struct mnvme *dev, u64 page)
 {
 	u64 raw, at = page + BIT(MNVME_PAGE_SHIFT_MIN) - sizeof(raw);
@@ -545,7 +546,7 @@ static int mnvme_dbbuf_test(struct mnvme *dev, u64 page)
 }
 
 /**
- * mnvme_dbbuf_config() - Doorbell Buffer Config
+ * mnvme_dbbuf_config() - execute Doorbell Buffer Config
  * @req: the command
  *
  * Context: the admin queue's executor.
@@ -571,8 +572,8 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req)
 	if (mnvme_dbbuf_leave(dev))
 		return MNVME_NOT_EXECUTED;
 	/*
-	 * Not on before both pages have all values: where memory is not there, the
-	 * command begins again, and that may be on the other side of a migration.
+	 * Stays off until both pages have all values. If memory is not present, the
+	 * command begins again, and this may be on the target of a migration.
 	 */
 	dev->dbbuf.on = false;
 	dev->dbbuf.shadow = shadow;
@@ -594,11 +595,11 @@ static void mnvme_admin_cq_look(struct mnvme *dev)
 }
 
 /**
- * mnvme_dbbuf_stop() - see what was submitted before the device stopped
+ * mnvme_dbbuf_stop() - read the doorbells when the device stops
  * @dev: the controller, which executes nothing
  *
- * It is executed after the resume, and counts as queued until then. What cannot be
- * read is found out about when the device runs.
+ * Commands that were submitted before count as queued, and are executed when the device
+ * runs. If a doorbell cannot be read now, it is read when the device runs.
  */
 void mnvme_dbbuf_stop(struct mnvme *dev)
 {
@@ -622,12 +623,12 @@ void mnvme_dbbuf_stop(struct mnvme *dev)
 }
 
 /**
- * mnvme_dbbuf_settle() - the controller's state is about to be saved
+ * mnvme_dbbuf_settle() - prepare the admin queue's doorbells for a save
  * @dev: the controller, stopped
  *
- * What the admin queue's registers were written with since the stop is not in the state,
- * but the queue's tail and head are. Where the host has its doorbells in memory, whoever
- * runs next finds what it wrote there.
+ * The state has the queue's tail and head, and not the values that the registers were
+ * written with since the stop. So these values are used now. If the host keeps its
+ * doorbells in memory, the device that runs next reads them there.
  */
 void mnvme_dbbuf_settle(struct mnvme *dev)
 {
@@ -644,10 +645,10 @@ void mnvme_dbbuf_settle(struct mnvme *dev)
 }
 
 /**
- * mnvme_dbbuf_loaded() - the controller's state came from a stream
+ * mnvme_dbbuf_loaded() - continue with shadow doorbells after a load
  * @dev: the controller, stopped
  *
- * Whatever EventIdx says in guest memory, it is written again.
+ * EventIdx is written again, because its value in guest memory is not known.
  */
 void mnvme_dbbuf_loaded(struct mnvme *dev)
 {

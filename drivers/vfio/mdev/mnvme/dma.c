@@ -4,7 +4,7 @@
  */
 #include "mnvme.h"
 
-/* Context: a spinlock of the library's is held. */
+/* Context: a spinlock of the library is held. */
 static void mnvme_dma_ready(struct vfio_mig_dma *dma)
 {
 	mnvme_sq_kick(container_of(dma, struct mnvme_sq, dma));
@@ -16,19 +16,18 @@ void mnvme_dma_init(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_dma() - move bytes between guest memory and a kernel buffer
- * @sq: the submission queue that it is done for, with its exec held
+ * mnvme_dma() - copy bytes between guest memory and a kernel buffer
+ * @sq: the submission queue that needs the access, with its exec held
  * @iova: address in the guest
  * @buf: kernel buffer
- * @len: bytes
- * @write: to the guest
+ * @len: number of bytes
+ * @write: true to write to the guest
  *
- * Where &mnvme_sq.here is set, memory that is not there is left to the queue's
- * executor.
+ * If &mnvme_sq.here is set, the queue's executor has to access missing memory.
  *
  * Context: may sleep for a bounded time.
- * Return: 0; -EAGAIN if the memory is not there yet: &mnvme_sq.waits is set, and the
- * executor begins again later; or another errno. Some of the bytes may have been moved.
+ * Return: 0; -EAGAIN if the memory is not present, and then &mnvme_sq.waits is set and the
+ * executor begins again later; or another errno. Some bytes may have been copied.
  */
 int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write)
 {
@@ -47,7 +46,7 @@ int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write)
 }
 
 /**
- * mnvme_dma_status() - what a command ends with for what mnvme_dma() returned
+ * mnvme_dma_status() - convert a return value of mnvme_dma() to a status
  * @ret: 0 or an errno
  *
  * Return: NVMe status, or %MNVME_NOT_EXECUTED.

@@ -38,24 +38,24 @@ static bool mnvme_cq_doorbell(struct mnvme_cq *cq, u32 val)
 		WRITE_ONCE(cq->rung, val);
 	spin_unlock(&cq->lock);
 
-	/* Whoever found the queue full gave up: this is where it goes on. */
+	/* Submission queues that found the completion queue full continue now. */
 	if (ok)
 		mnvme_cq_wake(cq, NULL);
 	return ok;
 }
 
 /**
- * mnvme_doorbell_refused() - a doorbell has a value that it cannot have
+ * mnvme_doorbell_refused() - report a bad value of a doorbell
  * @dev: the controller
  * @qid: queue identifier
- * @is_cq: of the completion queue
+ * @is_cq: true for the completion queue
  * @live: the queue exists
  * @val: the value
  */
 void mnvme_doorbell_refused(struct mnvme *dev, u16 qid, bool is_cq, bool live,
 			    u32 val)
 {
-	/* Before the event, whose reader looks for it. */
+	/* Logged before the event, because a reader of the event looks for the entry. */
 	mnvme_log_no_command(dev, live ? NVME_SC_INVALID_FIELD :
 					 NVME_SC_QID_INVALID);
 	/* NVMe figure "Asynchronous Event Information - Error Status" */
@@ -65,14 +65,15 @@ void mnvme_doorbell_refused(struct mnvme *dev, u16 qid, bool is_cq, bool live,
 }
 
 /**
- * mnvme_doorbell() - a doorbell register was written
+ * mnvme_doorbell() - handle a write of a doorbell register
  * @dev: the controller
  * @off: offset from the first doorbell
- * @val: what was written
+ * @val: the value
  *
- * Context: the user's thread, without &mnvme.lock. While the device is stopped
- * the value is kept and nothing else happens. For an I/O queue whose doorbells are in
- * guest memory the value does not count, but that the host rang.
+ * A stopped device only keeps the value. If the doorbells of an I/O queue are in guest
+ * memory, the value does not count, and the write makes the driver read memory.
+ *
+ * Context: the user's thread, without &mnvme.lock.
  */
 void mnvme_doorbell(struct mnvme *dev, u32 off, u32 val)
 {

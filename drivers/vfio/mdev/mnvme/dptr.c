@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The data pointer of a command: guest memory as a row of segments
+ * The data pointer of a command: guest memory as a sequence of segments
  */
 #include "mnvme.h"
 
 /**
  * mnvme_dptr_init() - start at the beginning of a command's data
- * @d: to initialize
+ * @d: the walk to initialise
  * @req: the command
- * @len: bytes of the whole transfer, at least 1
+ * @len: number of bytes of the whole transfer, at least 1
  *
  * Return: NVMe status.
  */
@@ -29,10 +29,10 @@ u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len)
 }
 
 /**
- * mnvme_dptr_next() - make the current segment non-empty
- * @d: with bytes left
+ * mnvme_dptr_next() - go to the next segment if the current one is empty
+ * @d: the walk, with bytes left
  *
- * May read from the guest, so it is not called within a page bracket of the
+ * May read from the guest, so it must not be called inside an access to a page of the
  * namespace.
  *
  * Return: NVMe status.
@@ -46,10 +46,10 @@ u16 mnvme_dptr_next(struct mnvme_dptr *d)
 
 /**
  * mnvme_dptr_dma() - move bytes of the current segment
- * @d: where
+ * @d: the walk
  * @buf: kernel buffer
- * @len: bytes, at most what is left of the segment
- * @write: to the guest
+ * @len: number of bytes, at most the rest of the segment
+ * @write: true to write to the guest
  *
  * Return: NVMe status.
  */
@@ -62,10 +62,10 @@ u16 mnvme_dptr_dma(struct mnvme_dptr *d, void *buf, u32 len, bool write)
 
 /**
  * mnvme_dptr_copy() - move bytes between a buffer and the command's data
- * @d: where to go on
+ * @d: the walk, which continues behind the bytes
  * @buf: kernel buffer
- * @len: bytes, at most what is left
- * @write: to the guest
+ * @len: number of bytes, at most the rest of the transfer
+ * @write: true to write to the guest
  *
  * Return: NVMe status.
  */
@@ -89,13 +89,13 @@ u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write)
 }
 
 /**
- * mnvme_dptr_run() - how far guest memory is adjacent
- * @d: with a current segment that is not empty
+ * mnvme_dptr_run() - return the length of contiguous guest memory
+ * @d: the walk, whose current segment is not empty
  *
- * Looks at entries of the list that were read already.
+ * Looks only at entries of the list that were read already.
  *
- * Return: bytes from the current position on that are adjacent in the guest, over the
- * end of the current segment; 0 for a bit bucket.
+ * Return: number of bytes from the current position on that are contiguous in the guest,
+ * also beyond the current segment; 0 for a bit bucket.
  */
 u32 mnvme_dptr_run(const struct mnvme_dptr *d)
 {
@@ -105,11 +105,13 @@ u32 mnvme_dptr_run(const struct mnvme_dptr *d)
 }
 
 /**
- * mnvme_dptr_skip() - go on behind bytes that were moved
- * @d: where to go on
- * @len: bytes, no more than mnvme_dptr_run() said
+ * mnvme_dptr_skip() - skip bytes that were moved
+ * @d: the walk, which continues behind the bytes
+ * @len: number of bytes, at most the return value of mnvme_dptr_run()
  *
- * Return: NVMe status. Nothing is read from the guest.
+ * Reads nothing from the guest.
+ *
+ * Return: NVMe status.
  */
 u16 mnvme_dptr_skip(struct mnvme_dptr *d, u32 len)
 {
@@ -138,7 +140,7 @@ static u16 mnvme_dptr_move(struct mnvme_req *req, void *buf, u32 len, bool write
 }
 
 /**
- * mnvme_copy_out() - give a command's data to the guest
+ * mnvme_copy_out() - copy a command's data to the guest
  * @req: the command
  * @buf: the data
  * @len: bytes, at least 1
@@ -151,9 +153,9 @@ u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len)
 }
 
 /**
- * mnvme_copy_in() - get a command's data from the guest
+ * mnvme_copy_in() - copy a command's data from the guest
  * @req: the command
- * @buf: where to
+ * @buf: buffer for the data
  * @len: bytes, at least 1
  *
  * Return: NVMe status.

@@ -2,14 +2,14 @@
 /*
  * Asynchronous events (NVMe 5.2)
  *
- * An event can be raised anywhere. It is reported by the admin queue's executor,
- * which alone knows the outstanding requests and posts to the admin completion
- * queue. A type that was reported is masked until its log page is read. What was
- * raised before the log page was read is told by the page, and is not reported.
+ * Any code can raise an event. Only the admin queue's executor knows the outstanding
+ * requests and posts to the admin completion queue, so the executor reports the event. A
+ * reported type is masked until the host reads its log page. The log page contains all
+ * events that were raised before the read, so these are not reported.
  */
 #include "mnvme.h"
 
-/* Log page that goes with each type. */
+/* Log page of each type */
 static const u8 mnvme_event_lid[MNVME_EVENT_TYPES] = {
 	[MNVME_EVENT_ERROR]	= NVME_LOG_ERROR,
 	[MNVME_EVENT_SMART]	= NVME_LOG_SMART,
@@ -27,7 +27,7 @@ u16 mnvme_async_event(struct mnvme_req *req)
 	u16 cid = req->cmd->common.command_id;
 	u8 i;
 
-	/* Two of one name could not be told apart, and would not migrate. */
+	/* Two requests with one identifier cannot be distinguished, and would not migrate. */
 	for (i = 0; i < ev->nr; i++)
 		if (ev->cid[i] == cid)
 			return MNVME_DNR(NVME_SC_CMDID_CONFLICT);
@@ -61,7 +61,7 @@ static void mnvme_event_complete(struct mnvme *dev, u16 cid, u32 result,
 	mnvme_sq_complete(&dev->sq[0], &cqe);
 }
 
-/* Room for a completion; the host may have said in memory only that it took some. */
+/* Reserves an entry. The host may have reported taken entries in guest memory only. */
 static bool mnvme_event_reserve(struct mnvme *dev)
 {
 	struct mnvme_cq *cq = &dev->cq[0];
@@ -78,7 +78,7 @@ static bool mnvme_event_reserve(struct mnvme *dev)
  * @req: the Abort command
  * @cid: command identifier of the request
  *
- * Return: whether there was such a request.
+ * Return: true if there was such a request.
  */
 bool mnvme_event_abort(struct mnvme_req *req, u16 cid)
 {
@@ -97,13 +97,14 @@ bool mnvme_event_abort(struct mnvme_req *req, u16 cid)
 }
 
 /**
- * mnvme_event_raise() - something happened that the host wants to know
+ * mnvme_event_raise() - raise an event
  * @dev: the controller
  * @type: event type
  * @info: "Asynchronous Event Information" of that type
  *
- * Context: any that may take spinlocks. While the device is stopped the event
- * is kept.
+ * A stopped device keeps the event.
+ *
+ * Context: any that may take spinlocks.
  */
 void mnvme_event_raise(struct mnvme *dev, enum mnvme_event_type type, u8 info)
 {
@@ -119,11 +120,11 @@ void mnvme_event_raise(struct mnvme *dev, enum mnvme_event_type type, u8 info)
 }
 
 /**
- * mnvme_event_raised() - what mnvme_event_clear() needs to know
+ * mnvme_event_raised() - return the number of raised events, for mnvme_event_clear()
  * @dev: the controller
  * @type: event type
  *
- * Return: a number that changes when an event of that type is raised.
+ * Return: a number that changes when an event of this type is raised.
  */
 u32 mnvme_event_raised(struct mnvme *dev, enum mnvme_event_type type)
 {
@@ -137,12 +138,12 @@ u32 mnvme_event_raised(struct mnvme *dev, enum mnvme_event_type type)
 }
 
 /**
- * mnvme_event_clear() - the log page of an event type was read
+ * mnvme_event_clear() - clear an event type whose log page was read
  * @dev: the controller
  * @type: event type
- * @raised: what mnvme_event_raised() said before the page was put together
+ * @raised: return value of mnvme_event_raised() before the page was built
  *
- * The page has all that was raised before, but nothing that was raised since.
+ * The page contains events that were raised before, and no later event.
  */
 void mnvme_event_clear(struct mnvme *dev, enum mnvme_event_type type, u32 raised)
 {
@@ -155,7 +156,7 @@ void mnvme_event_clear(struct mnvme *dev, enum mnvme_event_type type, u32 raised
 	spin_unlock(&ev->lock);
 }
 
-/* Takes an event that can be reported; false if there is none. */
+/* Takes an event that can be reported. Returns false if there is none. */
 static bool mnvme_event_next(struct mnvme_events *ev, u32 *result)
 {
 	unsigned long ready;
@@ -174,7 +175,7 @@ static bool mnvme_event_next(struct mnvme_events *ev, u32 *result)
 }
 
 /**
- * mnvme_events_deliver() - complete requests for which there are events
+ * mnvme_events_deliver() - complete requests if there are events
  * @dev: the controller
  *
  * Context: the admin queue's executor, with all of the queue's completions posted.
@@ -196,7 +197,7 @@ void mnvme_events_deliver(struct mnvme *dev)
 	}
 }
 
-/* Context: no work of the device runs. */
+/* Context: no executor and no work item of the device runs. */
 void mnvme_events_reset(struct mnvme *dev)
 {
 	struct mnvme_events *ev = &dev->events;

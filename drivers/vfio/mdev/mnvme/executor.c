@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Executors: threads of the user who opened the device, which execute its commands
+ * Executors: threads of the user who opened the device, which execute commands
  *
- * The admin queue has one of its own, so that no admin command is behind I/O. The I/O
- * queues share the others; each queue is always executed by the same one. Executors
- * look at queues that were kicked, one after the other, and leave one whose memory is
- * not there.
+ * The admin queue has its own executor, so that I/O commands do not delay an admin command.
+ * The I/O queues share the other executors, and each queue has one of them. An executor
+ * serves kicked queues one after the other. It leaves a queue whose guest memory is not
+ * present.
  */
 #include <linux/cpumask.h>
 #include <linux/moduleparam.h>
@@ -18,7 +18,7 @@ module_param(executors, uint, 0644);
 MODULE_PARM_DESC(executors,
 		 "Threads of each device that execute I/O commands, at most 64, for devices opened from now on (default 0: as many as there are CPUs)");
 
-/* The next queue that was kicked, behind the one that was looked at last. */
+/* Returns the next kicked queue behind the last one. */
 static unsigned int mnvme_executor_next(struct mnvme_executor *ex)
 {
 	unsigned int i = find_next_bit(ex->kicked, MNVME_NR_QUEUES, ex->last + 1);
@@ -28,7 +28,7 @@ static unsigned int mnvme_executor_next(struct mnvme_executor *ex)
 	return i;
 }
 
-/* One queue at a time, so that the worker can take signals between two. */
+/* Serves one queue, so that the worker can handle signals between two queues. */
 static void mnvme_executor_work(void *data)
 {
 	struct mnvme_executor *ex = data;
@@ -38,17 +38,17 @@ static void mnvme_executor_work(void *data)
 		return;
 	ex->last = i;
 	clear_bit(i, ex->kicked);
-	smp_mb__after_atomic(); /* who kicks after that, kicks again */
+	smp_mb__after_atomic(); /* a later kick sets the bit again */
 	mnvme_sq_execute(&ex->dev->sq[i]);
 	if (!bitmap_empty(ex->kicked, MNVME_NR_QUEUES))
 		vfio_mig_worker_wake(ex->worker);
 }
 
 /**
- * mnvme_executor_kick() - have a queue's executor look at it
+ * mnvme_executor_kick() - make a queue's executor serve the queue
  * @sq: the queue
  *
- * Context: any; the device is running, so its executors are there.
+ * Context: any; the device runs, so its executors exist.
  */
 void mnvme_executor_kick(struct mnvme_sq *sq)
 {
@@ -57,7 +57,7 @@ void mnvme_executor_kick(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_executors_killed() - whether nobody executes commands any more
+ * mnvme_executors_killed() - whether the executors have ended with their process
  * @dev: the controller
  *
  * The process that opened the device has ended, and another one has the device open.
@@ -103,11 +103,11 @@ static void mnvme_executor_stop(struct mnvme_executor *ex)
 }
 
 /**
- * mnvme_executors_start() - the device is opened
+ * mnvme_executors_start() - start the executors when the device is opened
  * @dev: the controller
  *
  * Context: the user's process.
- * Return: 0, -ENOMEM, or what vfio_mig_worker_create() said.
+ * Return: 0, -ENOMEM, or an error of vfio_mig_worker_create().
  */
 int mnvme_executors_start(struct mnvme *dev)
 {
@@ -129,8 +129,8 @@ int mnvme_executors_start(struct mnvme *dev)
 }
 
 /**
- * mnvme_executors_stop() - the device is closed
- * @dev: the controller, at rest
+ * mnvme_executors_stop() - stop the executors when the device is closed
+ * @dev: the controller, stopped
  */
 void mnvme_executors_stop(struct mnvme *dev)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Features (NVMe 5.21). None can be saved; a controller reset brings the
- * defaults back.
+ * Features (NVMe 5.21). No feature can be saved, and a controller reset restores the
+ * defaults.
  */
 #include "mnvme.h"
 
@@ -17,7 +17,7 @@ enum {
 #define MNVME_CAP_CHANGEABLE	BIT(2)
 
 /* Temperature Threshold (NVMe 5.21.1.4) */
-#define MNVME_TEMP_SENSORS	2	/* composite, and sensor 1 which is the same */
+#define MNVME_TEMP_SENSORS	2	/* composite, and sensor 1 with the same value */
 #define MNVME_TEMP_ALL		0xf
 #define MNVME_TEMP_OVER_DEFAULT	343
 
@@ -46,7 +46,7 @@ bool mnvme_features_valid(const struct mnvme_features *f)
 }
 
 /**
- * mnvme_critical_warning() - "Critical Warning" of the health log
+ * mnvme_critical_warning() - return "Critical Warning" of the health log
  * @dev: the controller
  */
 u8 mnvme_critical_warning(const struct mnvme *dev)
@@ -102,7 +102,7 @@ static u16 mnvme_set_threshold(struct mnvme_req *req, u32 dw11)
 	return NVME_SC_SUCCESS;
 }
 
-/* NVMe 5.21.1.7: all that there are, however few the host asks for. */
+/* NVMe 5.21.1.7: the controller allocates all queues, also if the host asks for fewer. */
 static u16 mnvme_set_num_queues(struct mnvme_req *req, u32 dw11)
 {
 	u16 i;
@@ -164,10 +164,10 @@ static bool mnvme_feature_known(u8 fid)
 }
 
 /**
- * mnvme_set_features() - Set Features
+ * mnvme_set_features() - execute Set Features
  * @req: the command
  *
- * Context: the admin queue's work.
+ * Context: the admin queue's executor.
  * Return: NVMe status.
  */
 u16 mnvme_set_features(struct mnvme_req *req)
@@ -197,7 +197,7 @@ u16 mnvme_set_features(struct mnvme_req *req)
 	case NVME_FEAT_TEMP_THRESH:
 		return mnvme_set_threshold(req, dw11);
 	case NVME_FEAT_ERR_RECOVERY:
-		/* DULBE needs a namespace that says it supports it. */
+		/* DULBE needs a namespace that supports it. */
 		if (dw11 & BIT(16))
 			return MNVME_BAD_FIELD(req, features.dword11);
 		f->error_recovery = dw11 & MNVME_TLER;
@@ -212,7 +212,7 @@ u16 mnvme_set_features(struct mnvme_req *req)
 	case NVME_FEAT_WRITE_ATOMIC:
 		f->write_atomicity = dw11 & 1;
 		return NVME_SC_SUCCESS;
-	default: /* NVME_FEAT_ASYNC_EVENT: nothing but health has events */
+	default: /* NVME_FEAT_ASYNC_EVENT: only health has events */
 		if (dw11 & ~MNVME_ASYNC_EVENTS)
 			return MNVME_BAD_FIELD(req, features.dword11);
 		f->async_event = dw11;
@@ -265,10 +265,10 @@ static u16 mnvme_feature_value(struct mnvme_req *req,
 }
 
 /**
- * mnvme_get_features() - Get Features
+ * mnvme_get_features() - execute Get Features
  * @req: the command
  *
- * Context: the admin queue's work.
+ * Context: the admin queue's executor.
  * Return: NVMe status.
  */
 u16 mnvme_get_features(struct mnvme_req *req)
@@ -290,7 +290,7 @@ u16 mnvme_get_features(struct mnvme_req *req)
 		return mnvme_feature_value(req, &req->dev->features, fid, dw11);
 	case MNVME_SEL_DEFAULT:
 	case MNVME_SEL_SAVED:
-		/* What cannot be saved has its default there. */
+		/* The saved value of a feature that cannot be saved is its default. */
 		mnvme_features_reset(&defaults);
 		return mnvme_feature_value(req, &defaults, fid, dw11);
 	case MNVME_SEL_CAPABILITIES:

@@ -5,7 +5,7 @@
 
 #include "mnvme.h"
 
-/* Bits that <linux/nvme.h> does not name. */
+/* Bits that <linux/nvme.h> does not have */
 #define MNVME_ONCS_SAVE		BIT(4)	/* Save and Select in features */
 #define MNVME_ONCS_VERIFY	BIT(7)
 #define MNVME_ONCS_COPY		BIT(8)
@@ -17,8 +17,8 @@
 #define MNVME_DLFEAT_ZEROES	(1 | BIT(3))	/* zeros; Write Zeroes deallocates */
 
 /*
- * Of I/O Command Sets, which came after 1.4, with TP 4056. A host finds out whether
- * they are there by asking.
+ * These belong to I/O Command Sets, which came after 1.4 with TP 4056. A host can only
+ * detect by trying whether a controller has them.
  */
 #define MNVME_CNS_CS_NS		0x05
 #define MNVME_CNS_CS_CTRL	0x06
@@ -30,20 +30,20 @@
 #define MNVME_CSI(cdw11)	((cdw11) >> 24)
 #define MNVME_CSI_NVM		0
 
-/* Fields of Copy, which came after 1.4. */
+/* Fields for Copy, which came after 1.4 */
 #define MNVME_ID_CTRL_OCFS	534	/* Optional Copy Formats Supported */
 #define MNVME_ID_NS_MSSRL	74	/* Maximum Single Source Range Length */
 #define MNVME_ID_NS_MCL		76	/* Maximum Copy Length */
 #define MNVME_ID_NS_MSRC	80	/* Maximum Source Range Count, 0's based */
 
 /**
- * mnvme_serial_default() - serial number that is made from the identity
+ * mnvme_serial_default() - make a serial number from the identity
  * @dev: the controller
- * @sn: where to; not terminated
+ * @sn: buffer for the serial number, which is not terminated
  *
- * A UUID has 32 digits and the field is 20 characters. The first group and the
- * last are those in which UUIDs that were made one after another differ,
- * whether by time, at random, or by counting.
+ * A UUID has 32 digits, and the field has 20 characters. The serial number has the first
+ * and the last group. UUIDs that were made one after another differ there, because they
+ * are made from the time, at random, or by counting.
  */
 void mnvme_serial_default(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN])
 {
@@ -54,11 +54,11 @@ void mnvme_serial_default(const struct mnvme *dev, char sn[MNVME_SERIAL_LEN])
 }
 
 /**
- * mnvme_set_identity() - the mdev's UUID becomes the namespace's identity
+ * mnvme_set_identity() - make the mdev's UUID the namespace's identity
  * @dev: the controller
- * @guid: as the mdev core keeps it, with its first fields little-endian
+ * @guid: the UUID in the mdev core's form, whose first fields are little-endian
  *
- * NVMe has UUIDs big-endian, in the order in which they are printed.
+ * UUIDs in NVMe are big-endian, in the order in which they are printed.
  */
 void mnvme_set_identity(struct mnvme *dev, const guid_t *guid)
 {
@@ -136,7 +136,7 @@ static u16 mnvme_identify_ns(struct mnvme_req *req, void *buf)
 	id->nuse = cpu_to_le64(nuse);
 	id->nsfeat = NVME_NS_FEAT_THIN | MNVME_NSFEAT_OPTPERF;
 	id->dlfeat = MNVME_DLFEAT_ZEROES;
-	/* Memory comes and goes in pages: writes and deallocations of whole ones. */
+	/* Memory is allocated and freed in pages, so hosts should write whole pages. */
 	id->npwg = cpu_to_le16((MNVME_NS_PAGE_SIZE >> shift) - 1);
 	id->npwa = id->npwg;
 	id->npdg = id->npwg;
@@ -154,7 +154,7 @@ static u16 mnvme_identify_ns(struct mnvme_req *req, void *buf)
 	return NVME_SC_SUCCESS;
 }
 
-/* Active namespaces with identifiers above the one that is given. */
+/* Lists active namespaces with identifiers above the command's. */
 static u16 mnvme_identify_list(struct mnvme_req *req, void *buf)
 {
 	u32 nsid = le32_to_cpu(req->cmd->identify.nsid);
@@ -190,7 +190,7 @@ static u16 mnvme_identify_descs(struct mnvme_req *req, void *buf)
 	return NVME_SC_SUCCESS;
 }
 
-/* Has no limits but MDTS, and no protection information: all is 0. */
+/* All fields are 0, because MDTS is the only limit and there is no protection information. */
 static u16 mnvme_identify_cs(struct mnvme_req *req, bool ns)
 {
 	u32 nsid = le32_to_cpu(req->cmd->identify.nsid);
@@ -239,7 +239,7 @@ static u16 mnvme_identify_fill(struct mnvme_req *req, void *buf)
 }
 
 /**
- * mnvme_identify() - Identify
+ * mnvme_identify() - execute Identify
  * @req: the command
  *
  * Return: NVMe status.

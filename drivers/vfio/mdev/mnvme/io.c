@@ -2,34 +2,33 @@
 /*
  * The NVM command set (NVMe 6)
  *
- * Data moves in one copy between the guest's memory and a page of the namespace. A page
- * that is written as a whole is filled first, and put in the place of the old one then.
- * So one logical block is atomic (NVMe 6.4.1), and a bracket around a page is never held
- * while guest memory is waited for.
+ * Data are copied once between guest memory and a page of the namespace. If a whole page is
+ * written, a new page is filled first, and then replaces the old page. So a write of one
+ * logical block is atomic (NVMe 6.4.1). A page access never waits for guest memory.
  *
- * Where guest memory is adjacent, one copy moves a row of pages. It takes what is there.
- * If something is not, the rest of the command is moved page by page.
+ * If guest memory is contiguous, one copy moves a row of pages. This copy does not wait for
+ * missing memory. If memory is missing, the rest of the command is moved page by page.
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>
 
 #include "mnvme.h"
 
-/* What is freed before a look at whether the command is to go on. */
+/* Number of bytes that are freed before the command checks whether it may continue */
 #define MNVME_ZERO_PIECE	SZ_1M
 
-/* Reads of what was never written get this page. */
+/* Returns a page of zeros, for reads of blocks that were never written. */
 static void *mnvme_zeros(void)
 {
 	return page_address(ZERO_PAGE(0));
 }
 
 /**
- * mnvme_check_range() - find the blocks that a command names
+ * mnvme_check_range() - check a range of blocks
  * @req: the command
  * @slba: first block
  * @nlb: number of blocks
- * @range: what they are in the namespace
+ * @range: the range in bytes of the namespace is stored here
  *
  * Return: NVMe status.
  */
@@ -57,7 +56,7 @@ static u16 mnvme_rw_range(struct mnvme_req *req, struct mnvme_range *range)
 				 le16_to_cpu(rw->length) + 1, range);
 }
 
-/* The same for commands that move data: no more than MDTS allows. */
+/* Checks the range of a command that moves data, also against MDTS. */
 static u16 mnvme_data_range(struct mnvme_req *req, struct mnvme_range *range)
 {
 	u16 status = mnvme_rw_range(req, range);
@@ -70,10 +69,10 @@ static u16 mnvme_data_range(struct mnvme_req *req, struct mnvme_range *range)
 }
 
 /**
- * mnvme_alloc_status() - what a command ends with for what a page's allocation said
+ * mnvme_alloc_status() - convert the result of a page's allocation to a status
  * @ret: 0 or an errno
  *
- * No retry helps while the memory that all devices share is used up.
+ * The status has "Do Not Retry" if the memory that all devices share is used up.
  *
  * Return: NVMe status.
  */
@@ -85,10 +84,10 @@ u16 mnvme_alloc_status(int ret)
 }
 
 /*
- * A page of the queue's own, which may become one of the namespace. Without memory for
- * it the executor's buffer serves, because a read, and a write to what is allocated,
- * must not fail then. The thread that writes a doorbell has none, and leaves the
- * command to the executor.
+ * Returns the queue's spare page, which may become a page of the namespace. If there is no
+ * memory for the page, returns the executor's buffer, because a read, and a write to
+ * allocated pages, must not fail then. The thread that writes a doorbell has no such
+ * buffer, so the executor has to execute the command.
  */
 static void *mnvme_piece_buf(struct mnvme_sq *sq)
 {
@@ -121,7 +120,7 @@ static void mnvme_read_page(struct mnvme *dev, u64 pos, void *buf, u32 len)
 	vfio_mig_page_read_end(&dev->pages, mnvme_page_index(pos));
 }
 
-/* False: guest memory is not there, or not in one segment, so nothing was done. */
+/* Returns false if guest memory is missing or not in one segment. Nothing was done then. */
 static bool mnvme_read_direct(struct mnvme *dev, struct mnvme_dptr *d, u64 pos,
 			      u32 len)
 {
@@ -141,8 +140,8 @@ static bool mnvme_read_direct(struct mnvme *dev, struct mnvme_dptr *d, u64 pos,
 }
 
 /*
- * Part of a page, from the namespace. What is read was there at one time, so that each
- * block is as one Write left it, whatever the segments of guest memory are.
+ * Reads a part of a page. All bytes are read at one time, so each block is as one Write
+ * left it. This is independent of the segments of guest memory.
  */
 static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
 			    u32 len)
@@ -159,8 +158,8 @@ static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos
 }
 
 /*
- * Part of a page, to the namespace: gathered first, and written all at once then, so
- * that nobody sees half a block, whatever the segments of guest memory are.
+ * Writes a part of a page. The data are collected first and then written at one time, so no
+ * reader sees a part of a block. This is independent of the segments of guest memory.
  */
 static u16 mnvme_write_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
 			     u32 len)
@@ -184,25 +183,25 @@ static u16 mnvme_write_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 po
 
 /**
  * struct mnvme_rows - rows of pages that a command moves
- * @memory: for the next one to be written
- * @off: one failed: the rest of the command is moved page by page
+ * @memory: memory for the next row to write
+ * @off: a row failed, so the rest of the command is moved page by page
  */
 struct mnvme_rows {
 	struct vfio_mig_row memory;
 	bool off;
 };
 
-/* The most pages that the next row can have. */
+/* Returns the limit of pages in the next row. */
 static u32 mnvme_row_size(const struct mnvme_rows *rows, const struct mnvme_dptr *d,
 			  u64 pos)
 {
-	/* One page is moved in the same way without a row, and with less ado. */
+	/* A row of one page has no advantage. */
 	if (rows->off || mnvme_page_off(pos) || d->left < 2 * MNVME_NS_PAGE_SIZE)
 		return 0;
 	return mnvme_dptr_run(d) >> MNVME_NS_PAGE_SHIFT;
 }
 
-/* Return: pages that were written, 0 for none. */
+/* Returns the number of pages that were written, which may be 0. */
 static u32 mnvme_write_row(struct mnvme *dev, struct mnvme_rows *rows,
 			   struct mnvme_dptr *d, u64 pos, u32 nr)
 {
@@ -225,8 +224,9 @@ static u32 mnvme_write_row(struct mnvme *dev, struct mnvme_rows *rows,
 }
 
 /*
- * Return: pages that were moved. A copy that fails may have written to some of them, and
- * nobody has noted that. So these are written once more, up to what is not there.
+ * Returns the number of pages that were copied. A failed copy may have written to some of
+ * the pages, and VFIO has not recorded that. So these are written again, page by page, up to
+ * the first missing page.
  */
 static u32 mnvme_row_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
 {
@@ -241,7 +241,7 @@ static u32 mnvme_row_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
 	return i;
 }
 
-/* Return: pages that were read, 0 for none. */
+/* Returns the number of pages that were read, which may be 0. */
 static u32 mnvme_read_row(struct mnvme *dev, struct mnvme_rows *rows,
 			  struct mnvme_dptr *d, u64 pos, u32 nr)
 {
@@ -257,7 +257,7 @@ static u32 mnvme_read_row(struct mnvme *dev, struct mnvme_rows *rows,
 	return done;
 }
 
-/* Moves a row, if there is one. @len: bytes that were moved, 0 for none. */
+/* Moves a row if possible. Sets @len to the number of bytes that were moved, or to 0. */
 static u16 mnvme_row(struct mnvme_req *req, struct mnvme_rows *rows,
 		     struct mnvme_dptr *d, u64 pos, bool write, u32 *len)
 {
@@ -272,7 +272,7 @@ static u16 mnvme_row(struct mnvme_req *req, struct mnvme_rows *rows,
 	return mnvme_dptr_skip(d, *len);
 }
 
-/* Bytes up to the end of the page, or of the segment if that has whole blocks. */
+/* Returns the bytes up to the page's end, or to the segment's if it has whole blocks. */
 static u32 mnvme_piece(struct mnvme *dev, const struct mnvme_dptr *d, u64 pos,
 		       u64 left, bool write)
 {
@@ -296,7 +296,7 @@ static void mnvme_count(struct mnvme_req *req, u64 len, bool write)
 	}
 }
 
-/* A row, or a piece of a page. @len: its bytes. */
+/* Moves a row, or a piece of a page. Sets @len to its size in bytes. */
 static u16 mnvme_move(struct mnvme_req *req, struct mnvme_rows *rows,
 		      struct mnvme_dptr *d, u64 pos, bool write, u32 *len)
 {
@@ -340,13 +340,13 @@ static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 	if (!status)
 		mnvme_count(req, r.len, write);
 	else
-		/* Where the data pointer is; or here, if it went on. */
+		/* The block at the data pointer, or this piece if the pointer is beyond it. */
 		req->err_lba = min(end - d.left, pos + len - 1) >>
 			       req->dev->type->lba_shift;
 	return status;
 }
 
-/* How many bytes from @pos on are those of @buf; at most @len, within a page. */
+/* Returns how many bytes from @pos on equal those of @buf. @len is within one page. */
 static u32 mnvme_equal(struct mnvme *dev, u64 pos, const u8 *buf, u32 len)
 {
 	pgoff_t index = pos >> MNVME_NS_PAGE_SHIFT;
@@ -408,7 +408,7 @@ static u16 mnvme_compare(struct mnvme_req *req)
 	return NVME_SC_SUCCESS;
 }
 
-/* Part of a page: only written to if it is there at all. */
+/* Zeroes a part of a page, if the page has memory. */
 static u16 mnvme_zero_piece(struct mnvme *dev, u64 pos, u32 len)
 {
 	pgoff_t index = pos >> MNVME_NS_PAGE_SHIFT;
@@ -429,7 +429,7 @@ static u16 mnvme_zero_piece(struct mnvme *dev, u64 pos, u32 len)
  * @dev: the controller
  * @r: the blocks
  *
- * Whole pages give their memory back.
+ * The memory of whole pages is freed.
  *
  * Return: NVMe status.
  */
@@ -453,7 +453,7 @@ u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r)
 	return status;
 }
 
-/* Piece by piece, as it may be most of the namespace. */
+/* Zeroes a range in pieces, because it may be most of the namespace. */
 static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
 {
 	struct mnvme_range piece;
@@ -490,7 +490,7 @@ static u16 mnvme_verify(struct mnvme_req *req)
 	return status;
 }
 
-/* All ranges are checked before the first is deallocated. */
+/* Checks all ranges before the first range is deallocated. */
 static u16 mnvme_dsm_ranges(struct mnvme_req *req,
 			    const struct nvme_dsm_range *range, u32 nr, bool act)
 {
@@ -503,7 +503,7 @@ static u16 mnvme_dsm_ranges(struct mnvme_req *req,
 			continue;
 		status = mnvme_check_range(req, le64_to_cpu(range[i].slba),
 					   le32_to_cpu(range[i].nlb), &r);
-		/* The field at fault is the range's, and not one of the command. */
+		/* The bad field is in the range, and not in the command. */
 		req->err_loc = MNVME_NO_LOCATION;
 		if (!status && act)
 			status = mnvme_zero_range(req, r);
@@ -524,7 +524,7 @@ static u16 mnvme_dsm(struct mnvme_req *req)
 	status = mnvme_copy_in(req, range, nr * sizeof(*range));
 	if (!status)
 		status = mnvme_dsm_ranges(req, range, nr, false);
-	/* The other attributes are hints, of no use to memory. */
+	/* The other attributes are hints, which are of no use here. */
 	if (!status && (attr & NVME_DSMGMT_AD))
 		status = mnvme_dsm_ranges(req, range, nr, true);
 	return status;
@@ -563,7 +563,7 @@ u16 mnvme_io_command(struct mnvme_req *req)
 		req->err_loc = offsetof(struct nvme_command, common.opcode);
 		return MNVME_DNR(NVME_SC_INVALID_OPCODE);
 	}
-	/* Only Flush may name all namespaces. */
+	/* Only Flush may be for all namespaces. */
 	if (nsid == NVME_NSID_ALL && opcode != nvme_cmd_flush)
 		return MNVME_BAD_FIELD(req, common.nsid);
 	if (nsid != NVME_NSID_ALL && nsid != 1) {

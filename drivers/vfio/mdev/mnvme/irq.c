@@ -2,11 +2,10 @@
 /*
  * Interrupts
  *
- * The user says by VFIO_DEVICE_SET_IRQS which kind is in use and gives an
- * eventfd for each vector. What cannot be signalled, because the device is
- * stopped or may not write to memory, or because the vector is masked or without
- * an eventfd, stays pending. It is signalled when it can be, if there is still a
- * cause for it.
+ * VFIO_DEVICE_SET_IRQS sets the kind of interrupt and an eventfd for each vector. A vector
+ * stays pending while it cannot be signalled. This is so while the device is stopped or may
+ * not write to memory, and while the vector is masked or has no eventfd. After that the
+ * vector is signalled if its cause still stands.
  */
 #include <linux/slab.h>
 
@@ -30,8 +29,8 @@ static bool mnvme_vector_blocked(struct mnvme *dev, u16 v)
 	if (irq->held || !irq->vector[v])
 		return true;
 	/*
-	 * A message is a write to memory, so there is none without Bus Master. A vector
-	 * that the user triggers is signalled by VFIO, not by the function.
+	 * A message is a write to memory, so it needs Bus Master. A vector that the user
+	 * triggers does not need it, because VFIO and not the function signals it.
 	 */
 	if (!READ_ONCE(dev->bus_master) && !test_bit(v, irq->triggered))
 		return true;
@@ -55,7 +54,7 @@ static void mnvme_vector_raise(struct mnvme *dev, u16 v)
 	mnvme_signal(irq->vector[v]);
 }
 
-/* Which vector a completion queue has when there may be fewer than it asks for. */
+/* Returns a completion queue's vector. There may be fewer vectors than it asks for. */
 static u16 mnvme_cq_vector(struct mnvme *dev, const struct mnvme_cq *cq)
 {
 	if (dev->irq.index == VFIO_PCI_MSI_IRQ_INDEX && cq->vector >= MNVME_NR_MSI)
@@ -69,9 +68,9 @@ static bool mnvme_cq_wants_irq(const struct mnvme_cq *cq)
 }
 
 /*
- * What the host took is not known at once where the doorbells are in its memory.
- * There INTx, once it was unmasked, waits for the next entry: what was posted before
- * it was signalled, the host has seen.
+ * With doorbells in guest memory the driver does not know at once which entries the host
+ * has taken. Then INTx is signalled for new entries only, because the host has seen the
+ * entries from before the last signal.
  */
 static bool mnvme_cq_asserts_intx(struct mnvme *dev, const struct mnvme_cq *cq)
 {
@@ -82,11 +81,11 @@ static bool mnvme_cq_asserts_intx(struct mnvme *dev, const struct mnvme_cq *cq)
 }
 
 /**
- * mnvme_intx_level() - state of the interrupt pin, before it is masked
+ * mnvme_intx_level() - state of the interrupt pin, without its mask
  * @dev: the controller
  *
- * Without MSI and MSI-X it is asserted while any completion queue has entries
- * that the host did not take (NVMe 7.5.1).
+ * Without MSI and MSI-X the pin is asserted while a completion queue has entries that the
+ * host has not taken (NVMe 7.5.1).
  */
 bool mnvme_intx_level(struct mnvme *dev)
 {
@@ -111,7 +110,7 @@ static void mnvme_intx_update(struct mnvme *dev)
 		return;
 	if (!irq->intx_trigger && !mnvme_intx_level(dev))
 		return;
-	/* VFIO_IRQ_INFO_AUTOMASKED: until the user unmasks it. */
+	/* VFIO_IRQ_INFO_AUTOMASKED: masked until the user unmasks it. */
 	irq->intx_masked = true;
 	irq->intx_trigger = false;
 	bitmap_zero(irq->posted, MNVME_NR_QUEUES);
@@ -127,9 +126,9 @@ static bool mnvme_cq_causes(struct mnvme *dev, const struct mnvme_cq *cq, u16 v)
 }
 
 /*
- * Whether a pending vector still has a cause. The queues may be gone; and what INTMS
- * masked depends on the entries, which the host may have taken (NVMe 7.5.1.1). A
- * message of MSI-X is due once it is pending (NVMe 7.5.1.2).
+ * Returns whether the cause of a pending vector stands. The vector's queues may not exist
+ * any more. For a vector that INTMS masked, the host may have taken the entries (NVMe
+ * 7.5.1.1). A pending message of MSI-X is always sent (NVMe 7.5.1.2).
  */
 static bool mnvme_vector_caused(struct mnvme *dev, u16 v)
 {
@@ -143,7 +142,7 @@ static bool mnvme_vector_caused(struct mnvme *dev, u16 v)
 	return false;
 }
 
-/* A device that is stopped keeps what it has: that is its state. */
+/* A stopped device keeps its pending vectors, because they are a part of its state. */
 static void mnvme_pending_update(struct mnvme *dev)
 {
 	u16 v;
@@ -167,7 +166,7 @@ static void __mnvme_irq_update(struct mnvme *dev)
 }
 
 /**
- * mnvme_irq_update() - signal what became unmasked
+ * mnvme_irq_update() - signal vectors that became unmasked
  * @dev: the controller
  */
 void mnvme_irq_update(struct mnvme *dev)
@@ -178,7 +177,7 @@ void mnvme_irq_update(struct mnvme *dev)
 }
 
 /**
- * mnvme_irq_raise() - entries were added to a completion queue
+ * mnvme_irq_raise() - signal that entries were added to a completion queue
  * @dev: the controller
  * @cq: the queue
  */
@@ -197,13 +196,13 @@ void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq)
 }
 
 /**
- * mnvme_irq_vectors() - interrupt vectors that a completion queue may have
+ * mnvme_irq_vectors() - return the number of interrupt vectors for completion queues
  * @dev: the controller
  *
- * A user that has no configuration space of its own to keep may enable MSI or MSI-X
- * by VFIO_DEVICE_SET_IRQS alone, as with vfio-pci.
+ * A user may enable MSI or MSI-X by VFIO_DEVICE_SET_IRQS alone, and not in configuration
+ * space, as with vfio-pci.
  *
- * Return: their number; 1 where only the pin is in use (NVMe 5.3).
+ * Return: the number of vectors; 1 if only the pin is in use (NVMe 5.3).
  */
 u16 mnvme_irq_vectors(struct mnvme *dev)
 {
@@ -223,7 +222,7 @@ u16 mnvme_irq_vectors(struct mnvme *dev)
 	return nr;
 }
 
-/* When it returns nothing is signalled until mnvme_irq_unhold(). */
+/* After this function no vector is signalled until mnvme_irq_unhold(). */
 void mnvme_irq_hold(struct mnvme *dev)
 {
 	spin_lock(&dev->irq.lock);
@@ -232,8 +231,8 @@ void mnvme_irq_hold(struct mnvme *dev)
 }
 
 /*
- * After a state was loaded the host may or may not have seen an interrupt for
- * what is in its queues: once more does no harm.
+ * After a load the host may or may not have seen an interrupt for the entries in its
+ * queues. Another interrupt does no harm.
  */
 void mnvme_irq_unhold(struct mnvme *dev)
 {
@@ -253,10 +252,10 @@ void mnvme_irq_unhold(struct mnvme *dev)
 }
 
 /**
- * mnvme_irq_reset() - reset of what belongs to the device
+ * mnvme_irq_reset() - reset the device's part of interrupts
  * @dev: the controller
  *
- * The user's eventfds stay, as they do for a real device.
+ * The user's eventfds stay, as with a real device.
  */
 void mnvme_irq_reset(struct mnvme *dev)
 {
@@ -276,7 +275,7 @@ void mnvme_irq_reset(struct mnvme *dev)
 	spin_unlock(&irq->lock);
 }
 
-/* Sets a place for an eventfd and puts what was there. */
+/* Sets an eventfd, and drops the old one. */
 static void mnvme_set_trigger(struct mnvme_irq *irq, struct eventfd_ctx **place,
 			      struct eventfd_ctx *ctx)
 {
@@ -308,7 +307,7 @@ static void mnvme_intx_disable(struct mnvme_irq *irq)
 	WRITE_ONCE(irq->index, -1);
 }
 
-/* The user closes the device: nothing of it stays. Context: &mnvme.lock. */
+/* Drops the user's eventfds when the device is closed. Context: &mnvme.lock is held. */
 void mnvme_irq_release_user(struct mnvme *dev)
 {
 	mnvme_vectors_disable(&dev->irq);
@@ -316,7 +315,7 @@ void mnvme_irq_release_user(struct mnvme *dev)
 	mnvme_set_trigger(&dev->irq, &dev->irq.req, NULL);
 }
 
-/* Offset within the BAR; the table has four words for each vector. */
+/* @off is an offset in the BAR. The table has four words for each vector. */
 u32 mnvme_msix_read(struct mnvme *dev, u32 off)
 {
 	struct mnvme_irq *irq = &dev->irq;
@@ -373,7 +372,7 @@ static bool mnvme_irq_bool(const struct vfio_irq_set *hdr, const void *data,
 	return ((const u8 *)data)[i];
 }
 
-/* -1 takes an eventfd away. */
+/* A file descriptor of -1 removes an eventfd. */
 static struct eventfd_ctx *mnvme_get_eventfd(const void *data, u32 i)
 {
 	int fd = ((const s32 *)data)[i];
@@ -396,7 +395,7 @@ static int mnvme_set_eventfd(struct mnvme *dev, struct eventfd_ctx **place,
 	return 0;
 }
 
-/* Looked at before the first is set, so that all are set or none. */
+/* Checks all eventfds before the first is set, so that all are set or none. */
 static int mnvme_check_eventfds(const struct vfio_irq_set *hdr,
 				const void *data)
 {
@@ -413,7 +412,7 @@ static int mnvme_check_eventfds(const struct vfio_irq_set *hdr,
 	return 0;
 }
 
-/* As with vfio-pci, a kind that is in use is to be disabled before another. */
+/* As with vfio-pci, the user has to disable one kind before it uses another. */
 static bool mnvme_kind_usable(const struct mnvme_irq *irq, u32 index)
 {
 	return irq->index == index || irq->index == -1;
@@ -430,7 +429,7 @@ static int mnvme_vectors_enable(struct mnvme *dev,
 
 	if (!mnvme_kind_usable(irq, hdr->index))
 		return -EINVAL;
-	/* No vector, so there is nothing to enable. */
+	/* Without vectors there is nothing to enable. */
 	if (!hdr->count)
 		return first ? -EINVAL : 0;
 	ret = mnvme_check_eventfds(hdr, data);
@@ -519,7 +518,7 @@ static void mnvme_intx_set_masked(struct mnvme *dev, bool mask)
 	spin_unlock(&irq->lock);
 }
 
-/* Of an eventfd by which the user unmasks, as KVM does when the guest ends one. */
+/* Called for the unmask eventfd, which KVM signals at the guest's end of interrupt. */
 static void mnvme_intx_unmask_thread(void *opaque, void *unused)
 {
 	mnvme_intx_set_masked(opaque, false);
@@ -534,7 +533,7 @@ static int mnvme_intx_unmask_eventfd(struct mnvme *dev, const void *data)
 		vfio_virqfd_disable(&irq->intx_unmask);
 		return 0;
 	}
-	/* No handler: it would be called with another lock's interrupts off. */
+	/* No handler, because it would be called with a lock held and interrupts disabled. */
 	return vfio_virqfd_enable(dev, NULL, mnvme_intx_unmask_thread, NULL,
 				  &irq->intx_unmask, fd);
 }
@@ -576,12 +575,12 @@ static int mnvme_req_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 }
 
 /**
- * mnvme_irq_set() - VFIO_DEVICE_SET_IRQS
+ * mnvme_irq_set() - handle VFIO_DEVICE_SET_IRQS
  * @dev: the controller
  * @hdr: request, with index, start and count checked
- * @data: what follows it
+ * @data: data of the request
  *
- * Context: &mnvme.lock is held, against others that do the same.
+ * Context: &mnvme.lock is held, which serialises requests.
  * Return: 0 or an errno.
  */
 int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
@@ -605,9 +604,9 @@ int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 }
 
 /**
- * mnvme_irq_request() - ask the user to let go of the device
+ * mnvme_irq_request() - ask the user to release the device
  * @dev: the controller
- * @count: how often it was asked before
+ * @count: number of earlier requests
  */
 void mnvme_irq_request(struct mnvme *dev, unsigned int count)
 {

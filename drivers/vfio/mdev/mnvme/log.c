@@ -28,7 +28,7 @@ void mnvme_log_error(struct mnvme_req *req, u16 status)
 	struct nvme_error_slot e = {
 		.sqid = cpu_to_le16(req->sq->id),
 		.cmdid = cpu_to_le16((__force u16)req->cmd->common.command_id),
-		/* As in the completion: shifted, with room for the phase tag. */
+		/* Shifted as in the completion, because bit 0 is the phase tag. */
 		.status_field = cpu_to_le16((status | MNVME_STATUS_MORE) << 1),
 		.param_error_location = cpu_to_le16(req->err_loc),
 		.lba = cpu_to_le64(req->err_lba),
@@ -39,9 +39,9 @@ void mnvme_log_error(struct mnvme_req *req, u16 status)
 }
 
 /**
- * mnvme_log_no_command() - add an error that no command is to blame for
+ * mnvme_log_no_command() - add an error that is not about a command
  * @dev: the controller
- * @status: the NVMe status that says most of it
+ * @status: the NVMe status that describes the error best
  */
 void mnvme_log_no_command(struct mnvme *dev, u16 status)
 {
@@ -76,14 +76,14 @@ u64 mnvme_power_on_ns(const struct mnvme *dev)
 {
 	u64 ns = dev->log.power_on_ns;
 
-	/* While the device is stopped nothing in it advances. */
+	/* The time does not advance while the device is stopped. */
 	if (READ_ONCE(dev->running))
 		ns += ktime_get_ns() - dev->log.since;
 	return ns;
 }
 
 /**
- * mnvme_power_came() - the device is switched on: a user opens it
+ * mnvme_power_came() - count a power cycle when a user opens the device
  * @dev: the controller
  */
 void mnvme_power_came(struct mnvme *dev)
@@ -95,10 +95,10 @@ void mnvme_power_came(struct mnvme *dev)
 }
 
 /**
- * mnvme_power_went() - the device loses power: the user closes it
+ * mnvme_power_went() - power off when the user closes the device
  * @dev: the controller, not reset yet
  *
- * Nothing of configuration space is kept. The next user has another guest.
+ * Configuration space is reset, because the next user has another guest.
  */
 void mnvme_power_went(struct mnvme *dev)
 {
@@ -122,8 +122,8 @@ static void mnvme_add_counters(struct mnvme_counters *sum,
 }
 
 /**
- * mnvme_fold_counters() - keep what a submission queue counted
- * @sq: the queue, whose work does not run
+ * mnvme_fold_counters() - keep the counters of a submission queue
+ * @sq: the queue, which executes nothing
  */
 void mnvme_fold_counters(struct mnvme_sq *sq)
 {
@@ -238,7 +238,7 @@ static void mnvme_log_page_fill(struct mnvme *dev, u8 lid, void *buf)
 	}
 }
 
-/* The events that a log page goes with; MNVME_EVENT_TYPES if there are none. */
+/* Returns the event type of a log page, or MNVME_EVENT_TYPES if there is none. */
 static enum mnvme_event_type mnvme_log_page_events(u8 lid)
 {
 	switch (lid) {
@@ -252,10 +252,10 @@ static enum mnvme_event_type mnvme_log_page_events(u8 lid)
 }
 
 /**
- * mnvme_get_log_page() - Get Log Page
+ * mnvme_get_log_page() - execute Get Log Page
  * @req: the command
  *
- * Context: the admin queue's work.
+ * Context: the admin queue's executor.
  * Return: NVMe status.
  */
 u16 mnvme_get_log_page(struct mnvme_req *req)
@@ -275,7 +275,7 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 		req->err_loc = offsetof(struct nvme_command, get_log_page.lid);
 		return MNVME_DNR(NVME_SC_INVALID_LOG_PAGE);
 	}
-	/* All are of the controller (NVMe 5.14.1). */
+	/* All log pages are for the controller, and not for a namespace (NVMe 5.14.1). */
 	if (nsid && nsid != NVME_NSID_ALL)
 		return MNVME_BAD_FIELD(req, get_log_page.nsid);
 	if (off & 3 || off > size)

@@ -20,7 +20,7 @@ static unsigned int max_instances = 256;
 module_param(max_instances, uint, 0444);
 MODULE_PARM_DESC(max_instances, "Devices that can exist at once, 1 to 4096 (default 256)");
 
-/* For ctrl_work, which does not touch guest memory. */
+/* Runs ctrl_work, which does not access guest memory. */
 struct workqueue_struct *mnvme_wq;
 struct vfio_mig_budget mnvme_budget;
 
@@ -56,13 +56,13 @@ static u64 mnvme_memory_limit(void)
 
 /**
  * mnvme_instance_get() - count a new device
- * @type: what is to be created
+ * @type: type of the device
  *
- * Return: 0 or -ENOSPC. Undone by mnvme_instance_put().
+ * Return: 0 or -ENOSPC. mnvme_instance_put() undoes this.
  */
 int mnvme_instance_get(const struct mnvme_type *type)
 {
-	/* A namespace takes memory when it is written to: any size fits at first. */
+	/* A namespace gets memory when it is written, so a new device needs none. */
 	if (mnvme_memory_used() >= mnvme_memory_limit()) {
 		pr_warn_ratelimited("%s refused: all %llu bytes of memory_mib are in use\n",
 				    type->name, mnvme_memory_limit());
@@ -123,7 +123,7 @@ err_put:
 	return ret;
 }
 
-/* Waits until the user has closed the device, after asking for it. */
+/* Asks the user to close the device, and waits for that. */
 static void mnvme_remove(struct mdev_device *mdev)
 {
 	struct mnvme *dev = dev_get_drvdata(&mdev->dev);
@@ -237,7 +237,7 @@ static int __init mnvme_init(void)
 		return ret;
 
 	for (i = 0; i < ARRAY_SIZE(mnvme_types); i++) {
-		/* The mdev core puts the driver's name before it again. */
+		/* The mdev core adds the driver's name in front. */
 		mnvme_types[i].type.sysfs_name = mnvme_types[i].name +
 						 strlen("mnvme-");
 		mnvme_types[i].type.pretty_name = mnvme_types[i].name;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Migration: what vfio-mig-core asks of this driver. The contents of the state
- * are in state.c; the namespace is the library's own to move.
+ * Migration: the callbacks for vfio-mig-core. state.c has the contents of the control
+ * state. The library moves the namespace, which is paged state.
  */
 #include <linux/slab.h>
 
@@ -38,7 +38,7 @@ static size_t mnvme_mig_save(struct vfio_device *vdev, void *buf)
 	return len;
 }
 
-/* What was checked, for mnvme_mig_apply(). */
+/* A checked state for mnvme_mig_apply() */
 struct mnvme_prepared {
 	u8 level;
 	size_t len;
@@ -60,7 +60,7 @@ static void *mnvme_mig_prepare(struct vfio_device *vdev, u32 version,
 		goto err;
 	}
 
-	/* Into a controller that nobody sees, so that it can be looked at. */
+	/* Loads into a shadow controller, so that the state can be checked there. */
 	mnvme_shadow_init(shadow, dev->type);
 	why = mnvme_state_load(shadow, version, buf, len);
 	if (!why)
@@ -116,7 +116,7 @@ static const struct vfio_mig_ops mnvme_mig_ops = {
  * mnvme_migration_init() - make the device migratable
  * @dev: the controller, not registered yet
  *
- * Return: 0 or an errno. Undone by vfio_mig_destroy().
+ * Return: 0 or an errno. vfio_mig_destroy() undoes this.
  */
 int mnvme_migration_init(struct mnvme *dev)
 {

@@ -23,13 +23,13 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-/* Queue identifiers: 0 is the admin queue, 1..MNVME_IO_QUEUES the others. */
+/* Queue identifiers: 0 is the admin queue, and 1..MNVME_IO_QUEUES are I/O queues. */
 #define MNVME_IO_QUEUES		64
 #define MNVME_NR_QUEUES		(1 + MNVME_IO_QUEUES)
 #define MNVME_NR_VECTORS	MNVME_NR_QUEUES
 #define MNVME_NR_MSI		32
 
-/* Largest queue, in entries; what CAP.MQES reports is one less. */
+/* Largest queue in entries. CAP.MQES reports one less. */
 #define MNVME_QUEUE_SIZE_MAX	4096
 
 #define MNVME_PAGE_SHIFT_MIN	12
@@ -39,16 +39,16 @@
 #define MNVME_MDTS		8
 #define MNVME_XFER_MAX		BIT(MNVME_MDTS + MNVME_PAGE_SHIFT_MIN)
 
-/* The namespace is kept in pages of this size, whatever its block size. */
+/* The namespace is kept in pages of this size, for every block size. */
 #define MNVME_NS_PAGE_SHIFT	12
 #define MNVME_NS_PAGE_SIZE	((u32)BIT(MNVME_NS_PAGE_SHIFT))
 
 #define MNVME_SERIAL_LEN	20
 
-/* I/O command Copy, which <linux/nvme.h> does not name, and its limits. */
+/* I/O command Copy, which <linux/nvme.h> does not have, and its limits. */
 #define MNVME_CMD_COPY		0x19
-#define MNVME_COPY_RANGES	128	/* source range entries: a page of them */
-#define MNVME_BUF_SIZE		SZ_4K	/* of an executor */
+#define MNVME_COPY_RANGES	128	/* source range entries, which fill a page */
+#define MNVME_BUF_SIZE		SZ_4K	/* size of an executor's buffer */
 
 #define MNVME_AER_MAX		4	/* outstanding Asynchronous Event Requests */
 #define MNVME_ERROR_LOG		64	/* entries */
@@ -60,37 +60,37 @@
 #define MNVME_BAR_MSIX_TABLE	0x2000
 #define MNVME_BAR_MSIX_PBA	0x3000
 
-#define MNVME_CONFIG_SIZE	256	/* what is kept; above it all reads 0 */
+#define MNVME_CONFIG_SIZE	256	/* higher offsets read as 0 */
 
 /*
- * NVMe 1.4, section 4.6.1 (status field), as it is kept here, without the phase bit.
- * <linux/nvme.h> renamed both, in the middle of a stable series too, and they are
- * enumerators there, which cannot be probed.
+ * NVMe 1.4, section 4.6.1 (status field), without the phase bit. <linux/nvme.h> renamed
+ * both bits, also within a stable series. They are enumerators there, which the
+ * preprocessor cannot test.
  */
 #define MNVME_STATUS_MORE	0x2000
 #define MNVME_STATUS_DNR	0x4000
-/* A status that a retry does not change. */
+/* Adds "Do Not Retry" to a status code. */
 #define MNVME_DNR(sc)		((sc) | MNVME_STATUS_DNR)
-/* Not a status: the command stays outstanding and has no completion yet. */
+/* Not an NVMe status: the command stays outstanding, and has no completion yet. */
 #define MNVME_NO_COMPLETION	0xffff
-/* Not a status: guest memory is not there yet. The command is executed again later. */
+/* Not an NVMe status: guest memory is not present, so the command is executed again. */
 #define MNVME_NOT_EXECUTED	0xfffe
-/* Not a value of a doorbell. */
+/* Not a value of a doorbell */
 #define MNVME_NO_DOORBELL	U32_MAX
-/* NVMe figure "Error Information Log Entry": no particular field is at fault. */
+/* NVMe figure "Error Information Log Entry": the error is not about one field. */
 #define MNVME_NO_LOCATION	0xffff
-/* The same for queue and command. */
+/* In the same figure: the error is not about one queue or command. */
 #define MNVME_NO_QUEUE		0xffff
 
-/* The admin queue has an executor of its own, in front of those for I/O queues. */
+/* The first executor is for the admin queue, and the others are for I/O queues. */
 #define MNVME_EXECUTORS_MAX	MNVME_NR_QUEUES
 
 struct mnvme;
 
 /**
  * struct mnvme_type - an mdev type
- * @type: what the mdev core knows of it
- * @name: its whole name: states migrate between devices of the same one
+ * @type: the mdev core's structure
+ * @name: full name; states migrate between devices of the same name
  * @ns_size: size of the namespace, in bytes
  * @lba_shift: size of a block, as a power of two
  */
@@ -102,7 +102,7 @@ struct mnvme_type {
 };
 
 /**
- * struct mnvme_counters - what the SMART / Health log counts per queue
+ * struct mnvme_counters - a queue's part of the counters of the SMART / Health log
  * @sectors_read: 512-byte units read by the host
  * @sectors_written: 512-byte units written by the host
  * @reads: Read and Compare commands completed
@@ -118,11 +118,11 @@ struct mnvme_counters {
 };
 
 /**
- * struct mnvme_executor - a thread of the user's that executes commands
+ * struct mnvme_executor - a thread of the user that executes commands
  * @dev: the controller
  * @worker: the thread, while the device is open
- * @buf: %MNVME_BUF_SIZE bytes for the command that it executes, while the device is
- *	open: a command that stores nothing must not fail for want of memory
+ * @buf: %MNVME_BUF_SIZE bytes for the current command, while the device is open. A command
+ *	that stores nothing uses them, so that it cannot fail if there is no memory.
  * @kicked: queues to look at
  * @last: the queue that was looked at last
  */
@@ -138,47 +138,48 @@ struct mnvme_executor {
  * struct mnvme_sq - a submission queue
  * @dev: the controller
  * @id: queue identifier
- * @executor: executes its commands
- * @exec: held while commands are fetched, executed and completed, by @executor or
- *	where the doorbell is written; nobody else uses @head of a live queue. Whoever
- *	holds it does not wait for long, whatever guest memory does
- * @dma: guest memory as this queue sees it; with @exec held, as all up to @owed_at
- * @last_ns: when commands were executed last
- * @poll_ns: how long the doorbell is polled after that
- * @polled: EventIdx was not armed, as the queue is polled
- * @irq_owed: completions that the host was not interrupted for yet
- * @irq_since: since when
- * @irq_gain: how often an interrupt may still wait for nothing
+ * @executor: the executor of this queue
+ * @exec: Held while commands are fetched, executed and completed, by @executor or by the
+ *	thread that writes the doorbell. Only the holder uses @head of a live queue. The
+ *	holder waits for a bounded time only, also if guest memory is missing.
+ * @dma: accesses to guest memory for this queue; @exec protects this and the members up to
+ *	@owed_at
+ * @last_ns: time at which commands were executed last
+ * @poll_ns: duration of polling the doorbell after @last_ns
+ * @polled: the queue is polled, so EventIdx was not armed
+ * @irq_owed: number of completions for which no interrupt was signalled yet
+ * @irq_since: time of the first of these completions
+ * @irq_gain: how often an interrupt may still wait in vain
  * @irq_timer: ends a wait that the host asked for
- * @spare: a page that is filled before it becomes one of the namespace, or NULL
- * @here: a thread executes that may not wait for memory
- * @waits: an access found memory that is not there, or @here none could be allocated
- * @done: completions of commands that were executed, to be posted
- * @nr_done: how many there are
- * @owed: all of them were written but for a byte of the first one's phase tag
- * @owed_at: its address in the guest
+ * @spare: a page that is filled and then becomes a page of the namespace, or NULL
+ * @here: the present thread must not wait for memory
+ * @waits: an access found missing memory, or an allocation failed with @here
+ * @done: completions of executed commands, which are still to be posted
+ * @nr_done: number of completions in @done
+ * @owed: all of @done was written, except one byte with the first entry's phase tag
+ * @owed_at: guest address of this byte
  * @lock: protects @live, @tail, @shadow and @rung, and orders kicks against deletion
  * @live: the queue exists
- * @base: its address in the guest
- * @size: entries
- * @cqid: the completion queue
- * @prio: priority class, kept and not used: arbitration is round robin
+ * @base: guest address of the queue
+ * @size: number of entries
+ * @cqid: identifier of the completion queue
+ * @prio: priority class; not used, because arbitration is round robin
  * @head: next entry to execute
- * @tail: what the doorbell was written with
- * @shadow: the doorbell is in guest memory: @tail is what was read there last, and
- *	changes with @exec held, too
- * @rung: with @shadow, what the register was written with since that was read last,
+ * @tail: last value of the doorbell
+ * @shadow: the doorbell is in guest memory. @tail is then the value that was read there
+ *	last, and also changes with @exec held.
+ * @rung: with @shadow, the value that the register was written with since @tail was read,
  *	or %MNVME_NO_DOORBELL
- * @event_idx: with @shadow, EventIdx as it was written last; with @exec held
+ * @event_idx: with @shadow, last written value of EventIdx; with @exec held
  * @count: statistics, written with @exec held
  *
- * The members behind @live and before @head change only while nothing executes.
+ * The members between @live and @head change only while nothing executes.
  */
 struct mnvme_sq {
 	struct mnvme *dev;
 	u16 id;
 	struct mnvme_executor *executor;
-	struct mutex exec; /* of head, count and what follows */
+	struct mutex exec; /* protects head, count and the members below */
 	struct vfio_mig_dma dma;
 	u64 last_ns;
 	u64 poll_ns;
@@ -194,7 +195,7 @@ struct mnvme_sq {
 	u32 nr_done;
 	bool owed;
 	u64 owed_at;
-	spinlock_t lock; /* of live, tail, shadow and rung */
+	spinlock_t lock; /* protects live, tail, shadow and rung */
 	bool live;
 	u64 base;
 	u32 size;
@@ -212,29 +213,29 @@ struct mnvme_sq {
  * struct mnvme_cq - a completion queue
  * @dev: the controller
  * @id: queue identifier
- * @lock: protects all members but @post and @event_idx
- * @post: held while entries are written or the host's head is read, by one
- *	submission queue at a time; not for long, as &mnvme_sq.exec
+ * @lock: protects all members except @post and @event_idx
+ * @post: Held while entries are written, or while the host's head is read, by one
+ *	submission queue at a time. As for &mnvme_sq.exec, only for a bounded time.
  * @live: the queue exists
- * @ien: interrupts enabled
- * @phase: phase tag of the entries written in this pass
+ * @ien: interrupts are enabled
+ * @phase: phase tag of the entries that are written in this pass
  * @vector: interrupt vector
- * @base: its address in the guest
- * @size: entries
- * @head: what the doorbell was written with
+ * @base: guest address of the queue
+ * @size: number of entries
+ * @head: last value of the doorbell
  * @tail: next entry to write
- * @reserved: entries promised to commands being executed
- * @starved: a submission queue found no room, and waits for it
- * @shadow: the doorbell is in guest memory: @head is what was read there last
- * @rung: of the admin queue, with @shadow: what the register was written with since that
- *	was read last, or %MNVME_NO_DOORBELL
- * @event_idx: with @shadow, EventIdx as it was written last; with @post held
+ * @reserved: number of entries that are reserved for commands in execution
+ * @starved: a submission queue waits for free entries
+ * @shadow: the doorbell is in guest memory, and @head is the value that was read there last
+ * @rung: for the admin queue with @shadow, the value that the register was written with
+ *	since @head was read, or %MNVME_NO_DOORBELL
+ * @event_idx: with @shadow, last written value of EventIdx; with @post held
  */
 struct mnvme_cq {
 	struct mnvme *dev;
 	u16 id;
-	spinlock_t lock; /* of all but post and event_idx */
-	struct mutex post; /* one writer at a time */
+	spinlock_t lock; /* protects all members except post and event_idx */
+	struct mutex post; /* held by the one writer of entries */
 	bool live;
 	bool ien;
 	u8 phase;
@@ -251,15 +252,15 @@ struct mnvme_cq {
 };
 
 /**
- * struct mnvme_req - a command being executed
+ * struct mnvme_req - a command in execution
  * @dev: the controller
- * @sq: where it came from
- * @cmd: a private copy: the guest may write to its own
+ * @sq: the command's queue
+ * @cmd: a private copy of the command, because the guest may change the original
  * @result: dword 0 of the completion
- * @bytes: data moved
+ * @bytes: number of bytes that were moved
  * @err_loc: "Parameter Error Location" for the error log
- * @err_lba: first block the error is about
- * @unlogged: an error is not one for the error log
+ * @err_lba: first block that the error is about
+ * @unlogged: an error does not go to the error log
  */
 struct mnvme_req {
 	struct mnvme *dev;
@@ -272,7 +273,7 @@ struct mnvme_req {
 	bool unlogged;
 };
 
-/* Says which byte of the command is at fault. */
+/* Returns the status for a bad field, and records the field's offset in the command. */
 #define MNVME_BAD_FIELD(req, field) \
 	mnvme_bad_field(req, offsetof(struct nvme_command, field))
 
@@ -283,8 +284,8 @@ static inline u16 mnvme_bad_field(struct mnvme_req *req, u16 offset)
 }
 
 /*
- * For what hosts find out by asking, because nothing says that it is not there: no
- * entry in the error log, whose number of entries tools watch.
+ * For features that a host can only detect by trying them. Such an error gets no entry in
+ * the error log, because tools watch the number of entries.
  */
 static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
 {
@@ -294,26 +295,26 @@ static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
 
 /**
  * struct mnvme_irq - interrupts
- * @lock: protects all of this; a leaf, taken in any context that may not sleep
- * @held: the device is stopped: note what is pending, signal nothing
+ * @lock: protects all members; an innermost lock, taken in any context
+ * @held: the device is stopped, so vectors become pending and are not signalled
  * @resync: signal every vector whose cause stands when @held ends
  * @index: VFIO_PCI_{INTX,MSI,MSIX}_IRQ_INDEX that is in use, or -1
  * @vector: eventfds of the MSI or MSI-X vectors
  * @intx: eventfd of INTx
- * @intx_masked: INTx was signalled, or masked, and not unmasked since
+ * @intx_masked: INTx was signalled or masked, and was not unmasked since
  * @intx_unmask: eventfd by which the user unmasks INTx; with &mnvme.lock
- * @intx_trigger: the user asked for INTx to be signalled
- * @req: eventfd by which the user is asked to let go of the device
- * @masked: MSI-X vectors that the user masked in the table. Not the table's mask
- *	bits: those are set by a reset, and a VMM that keeps the table to itself
- *	never clears them
- * @pending: vectors to signal when they can be
+ * @intx_trigger: the user asked to signal INTx
+ * @req: eventfd that asks the user to release the device
+ * @masked: MSI-X vectors that the user masked in the table. These differ from the table's
+ *	mask bits, because a reset sets those bits, and a VMM that emulates the table never
+ *	clears them.
+ * @pending: vectors to signal as soon as possible
  * @triggered: vectors that are pending because the user asked for them
- * @posted: completion queues with entries that INTx was not signalled for
- * @table: MSI-X table, kept for whoever reads it
+ * @posted: completion queues with entries for which INTx was not signalled
+ * @table: MSI-X table, for users that read it
  */
 struct mnvme_irq {
-	spinlock_t lock; /* of all of this */
+	spinlock_t lock; /* protects all members */
 	bool held;
 	bool resync;
 	int index;
@@ -334,7 +335,7 @@ struct mnvme_irq {
  * struct mnvme_features - current values of the features
  * @arbitration: Arbitration
  * @temp_over: Temperature Threshold, over temperature, composite and sensor 1
- * @temp_under: Temperature Threshold, under temperature, the same
+ * @temp_under: Temperature Threshold, under temperature, composite and sensor 1
  * @error_recovery: Error Recovery of the namespace
  * @irq_coalescing: Interrupt Coalescing
  * @write_atomicity: Write Atomicity Normal
@@ -352,7 +353,7 @@ struct mnvme_features {
 	DECLARE_BITMAP(no_coalescing, MNVME_NR_VECTORS);
 };
 
-/* Event types that the controller has; values of NVMe "Async. Event Type". */
+/* Event types of the controller, which are values of NVMe "Async. Event Type" */
 enum mnvme_event_type {
 	MNVME_EVENT_ERROR,
 	MNVME_EVENT_SMART,
@@ -363,14 +364,14 @@ enum mnvme_event_type {
  * struct mnvme_events - asynchronous events
  * @lock: protects @pending, @masked, @info and @raised
  * @pending: types with an event to report
- * @masked: types reported whose log page was not read since
+ * @masked: types that were reported and whose log page was not read since
  * @info: "Asynchronous Event Information" of the pending event
- * @raised: how many events of a type were raised; belongs to no state
- * @nr: outstanding requests; this and @cid belong to the admin queue's executor
- * @cid: their command identifiers, oldest first
+ * @raised: number of raised events of each type; not a part of a state
+ * @nr: number of outstanding requests; only the admin queue's executor uses this and @cid
+ * @cid: command identifiers of the requests, oldest first
  */
 struct mnvme_events {
-	spinlock_t lock; /* of pending, masked, info and raised */
+	spinlock_t lock; /* protects pending, masked, info and raised */
 	u8 pending;
 	u8 masked;
 	u8 info[MNVME_EVENT_TYPES];
@@ -381,16 +382,16 @@ struct mnvme_events {
 
 /**
  * struct mnvme_dbbuf - shadow doorbells, as Doorbell Buffer Config set them up
- * @on: there are some
+ * @on: shadow doorbells are in use
  * @shadow: guest address of the doorbells
- * @event_idx: guest address of the values at which the host is to ring
- * @admin: tail and head of the admin queue that guest memory had when they were read or
- *	written last; %MNVME_NO_DOORBELL where that is not known, as in states of
- *	drivers that did not look at them
- * @look: they are to be read before the admin queue goes on; belongs to no state
+ * @event_idx: guest address of the EventIdx values
+ * @admin: tail and head of the admin queue in guest memory when they were read or written
+ *	last; %MNVME_NO_DOORBELL if they are not known, because the state came from a driver
+ *	that did not read them
+ * @look: read the admin queue's doorbells before it continues; not a part of a state
  *
- * Written with &mnvme_sq.exec of the admin queue held; the queues that use it are told by
- * their own flags.
+ * Written with &mnvme_sq.exec of the admin queue held. A queue that uses shadow doorbells
+ * has its own flag.
  */
 struct mnvme_dbbuf {
 	bool on;
@@ -402,17 +403,17 @@ struct mnvme_dbbuf {
 
 /**
  * struct mnvme_log - the error log, and counters that survive a reset
- * @lock: protects all of this
- * @entry: ring, the newest at (@errors - 1) modulo its size
- * @errors: errors since the device was made
- * @unsafe_shutdowns: losses of power of a controller that was not shut down
+ * @lock: protects all members
+ * @entry: ring with the newest entry at (@errors - 1) modulo its size
+ * @errors: number of errors since the device was created
+ * @unsafe_shutdowns: how often the controller lost power without a shutdown
  * @power_cycles: how often the controller was switched on
- * @power_on_ns: operating time up to when the device was stopped last
- * @since: when it began to run
- * @count: what submission queues counted that were deleted since
+ * @power_on_ns: operating time until the device was stopped last
+ * @since: time at which the device began to run
+ * @count: counters of submission queues that were deleted
  */
 struct mnvme_log {
-	spinlock_t lock; /* of all of this */
+	spinlock_t lock; /* protects all members */
 	struct nvme_error_slot entry[MNVME_ERROR_LOG];
 	u64 errors;
 	u64 unsafe_shutdowns;
@@ -425,17 +426,17 @@ struct mnvme_log {
 /**
  * struct mnvme - a controller
  * @vdev: the VFIO device
- * @mig: its migration
+ * @mig: the library's object
  * @pages: the namespace
  * @type: the mdev type
- * @id: what namespace identifiers are made from. First the mdev's UUID; travels with
- *	the contents of the namespace
- * @serial: serial number, padded with spaces; travels, too
- * @level: what the guest is offered, see level.c
- * @told: a state was loaded, and said what its guest was told: @told_dbbuf
- * @told_dbbuf: that there is Doorbell Buffer Config
- * @in_use: opened; @level and @serial do not change
- * @mm: memory of the process that opened the device
+ * @id: source of the namespace identifiers. At first the mdev's UUID; migrates with the
+ *	contents of the namespace
+ * @serial: serial number, padded with spaces; migrates, too
+ * @level: level of the features that the guest sees, see level.c
+ * @told: a loaded state has @told_dbbuf
+ * @told_dbbuf: the source offered Doorbell Buffer Config to the guest
+ * @in_use: the device is open, so @level and @serial do not change
+ * @mm: address space of the process that opened the device
  * @lock: protects @config, the registers and the flags that follow them, @serial and
  *	@level
  * @config: PCI configuration space, the first 256 bytes
@@ -445,28 +446,28 @@ struct mnvme_log {
  * @acq: Admin Completion Queue Base Address
  * @intms: interrupt mask
  * @reset_pending: CC.EN was cleared
- * @flr_pending: a function level reset was asked for
+ * @flr_pending: a function level reset was requested
  * @ctrl_work: acts on changes of CC, and on function level resets
- * @halt: woken when commands may no longer be executed
- * @executor: the admin queue's, then those of I/O queues
- * @nr_executors: how many there are, while the device is open
- * @ctrl: held by who resets, enables or shuts down the controller; taken before @lock,
- *	and by nobody who serves an access of a register
- * @resets: how many are in VFIO_DEVICE_RESET
- * @resetting: a reset goes on: nothing is executed
+ * @halt: woken when commands must not be executed any more
+ * @executor: the admin queue's executor, then those of I/O queues
+ * @nr_executors: number of executors, while the device is open
+ * @ctrl: Held to reset, enable or shut down the controller. Taken before @lock. A thread
+ *	that serves an access to a register does not take it.
+ * @resets: number of threads in VFIO_DEVICE_RESET
+ * @resetting: a reset is in progress, so no command is executed
  * @running: not stopped by migration
- * @mem_enabled: the function answers to accesses of its BAR
- * @bus_master: the guest allows DMA
- * @intx_disabled: by the command register
- * @msix_masked: all vectors are, by the function mask
- * @msix_enabled: by MSI-X's message control
- * @msi_messages: messages that MSI is enabled for, 0 without MSI
+ * @mem_enabled: the function responds to accesses to its BAR
+ * @bus_master: the guest permits DMA
+ * @intx_disabled: the command register disables INTx
+ * @msix_masked: the function mask masks all MSI-X vectors
+ * @msix_enabled: the message control register enables MSI-X
+ * @msi_messages: number of messages that MSI is enabled for, 0 without MSI
  * @ready: CSTS.RDY
  * @cfs: CSTS.CFS
- * @shst: CSTS.SHST, in place
+ * @shst: CSTS.SHST, at its position in CSTS
  * @page_shift: memory page size in use while @ready
  * @irq: interrupts
- * @features: belongs to the admin queue's executor
+ * @features: features, which only the admin queue's executor uses
  * @events: asynchronous events
  * @log: error log and counters
  * @dbbuf: shadow doorbells
@@ -486,7 +487,7 @@ struct mnvme {
 	bool in_use;
 	struct mm_struct *mm;
 
-	struct mutex lock; /* of configuration space and registers */
+	struct mutex lock; /* protects configuration space and registers */
 	u8 config[MNVME_CONFIG_SIZE];
 	u32 cc;
 	u32 aqa;
@@ -500,7 +501,7 @@ struct mnvme {
 	struct mnvme_executor executor[MNVME_EXECUTORS_MAX];
 	unsigned int nr_executors;
 
-	struct mutex ctrl; /* one reset at a time */
+	struct mutex ctrl; /* serialises resets */
 	atomic_t resets;
 	bool resetting;
 	bool running;
@@ -534,7 +535,7 @@ static inline u64 mnvme_nr_blocks(const struct mnvme *dev)
 	return dev->type->ns_size >> dev->type->lba_shift;
 }
 
-/* Blocks that one Copy may move: what one Write may. */
+/* One Copy may move as many blocks as one Write. */
 static inline u32 mnvme_copy_max(const struct mnvme *dev)
 {
 	return MNVME_XFER_MAX >> dev->type->lba_shift;
@@ -652,21 +653,21 @@ bool mnvme_cq_empty(const struct mnvme_cq *cq);
 
 /* dptr.c */
 /**
- * struct mnvme_dptr - walks the guest memory that a command's data pointer names
+ * struct mnvme_dptr - a walk over the guest memory of a command's data pointer
  * @dev: the controller
  * @sq: the command's queue
- * @left: bytes of the transfer not consumed yet
+ * @left: bytes of the transfer that are still to be moved
  * @iova: guest address of the current segment
- * @seg: bytes left in it; never more than @left
+ * @seg: bytes left in the segment; never more than @left
  * @discard: the current segment is a bit bucket
- * @sgl_in_use: SGL, not PRP
- * @to_device: SGL: data goes to the controller
+ * @sgl_in_use: the data pointer is an SGL, and not a PRP
+ * @to_device: SGL: data go to the controller
  * @last_segment: SGL: no segment follows this one
- * @sgl_left: SGL: descriptors that may still come
+ * @sgl_left: SGL: limit of the descriptors that may still come
  * @list: guest address of the next entry of the list
  * @list_left: entries from @list to the end of its page (PRP) or segment (SGL)
  * @idx: next entry of @prp or @sgl
- * @nr: entries there
+ * @nr: number of entries in @prp or @sgl
  * @prp: a part of the PRP list
  * @sgl: a part of the SGL segment
  */
@@ -719,9 +720,9 @@ u32 mnvme_sgl_run(const struct mnvme_dptr *d);
 
 /* io.c */
 /**
- * struct mnvme_range - which blocks a command names, in bytes of the namespace
- * @pos: where they start
- * @len: bytes
+ * struct mnvme_range - blocks of a command, as a range of bytes of the namespace
+ * @pos: offset of the first byte
+ * @len: number of bytes
  */
 struct mnvme_range {
 	u64 pos;
@@ -753,7 +754,7 @@ u16 mnvme_get_features(struct mnvme_req *req);
 u8 mnvme_critical_warning(const struct mnvme *dev);
 
 /* log.c */
-#define MNVME_TEMPERATURE	310	/* Kelvin; there is nothing to measure */
+#define MNVME_TEMPERATURE	310	/* Kelvin; a constant, because there is no sensor */
 #define MNVME_FIRMWARE		"1.0"
 u16 mnvme_get_log_page(struct mnvme_req *req);
 void mnvme_log_error(struct mnvme_req *req, u16 status);
@@ -777,8 +778,8 @@ int mnvme_migration_init(struct mnvme *dev);
 
 /* level.c */
 /*
- * 1: the first. 2: shadow doorbells, and Copy. 3: a serial number of its own, power
- * cycles that are counted, NOWS, and read-only bits of Device Control.
+ * 1: the first level. 2: shadow doorbells, and Copy. 3: a serial number that can be set, a
+ * count of power cycles, NOWS, and read-only bits of Device Control.
  */
 #define MNVME_LEVEL_MIN		1
 #define MNVME_LEVEL_MAX		3

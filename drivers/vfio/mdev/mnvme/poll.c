@@ -2,14 +2,14 @@
 /*
  * Polling of shadow doorbells, and interrupts that wait for more completions
  *
- * A host rings where EventIdx says, and takes an interrupt for what is complete. Where
- * both are exits of a virtual machine they cost more than a command does. So a queue
- * that was seen busy is looked at for a while before EventIdx is armed, and meanwhile
- * an interrupt may wait.
+ * A host writes a doorbell register when its value passes EventIdx, and takes an interrupt
+ * for completions. In a virtual machine each of the two is an exit, which takes longer than
+ * a command. So the driver polls the doorbell of a busy queue for a while before it arms
+ * EventIdx, and an interrupt may wait meanwhile.
  *
- * Both adapt. The time of polling is twice the gap that was seen between commands, and
- * nothing when the gap was longer than the bound (as KVM's halt polling). An interrupt
- * waits only where waiting has lately brought more completions.
+ * Both times adapt. The driver polls for twice the last gap between commands. It does not
+ * poll if the gap was longer than the limit, like KVM's halt polling. An interrupt waits
+ * only if more completions came during the last waits.
  *
  * An executor polls only while no other task wants its CPU.
  */
@@ -22,9 +22,9 @@
 #include "mnvme.h"
 
 #define MNVME_POLL_MAX_US	100000U
-/* Shorter polling does not outlast the host's handling of an interrupt. */
+/* Shorter polling would end before the host has handled an interrupt. */
 #define MNVME_POLL_MIN		(20ull * NSEC_PER_USEC)
-/* In how many waits in a row nothing may be gained before interrupts wait no more. */
+/* After so many waits in a row without more completions, interrupts do not wait. */
 #define MNVME_GAIN		8
 
 static unsigned int poll_us = 5000;
@@ -37,7 +37,7 @@ module_param(coalesce_us, uint, 0644);
 MODULE_PARM_DESC(coalesce_us,
 		 "Longest time that an interrupt waits for more completions while a queue is polled, in microseconds, at most 100000 (default 2000, 0: not at all)");
 
-/* With one CPU, who polls keeps the host from submitting. */
+/* Returns 0 on one CPU, because polling would prevent the host from submitting commands. */
 static u64 mnvme_poll_bound(void)
 {
 	u64 us = min(READ_ONCE(poll_us), MNVME_POLL_MAX_US);
@@ -54,10 +54,10 @@ static u64 mnvme_since(u64 then)
 }
 
 /**
- * mnvme_poll_adapt() - commands came: adapt the time of polling to when they did
+ * mnvme_poll_adapt() - adapt the time of polling when commands came
  * @sq: the queue, with its exec held
  *
- * Return: whether the queue is to be polled after them.
+ * Return: whether to poll the queue after these commands.
  */
 bool mnvme_poll_adapt(struct mnvme_sq *sq)
 {
@@ -74,7 +74,7 @@ bool mnvme_poll_adapt(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_polls() - whether to look at the doorbell again before EventIdx is armed
+ * mnvme_polls() - whether to read the doorbell again before EventIdx is armed
  * @sq: the queue, without commands; with its exec held
  */
 bool mnvme_polls(const struct mnvme_sq *sq)
@@ -84,17 +84,17 @@ bool mnvme_polls(const struct mnvme_sq *sq)
 	       mnvme_since(sq->last_ns) < sq->poll_ns && single_task_running();
 }
 
-/* Interrupt Vector Configuration: an interrupt of this vector never waits. */
+/* Returns whether Interrupt Vector Configuration forbids that this interrupt waits. */
 static bool mnvme_never_waits(const struct mnvme *dev, const struct mnvme_cq *cq)
 {
 	return !cq->id || test_bit(cq->vector, dev->features.no_coalescing);
 }
 
 /**
- * struct mnvme_wait - how long an interrupt may wait
- * @ns: so long; 0: not at all
- * @entries: and not for more than so many completions
- * @asked: the host asked for it: it waits also where nobody polls
+ * struct mnvme_wait - limits for the wait of an interrupt
+ * @ns: longest time; 0 if the interrupt must not wait
+ * @entries: largest number of completions
+ * @asked: the host asked for the wait, so the interrupt also waits without polling
  */
 struct mnvme_wait {
 	u64 ns;
@@ -102,7 +102,7 @@ struct mnvme_wait {
 	bool asked;
 };
 
-/* What the host asks for with Interrupt Coalescing counts, else what pays. */
+/* Interrupt Coalescing sets the limits if the host uses it. Otherwise they adapt. */
 static struct mnvme_wait mnvme_irq_wait(const struct mnvme_sq *sq,
 					const struct mnvme_cq *cq)
 {
@@ -144,9 +144,9 @@ static void mnvme_irq_timer_arm(struct mnvme_sq *sq, const struct mnvme_wait *wa
 }
 
 /**
- * mnvme_irq_owe() - completions were posted: interrupt, now or a little later
- * @sq: the queue whose commands they are of, with its exec held
- * @nr: how many
+ * mnvme_irq_owe() - signal an interrupt for posted completions, now or a little later
+ * @sq: the queue of the completed commands, with its exec held
+ * @nr: number of completions
  */
 void mnvme_irq_owe(struct mnvme_sq *sq, u32 nr)
 {
@@ -162,9 +162,9 @@ void mnvme_irq_owe(struct mnvme_sq *sq, u32 nr)
 }
 
 /**
- * mnvme_irq_settle() - nothing more is executed for now: see what is owed
+ * mnvme_irq_settle() - signal a waiting interrupt when the queue has no more commands
  * @sq: the queue, with its exec held
- * @again: the executor looks at it again soon
+ * @again: the executor looks at the queue again soon
  */
 void mnvme_irq_settle(struct mnvme_sq *sq, bool again)
 {
@@ -185,7 +185,7 @@ void mnvme_irq_settle(struct mnvme_sq *sq, bool again)
 }
 
 /**
- * mnvme_irq_flush() - the queue stops: signal what is owed
+ * mnvme_irq_flush() - signal a waiting interrupt when the queue stops
  * @sq: the queue, with its exec held
  */
 void mnvme_irq_flush(struct mnvme_sq *sq)
@@ -196,7 +196,7 @@ void mnvme_irq_flush(struct mnvme_sq *sq)
 	sq->poll_ns = 0;
 }
 
-/* In an interrupt, where the queue's lock is not to be taken. */
+/* Runs in interrupt context, where the queue's lock must not be taken. */
 static void mnvme_irq_timer(struct timer_list *timer)
 {
 	mnvme_executor_kick(container_of(timer, struct mnvme_sq, irq_timer));

@@ -24,7 +24,7 @@ static u16 mnvme_bad_prp(struct mnvme_req *req, u16 offset)
 
 /**
  * mnvme_prp_init() - start with PRP1
- * @d: with the length of the transfer in @left
+ * @d: the walk, with the length of the transfer in @left
  * @req: the command
  *
  * Reads nothing from the guest.
@@ -46,7 +46,7 @@ u16 mnvme_prp_init(struct mnvme_dptr *d, struct mnvme_req *req)
 	if (d->seg == d->left)
 		return NVME_SC_SUCCESS;
 
-	/* What is left decides whether PRP2 is an entry or points to a list. */
+	/* The number of bytes left decides whether PRP2 is an entry or points to a list. */
 	if (d->left - d->seg <= page) {
 		if (mnvme_page_offset(req->dev, prp2))
 			return mnvme_bad_prp(req, offsetof(struct nvme_command,
@@ -70,7 +70,7 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 	u32 nr = min3(need, d->list_left, (u32)ARRAY_SIZE(d->prp));
 	u16 status;
 
-	/* The first time with PRP1 as many as later, so that rows end where others begin. */
+	/* PRP1 was the first entry, so one fewer is read, to keep rows of one size. */
 	if (!d->nr && nr == ARRAY_SIZE(d->prp))
 		nr--;
 
@@ -84,7 +84,7 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 	d->idx = 0;
 	d->nr = nr;
 
-	/* The last entry of a page leads to the rest of the list, if there is one. */
+	/* The last entry of a page points to the rest of the list, if there is more. */
 	if (!d->list_left && need > nr) {
 		d->list = le64_to_cpu(d->prp[--d->nr]);
 		d->list_left = mnvme_page_size(d->dev) / sizeof(u64);
@@ -96,7 +96,7 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 
 /**
  * mnvme_prp_next() - go to the next entry
- * @d: with bytes left and the current segment used up
+ * @d: the walk, with bytes left and the current segment used up
  *
  * Return: NVMe status.
  */
@@ -104,7 +104,7 @@ u16 mnvme_prp_next(struct mnvme_dptr *d)
 {
 	u16 status;
 
-	/* A page of a list may hold nothing but the pointer to the next one. */
+	/* A page of a list may contain only the pointer to the next page. */
 	while (d->idx == d->nr) {
 		status = mnvme_prp_fill(d);
 		if (status)
@@ -119,12 +119,12 @@ u16 mnvme_prp_next(struct mnvme_dptr *d)
 }
 
 /**
- * mnvme_prp_run() - how far guest memory is adjacent
- * @d: with a current segment that is not empty
+ * mnvme_prp_run() - return the length of contiguous guest memory
+ * @d: the walk, whose current segment is not empty
  *
- * An entry that is adjacent has no offset, because the segment in front ends with a page.
+ * An entry that continues a segment has no offset, because the segment ends with a page.
  *
- * Return: bytes.
+ * Return: number of bytes.
  */
 u32 mnvme_prp_run(const struct mnvme_dptr *d)
 {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Submission and completion queues: as the host makes them, and their entries
+ * Submission and completion queues: creation, deletion and entries
  */
 #include "mnvme.h"
 
-/* Entries that can be reserved. */
+/* Returns the number of entries that can be reserved. */
 static u32 mnvme_cq_room(const struct mnvme_cq *cq)
 {
 	u32 used = cq->tail >= cq->head ? cq->tail - cq->head :
 					  cq->tail + cq->size - cq->head;
 
-	/* One entry stays empty: a full queue would look like an empty one. */
+	/* One entry stays empty, because a full queue would look like an empty one. */
 	return cq->size - 1 - used - cq->reserved;
 }
 
@@ -22,9 +22,9 @@ bool mnvme_cq_empty(const struct mnvme_cq *cq)
 }
 
 /**
- * mnvme_cq_can_take() - whether a completion queue's head can be at a place
+ * mnvme_cq_can_take() - whether a value of a completion queue's head is possible
  * @cq: completion queue, with its lock held
- * @head: the place
+ * @head: the value
  */
 bool mnvme_cq_can_take(const struct mnvme_cq *cq, u32 head)
 {
@@ -39,11 +39,11 @@ bool mnvme_cq_can_take(const struct mnvme_cq *cq, u32 head)
 }
 
 /**
- * mnvme_cq_take() - the host took entries
+ * mnvme_cq_take() - set the head after the host took entries
  * @cq: completion queue, with its lock held
- * @head: where it is now, if that can be
+ * @head: the new head
  *
- * Return: whether it can.
+ * Return: false if this head is not possible. It is not set then.
  */
 bool mnvme_cq_take(struct mnvme_cq *cq, u32 head)
 {
@@ -54,11 +54,9 @@ bool mnvme_cq_take(struct mnvme_cq *cq, u32 head)
 }
 
 /**
- * mnvme_cq_wake() - there may be room for completions again
- * @cq: completion queue
- * @except: a submission queue that knows, or NULL
- *
- * Lets those go on that found none.
+ * mnvme_cq_wake() - kick submission queues that found a completion queue full
+ * @cq: completion queue, which may have free entries again
+ * @except: a submission queue that need not be kicked, or NULL
  */
 void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except)
 {
@@ -77,15 +75,15 @@ void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except)
 }
 
 /**
- * mnvme_cq_reserve() - make sure that completions will have a place
+ * mnvme_cq_reserve() - reserve entries for completions
  * @cq: completion queue
- * @nr: entries wanted
+ * @nr: number of entries
  *
- * A command is not fetched before there is room for its completion.
+ * A command is fetched only after an entry for its completion was reserved.
  *
- * Return: entries reserved, 0..@nr. Each is used by mnvme_cq_post() or given
- * back by mnvme_cq_unreserve(). After 0 the submission queues of @cq are kicked
- * when there may be room.
+ * Return: number of reserved entries, 0..@nr. mnvme_sq_post() uses them, and
+ * mnvme_cq_unreserve() gives them back. After 0 the submission queues of @cq are kicked
+ * when there may be free entries.
  */
 u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr)
 {
@@ -107,12 +105,12 @@ void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr)
 }
 
 /*
- * A host that polls must not see an entry's phase tag before the rest of it, and
- * copies to user memory promise no order. So all is written with the first entry's tag
- * still wrong, and that tag last: a host does not look at an entry before it has seen
- * the one in front of it.
+ * A host that polls must not see an entry's phase tag before the rest of the entry, and a
+ * copy to user memory has no order. So the entries are first written with a wrong tag in
+ * the first one, and this tag is written last. A host does not look at an entry before it
+ * has seen the previous entry.
  *
- * This is all but that tag.
+ * This function writes everything except the first entry's tag.
  */
 static int mnvme_cq_write(struct mnvme_sq *sq, const struct mnvme_cq *cq, u32 tail)
 {
@@ -147,7 +145,7 @@ static void mnvme_set_phases(struct mnvme_sq *sq, const struct mnvme_cq *cq)
 	}
 }
 
-/* Before the host can see an entry, or it would take one too many. */
+/* Called before the host can see an entry, because its head must not pass the tail. */
 static void mnvme_cq_advance(struct mnvme_cq *cq, u32 nr)
 {
 	u32 next;
@@ -163,7 +161,7 @@ static void mnvme_cq_advance(struct mnvme_cq *cq, u32 nr)
 	spin_unlock(&cq->lock);
 }
 
-/* Context: &mnvme_cq.post, without which the tail does not change. */
+/* Context: &mnvme_cq.post is held, so the tail does not change. */
 static int __mnvme_sq_post(struct mnvme_sq *sq, struct mnvme_cq *cq)
 {
 	int ret;
@@ -177,17 +175,17 @@ static int __mnvme_sq_post(struct mnvme_sq *sq, struct mnvme_cq *cq)
 			      offsetof(struct nvme_completion, status);
 		sq->owed = true;
 		mnvme_cq_advance(cq, sq->nr_done);
-		smp_wmb(); /* the rest before the first entry's phase tag */
+		smp_wmb(); /* the entries before the first entry's phase tag */
 	}
 	return mnvme_dma(sq, sq->owed_at, &sq->done[0].status, 1, true);
 }
 
 /**
- * mnvme_sq_complete() - a command was executed
- * @sq: its queue, with its exec held
- * @cqe: the completion, for which an entry is reserved, without a phase tag
+ * mnvme_sq_complete() - complete an executed command
+ * @sq: the command's queue, with its exec held
+ * @cqe: the completion without phase tag, for which an entry is reserved
  *
- * mnvme_sq_post() lets the host know.
+ * mnvme_sq_post() posts the completion later.
  */
 void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe)
 {
@@ -196,12 +194,12 @@ void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe)
 }
 
 /**
- * mnvme_sq_post() - write completions and interrupt
- * @sq: the queue whose commands were executed, with its exec held
+ * mnvme_sq_post() - write completions and signal an interrupt
+ * @sq: the queue of the executed commands, with its exec held
  *
- * Context: process context. Takes &mnvme_cq.post and leaf locks.
- * Return: 0, or an errno where completions are left. -EAGAIN: the completion queue is
- * not there yet. Others: it will not be.
+ * Context: process context. Takes &mnvme_cq.post and innermost locks.
+ * Return: 0; -EAGAIN if the completion queue's memory is not present yet; or another errno
+ * if this memory does not exist. After an error completions are left.
  */
 int mnvme_sq_post(struct mnvme_sq *sq)
 {
@@ -227,11 +225,11 @@ int mnvme_sq_post(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_queued() - I/O commands that were submitted and not executed yet
+ * mnvme_queued() - count I/O commands that were submitted and not executed yet
  * @dev: the controller
  *
- * Return: their number, which may change at once unless the device is stopped. Of
- * shadow doorbells what was seen last counts.
+ * Return: number of commands, which may change at any time unless the device is stopped.
+ * For shadow doorbells the last read values count.
  */
 u32 mnvme_queued(struct mnvme *dev)
 {
@@ -260,7 +258,7 @@ void mnvme_queues_init(struct mnvme *dev)
 		sq->dev = dev;
 		sq->id = i;
 		spin_lock_init(&sq->lock);
-		/* Apart, as the admin queue's executor waits for the others. */
+		/* Another lockdep class, because the admin queue's executor takes both. */
 		if (i)
 			mutex_init(&sq->exec);
 		else
@@ -314,19 +312,19 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 }
 
 /**
- * mnvme_sq_quiesce() - wait for the command that is being executed
- * @sq: the queue, which may not execute more: mnvme_may_execute() says so, or it
- *	was marked as not existing
+ * mnvme_sq_quiesce() - wait for the command in execution
+ * @sq: the queue, which must not execute another command, because mnvme_may_execute() is
+ *	false or the queue was marked as not existing
  *
- * A command whose memory is not there is given up, and counts as not executed.
+ * A command whose memory is missing is given up, and counts as not executed.
  *
- * Return: false if an access to guest memory goes on, see vfio_mig_dma_drop().
+ * Return: false if an access to guest memory is still in progress, see vfio_mig_dma_drop().
  */
 bool mnvme_sq_quiesce(struct mnvme_sq *sq)
 {
 	bool ended;
 
-	/* Whoever kicks holds the lock: it sees that nothing is to be executed. */
+	/* A kick holds the lock, so a later kick sees that nothing may be executed. */
 	spin_lock(&sq->lock);
 	spin_unlock(&sq->lock);
 	mutex_lock(&sq->exec);
@@ -340,11 +338,11 @@ bool mnvme_sq_quiesce(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_sq_delete() - end a submission queue
+ * mnvme_sq_delete() - delete a submission queue
  * @sq: the queue; need not exist
  *
- * Waits for the command that is being executed. Those behind it are dropped, as NVMe
- * 5.6 allows, and so are completions that the host's memory does not take.
+ * Waits for the command in execution. Later commands are dropped, as NVMe 5.6 permits.
+ * Completions that cannot be written to guest memory are dropped, too.
  */
 void mnvme_sq_delete(struct mnvme_sq *sq)
 {
@@ -363,7 +361,7 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 	mnvme_fold_counters(sq);
 }
 
-/* No submission queue uses @cq any more. */
+/* Called when no submission queue uses @cq any more. */
 void mnvme_cq_delete(struct mnvme_cq *cq)
 {
 	spin_lock(&cq->lock);
@@ -374,7 +372,7 @@ void mnvme_cq_delete(struct mnvme_cq *cq)
 	spin_unlock(&cq->lock);
 }
 
-/* Under the lock: after mnvme_sq_delete() nothing may be executed again. */
+/* Called with the lock held, because mnvme_sq_delete() must end all execution. */
 static void __mnvme_sq_kick(struct mnvme_sq *sq)
 {
 	lockdep_assert_held(&sq->lock);
@@ -383,7 +381,7 @@ static void __mnvme_sq_kick(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_sq_kick() - let a submission queue look at its commands
+ * mnvme_sq_kick() - make a submission queue look for commands
  * @sq: the queue; need not exist
  */
 void mnvme_sq_kick(struct mnvme_sq *sq)

@@ -4,7 +4,7 @@
  */
 #include "mnvme.h"
 
-/* Descriptor type, in the upper half of the identifier. */
+/* Descriptor type, which is the upper half of the identifier */
 enum {
 	MNVME_SGL_DATA,
 	MNVME_SGL_BIT_BUCKET,
@@ -13,8 +13,8 @@ enum {
 };
 
 /*
- * Descriptors that one command may have. More than the largest transfer takes
- * by the dword; it ends lists that lead back to themselves.
+ * Limit of a command's descriptors. The largest transfer needs fewer, even with one dword
+ * in each descriptor. The limit ends lists that form a loop.
  */
 #define MNVME_SGL_MAX		(MNVME_XFER_MAX / 4 + 64)
 
@@ -27,7 +27,7 @@ static u16 mnvme_sgl_data(struct mnvme_dptr *d, const struct nvme_sgl_desc *desc
 {
 	u32 len = le32_to_cpu(desc->length);
 
-	/* To the controller, a bit bucket has no length. */
+	/* A bit bucket has no length if data go to the controller. */
 	d->discard = mnvme_sgl_type(desc) == MNVME_SGL_BIT_BUCKET;
 	if (d->discard && d->to_device)
 		len = 0;
@@ -43,10 +43,10 @@ static u16 mnvme_sgl_segment(struct mnvme_dptr *d,
 
 	if (!len || len % sizeof(*desc) || d->last_segment)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_LAST);
-	/* A segment begins at a qword. */
+	/* A segment is aligned to 8 bytes. */
 	if (le64_to_cpu(desc->addr) & 7)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_LAST);
-	/* Only the last descriptor of a segment may lead to another. */
+	/* Only the last descriptor of a segment may point to another segment. */
 	if (d->idx < d->nr || d->list_left)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_COUNT);
 	d->list = le64_to_cpu(desc->addr);
@@ -57,7 +57,7 @@ static u16 mnvme_sgl_segment(struct mnvme_dptr *d,
 
 static u16 mnvme_sgl_take(struct mnvme_dptr *d, const struct nvme_sgl_desc *desc)
 {
-	/* The lower half, the subtype: an address is the only one over PCIe. */
+	/* The lower half is the subtype, and over PCIe only "address" is permitted. */
 	if (desc->type & 0xf)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_TYPE);
 	if (!d->sgl_left--)
@@ -77,7 +77,7 @@ static u16 mnvme_sgl_take(struct mnvme_dptr *d, const struct nvme_sgl_desc *desc
 
 /**
  * mnvme_sgl_init() - start with the descriptor in the command
- * @d: with the length of the transfer in @left
+ * @d: the walk, with the length of the transfer in @left
  * @req: the command
  *
  * Reads nothing from the guest.
@@ -117,7 +117,7 @@ static u16 mnvme_sgl_fill(struct mnvme_dptr *d)
 
 /**
  * mnvme_sgl_next() - go to the next descriptor that has data
- * @d: with bytes left and the current segment used up
+ * @d: the walk, with bytes left and the current segment used up
  *
  * Return: NVMe status.
  */
@@ -139,10 +139,10 @@ u16 mnvme_sgl_next(struct mnvme_dptr *d)
 }
 
 /**
- * mnvme_sgl_run() - how far guest memory is adjacent
- * @d: with a current segment that is not empty, and no bit bucket
+ * mnvme_sgl_run() - return the length of contiguous guest memory
+ * @d: the walk, whose current segment is not empty and not a bit bucket
  *
- * Return: bytes.
+ * Return: number of bytes.
  */
 u32 mnvme_sgl_run(const struct mnvme_dptr *d)
 {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The state that is not in pages, as it migrates
+ * The control state
  *
- * One walk over the controller both writes and reads it, so the two cannot
- * differ. Numbers are little-endian and nothing is padded. The order of the
- * walk is the format; a change of it is a new level. A level that once was stays.
+ * The same walk over the controller writes and reads the state, so the two cannot differ.
+ * Numbers are little-endian, and there is no padding. The order of the walk is the format.
+ * A change of the format needs a new level, because existing levels never change.
  */
 #include "mnvme.h"
 
 /**
- * struct mnvme_codec - where a walk is
+ * struct mnvme_codec - position of a walk
  * @pos: next byte
  * @end: end of the buffer
- * @load: fields are set from the buffer, not written to it
+ * @load: fields are read from the buffer, and not written to it
  * @bad: the buffer ended early, or a flag was neither 0 nor 1
  */
 struct mnvme_codec {
@@ -74,7 +74,7 @@ static void mnvme_code_u64(struct mnvme_codec *c, u64 *field)
 	*field = le64_to_cpu(raw);
 }
 
-/* One bit for each vector, in whole bytes. */
+/* Codes one bit for each vector, in whole bytes. */
 static void mnvme_code_vectors(struct mnvme_codec *c, unsigned long *map)
 {
 	u8 raw[DIV_ROUND_UP(MNVME_NR_VECTORS, 8)] = {};
@@ -89,7 +89,7 @@ static void mnvme_code_vectors(struct mnvme_codec *c, unsigned long *map)
 		c->bad = true;
 }
 
-/* What the guest was told: level 2 did not say, so that it may have been anything. */
+/* Codes what the source offered to the guest. A state of level 2 does not have this. */
 static void mnvme_code_told(struct mnvme_codec *c, struct mnvme *dev)
 {
 	bool dbbuf = mnvme_offers_dbbuf(dev);
@@ -139,7 +139,7 @@ static void mnvme_code_dbbuf(struct mnvme_codec *c, struct mnvme_dbbuf *d,
 	for (i = 0; i < ARRAY_SIZE(d->admin); i++) {
 		if (level >= 3)
 			mnvme_code_u32(c, &d->admin[i]);
-		else if (c->load)	/* nobody looked at them */
+		else if (c->load)	/* an old source did not read them */
 			d->admin[i] = d->on ? MNVME_NO_DOORBELL : 0;
 	}
 }
@@ -208,7 +208,7 @@ static void mnvme_code_log(struct mnvme_codec *c, struct mnvme_log *log, u8 leve
 	if (level >= 3)
 		mnvme_code_u64(c, &log->power_cycles);
 	else if (c->load)
-		log->power_cycles = 1;	/* as all were told */
+		log->power_cycles = 1;	/* the value that old sources reported */
 	mnvme_code_u64(c, &log->power_on_ns);
 	mnvme_code_counters(c, &log->count);
 }
@@ -226,7 +226,7 @@ static void mnvme_code_sq(struct mnvme_codec *c, struct mnvme_sq *sq)
 		mnvme_code_u32(c, &sq->tail);
 		mnvme_code_counters(c, &sq->count);
 	} else if (c->load) {
-		/* What a queue counted that this device had before is in no state. */
+		/* Counters of the queues that this device had before the load are dropped. */
 		memset(&sq->count, 0, sizeof(sq->count));
 	}
 	spin_unlock(&sq->lock);
@@ -273,10 +273,10 @@ static void mnvme_code(struct mnvme_codec *c, struct mnvme *dev)
 /**
  * mnvme_state_save() - write a controller's state
  * @dev: the controller, stopped
- * @buf: room for %MNVME_STATE_MAX bytes
+ * @buf: buffer of %MNVME_STATE_MAX bytes
  *
  * Context: &mnvme.lock is held.
- * Return: length.
+ * Return: length of the state in bytes.
  */
 size_t mnvme_state_save(struct mnvme *dev, void *buf)
 {
@@ -290,14 +290,14 @@ size_t mnvme_state_save(struct mnvme *dev, void *buf)
 
 /**
  * mnvme_state_load() - read a controller's state
- * @dev: a controller that is stopped, or a shadow
- * @level: version of the state, one that there is; the controller takes it on
- * @buf: what mnvme_state_save() wrote, or anything else
- * @len: its length
+ * @dev: a stopped controller, or a shadow controller
+ * @level: version of the state, which exists; the controller gets this level
+ * @buf: a state that mnvme_state_save() wrote, or any other bytes
+ * @len: length of the state in bytes
  *
- * Checks the form only; see mnvme_state_check().
+ * Checks only the format. mnvme_state_check() checks the values.
  *
- * Return: NULL, or what is wrong.
+ * Return: NULL, or the reason why the state is bad.
  */
 const char *mnvme_state_load(struct mnvme *dev, u8 level, const void *buf,
 			     size_t len)
@@ -318,9 +318,9 @@ const char *mnvme_state_load(struct mnvme *dev, u8 level, const void *buf,
 }
 
 /**
- * mnvme_shadow_init() - a controller that is only looked at
+ * mnvme_shadow_init() - initialise a shadow controller, whose state is only checked
  * @dev: zeroed memory
- * @type: the type it is of
+ * @type: type of the controller
  */
 void mnvme_shadow_init(struct mnvme *dev, const struct mnvme_type *type)
 {
@@ -350,7 +350,7 @@ static const char *mnvme_check_registers(const struct mnvme *dev)
 		return "memory page size";
 	if (!dev->ready && dev->page_shift > MNVME_PAGE_SHIFT_MAX)
 		return "memory page size of a disabled controller";
-	/* CC.EN was cleared: nothing but a reset that is due makes CSTS follow. */
+	/* After CC.EN was cleared only a pending reset clears the bits of CSTS. */
 	if ((dev->ready || dev->cfs) && !(dev->cc & NVME_CC_ENABLE) &&
 	    !dev->reset_pending && !dev->flr_pending)
 		return "a controller that is ready or failed, is disabled and is not to be reset";
@@ -410,7 +410,7 @@ static const char *mnvme_check_log(const struct mnvme_log *log)
 {
 	u64 i, first;
 
-	/* Entry n of the ring holds the latest error with that remainder. */
+	/* Entry n of the ring has the latest error whose number has the remainder n. */
 	for (i = 0; i < min_t(u64, log->errors, MNVME_ERROR_LOG); i++) {
 		first = log->errors - 1 - (log->errors - 1 - i) % MNVME_ERROR_LOG;
 		if (le64_to_cpu(log->entry[i].error_count) != first + 1)
@@ -459,10 +459,10 @@ static const char *mnvme_check_queues(const struct mnvme *dev)
 }
 
 /**
- * mnvme_state_check() - whether a loaded state is one that a device can be in
- * @dev: a shadow
+ * mnvme_state_check() - check whether a device can be in a loaded state
+ * @dev: a shadow controller
  *
- * Return: NULL, or what is wrong.
+ * Return: NULL, or the reason why the state is bad.
  */
 const char *mnvme_state_check(const struct mnvme *dev)
 {

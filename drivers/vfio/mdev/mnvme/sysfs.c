@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an administrator sets of a device before it is opened: level and serial number
+ * Level and serial number, which an administrator can set before a device is opened
  */
 #include <linux/device.h>
 #include <linux/moduleparam.h>
@@ -25,7 +25,7 @@ module_param_cb(level, &mnvme_level_param_ops, &level, 0644);
 MODULE_PARM_DESC(level, "Level of devices that are created, 1 to 3 (default 3)");
 
 /**
- * mnvme_level_init() - the level of a device that was just created
+ * mnvme_level_init() - set the level of a new device
  * @dev: the controller
  */
 void mnvme_level_init(struct mnvme *dev)
@@ -55,7 +55,7 @@ static int mnvme_set_level(struct mnvme *dev, u8 level)
 		return -EINVAL;
 	if (dev->in_use)
 		return -EBUSY;
-	/* Below 3 a state has no place for it. */
+	/* A state below level 3 has no serial number. */
 	if (level < 3 && !mnvme_serial_is_default(dev))
 		return -EINVAL;
 	WRITE_ONCE(dev->level, level);

@@ -75,8 +75,8 @@ static void mnvme_close_device(struct vfio_device *vdev)
 	struct mnvme *dev = to_mnvme(vdev);
 
 	/*
-	 * As if the machine lost power: what the next user finds is a disk. First, as
-	 * nothing waits for guest memory then.
+	 * Closing the device is like a loss of power, and the next user finds the disk.
+	 * This comes first, so that no access waits for guest memory any more.
 	 */
 	mnvme_power_went(dev);
 	mnvme_power_on(dev);
@@ -102,7 +102,7 @@ static int mnvme_set_irqs(struct vfio_device *vdev,
 	return ret;
 }
 
-/* One access of 1, 2, 4 or (BAR only) 8 bytes, naturally aligned. */
+/* Serves an aligned access of 1, 2 or 4 bytes, or of 8 bytes in a BAR. */
 static int mnvme_access(struct vfio_device *vdev, u32 index, u64 off, u8 *buf,
 			size_t len, bool write)
 {
@@ -118,7 +118,7 @@ static int mnvme_access(struct vfio_device *vdev, u32 index, u64 off, u8 *buf,
 	return 0;
 }
 
-/* Registers are trapped, so nothing of this is mapped. */
+/* Users cannot map these regions, because accesses to registers have side effects. */
 const struct vfio_mig_pci mnvme_pci = {
 	.region_size[VFIO_PCI_BAR0_REGION_INDEX] = MNVME_BAR_SIZE,
 	.region_size[VFIO_PCI_CONFIG_REGION_INDEX] = PCI_CFG_SPACE_EXP_SIZE,
@@ -141,7 +141,7 @@ static long mnvme_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	struct mnvme *dev = to_mnvme(vdev);
 	long ret;
 
-	/* A stop that waits for guest memory has nothing to wait for any more. */
+	/* A stop that waits for guest memory need not wait any more. */
 	if (cmd == VFIO_DEVICE_RESET)
 		atomic_inc(&dev->resets);
 	ret = vfio_mig_pci_ioctl(vdev, cmd, arg);
