@@ -130,9 +130,9 @@ static void mnvme_irq_pay(struct mnvme_sq *sq)
 }
 
 /*
- * The host asked for the wait, so the queue may have no commands until it is over. The
- * timer can fire early: it counts jiffies, and these are late where the CPU was taken away
- * from the kernel. So whoever leaves an interrupt waiting sees to it that the timer runs.
+ * The host asked for the wait, so the queue may have no commands until the wait is over.
+ * The timer counts jiffies and can fire early, because jiffies lag when a virtual machine
+ * gets no CPU time. So each function that leaves an interrupt waiting calls this.
  */
 static void mnvme_irq_timer_arm(struct mnvme_sq *sq, const struct mnvme_wait *wait)
 {
