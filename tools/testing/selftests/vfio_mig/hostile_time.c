@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -246,14 +247,33 @@ FIXTURE_TEARDOWN(reader)
 	buffer_free(&self->stream);
 }
 
-static pid_t start_reader(struct v1 *v1)
-{
-	pid_t pid = fork();
+/* What a reader tells of itself, in memory that it shares with its parent. */
+struct reader {
+	_Atomic int begun;
+	_Atomic int done;
+};
 
+static struct reader *new_reader(void)
+{
+	void *mem = mmap(NULL, sizeof(struct reader), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static pid_t start_reader(struct v1 *v1, struct reader *reader)
+{
+	pid_t pid;
+
+	reader->begun = 0;
+	reader->done = 0;
+	pid = fork();
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	reader->begun = 1;
 	v1_open_iteration(v1);
+	reader->done = 1;
 	for (;;)
 		pause();
 }
@@ -296,11 +316,13 @@ TEST_F_TIMEOUT(reader, that_is_killed_loses_no_page, 60)
 	struct nvme *nvme = &self->nvme;
 	__u32 blocks = self->blocks;
 	unsigned char *there = self->buf + PAGES * GUEST_PAGE;
+	struct reader *reader = new_reader();
 	struct nvme_cqe cqe;
 	pid_t ringer, pid;
 
 	if (slow_missing(SLOW_UFFD))
 		SKIP(return, "%s", slow_missing(SLOW_UFFD));
+	ASSERT_NE(NULL, reader);
 	memset(self->buf, 0x11, PAGES * GUEST_PAGE);
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, PAGES * blocks, self->buf));
 	ASSERT_RET(0, v1_set_state(from, V1_PRE_COPY));
@@ -313,7 +335,7 @@ TEST_F_TIMEOUT(reader, that_is_killed_loses_no_page, 60)
 	memset(self->buf, 0x22, GUEST_PAGE);
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 4 * blocks, blocks, self->buf));
 	ringer = begin_write(_metadata, nvme, &self->slow, blocks);
-	pid = start_reader(from);
+	pid = start_reader(from, reader);
 	ASSERT_LT(0, pid);
 	usleep(waiter_patience(300000));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
@@ -339,7 +361,7 @@ TEST_F_TIMEOUT(reader, that_is_killed_loses_no_page, 60)
 	slow_destroy(&self->slow);
 }
 
-#define ROUNDS		16
+#define ROUNDS		32
 #define MANY_BYTES	(4 * MIB)
 
 /* Writes most of it anew, and gives a part back: pages, zeros and holes. */
@@ -380,23 +402,47 @@ static void compare(struct __test_metadata *_metadata, struct nvme *nvme,
 	free(here);
 }
 
+/*
+ * Kills a reader a while after it has begun to read: @part of the time, in thousandths,
+ * that one took which was left alone. Returns the time that this one took, in
+ * microseconds, or 0 where it was killed before it was done.
+ */
+static double kill_reader(struct __test_metadata *_metadata, struct v1 *from,
+			  struct reader *reader, double us, unsigned int part)
+{
+	double begun;
+	pid_t pid;
+
+	pid = start_reader(from, reader);
+	ASSERT_LT(0, pid);
+	while (!reader->begun)
+		sched_yield();
+	begun = clock_now();
+	while (!reader->done && clock_now() - begun < us * part / 1e9)
+		sched_yield();
+	us = reader->done ? (clock_now() - begun) * 1e6 : 0;
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	return us;
+}
+
 TEST_F_TIMEOUT(reader, killed_at_any_moment_loses_no_page, 60)
 {
 	struct v1 *from = &self->from.v1, *to = &self->to.v1;
+	struct reader *reader = new_reader();
 	struct nvme *nvme = &self->nvme;
-	unsigned int seed = 1;
+	double us = 0, took;
 	__u64 pending;
 	int round;
-	pid_t pid;
 
+	ASSERT_NE(NULL, reader);
 	ASSERT_RET(0, v1_set_state(from, V1_PRE_COPY));
 	for (round = 0; round < ROUNDS; round++) {
 		change_disk(_metadata, nvme, self->buf, round);
-		pid = start_reader(from);
-		ASSERT_LT(0, pid);
-		usleep(rand_r(&seed) % 8000);
-		ASSERT_EQ(0, kill(pid, SIGKILL));
-		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		/* The first one is left alone, for a second. */
+		took = kill_reader(_metadata, from, reader, us ?: 1e6,
+				   us ? 1000 * round / ROUNDS : 1000);
+		us = us ?: took;
 		/* Takes what the reader opened, if it got that far. */
 		ASSERT_LE(0, v1_iteration(from, &self->stream));
 		ASSERT_RET(0, v1_pending(from, &pending));

@@ -65,9 +65,8 @@ TEST_F(resume, registers)
 	}
 }
 
-TEST_F(resume, the_window_starts_zeroed)
+static void check_zeroed(struct __test_metadata *_metadata, struct v1 *v1)
 {
-	struct v1 *v1 = &self->v1;
 	unsigned char *buf = malloc(v1->window);
 	__u64 i;
 
@@ -81,6 +80,22 @@ TEST_F(resume, the_window_starts_zeroed)
 	EXPECT_EQ(v1->window, i)
 		TH_LOG("byte %llu is %#x", i, buf[i]);
 	free(buf);
+}
+
+TEST_F(resume, the_window_starts_zeroed)
+{
+	check_zeroed(_metadata, &self->v1);
+}
+
+/* Its memory is new then, and nothing was written over it yet. */
+TEST_F(resume, the_window_of_a_first_session_starts_zeroed)
+{
+	fixture_close(&self->dev, &self->v1);
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	if (variant->mapped)
+		ASSERT_RET(0, v1_map(&self->v1));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RESUMING));
+	check_zeroed(_metadata, &self->v1);
 }
 
 TEST_F(resume, the_window_reads_back_what_was_written)
