@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the benchmarks have in common: errors end them, and medians. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,4 +35,17 @@ double median(const double *values, int nr)
 	qsort(sorted, nr, sizeof(*sorted), by_value);
 	return nr % 2 ? sorted[nr / 2] :
 			(sorted[nr / 2 - 1] + sorted[nr / 2]) / 2;
+}
+
+void start_mnvme(const char *type, struct mdev *mdev, struct device *dev,
+		 struct guest *guest, struct nvme *nvme, int nr_queues, int depth)
+{
+	mdev_init();
+	atexit(mdev_sweep);
+	must("creating a device", mdev_create(mdev, "mnvme", type));
+	must("opening it", device_open(dev, mdev->path));
+	must("memory", guest_create(guest, 8 * MIB));
+	must("mapping memory", guest_attach(guest, dev));
+	if (nvme_start(nvme, dev, guest, nr_queues, depth))
+		fail("starting the controller", -EIO);
 }

@@ -32,14 +32,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: idle [SECONDS]\n");
 		return 2;
 	}
-	mdev_init();
-	atexit(mdev_sweep);
-	must("creating a device", mdev_create(&mdev, "mnvme", "64M"));
-	must("opening it", device_open(&dev, mdev.path));
-	must("memory", guest_create(&guest, 4 * MIB));
-	must("mapping memory", guest_attach(&guest, &dev));
-	if (nvme_start(&nvme, &dev, &guest, 1, 16) || nvme_dbbuf(&nvme))
-		fail("starting the controller", -EIO);
+	start_mnvme("64M", &mdev, &dev, &guest, &nvme, 1, 16);
+	if (nvme_dbbuf(&nvme))
+		fail("its shadow doorbells", -EIO);
 	buf = guest_alloc(&guest, GUEST_PAGE);
 	for (i = 0; i < COMMANDS; i++)
 		if (nvme_io(&nvme, i % 2 ? NVME_OP_COMPARE : NVME_OP_WRITE, 0, 8, buf))

@@ -102,14 +102,7 @@ static void show(const char *name, double typical[2][ROUNDS_MAX],
 
 static void set_up(struct bench *b)
 {
-	mdev_init();
-	atexit(mdev_sweep);
-	must("creating a device", mdev_create(&b->mdev, "mnvme", "1G"));
-	must("opening it", device_open(&b->dev, b->mdev.path));
-	must("memory", guest_create(&b->guest, 8 * MIB));
-	must("mapping memory", guest_attach(&b->guest, &b->dev));
-	if (nvme_start(&b->nvme, &b->dev, &b->guest, 1, 16))
-		fail("starting the controller", -EIO);
+	start_mnvme("1G", &b->mdev, &b->dev, &b->guest, &b->nvme, 1, 16);
 	must("configuration space",
 	     region_open(&b->config, &b->dev, VFIO_PCI_CONFIG_REGION_INDEX));
 	b->buf = guest_alloc(&b->guest, MIB);

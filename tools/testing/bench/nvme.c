@@ -337,14 +337,7 @@ static void set_up(struct bench *b)
 	unsigned long at;
 	int i;
 
-	mdev_init();
-	atexit(mdev_sweep);
-	must("creating a device", mdev_create(&b->mdev, "mnvme", "1G"));
-	must("opening it", device_open(&b->dev, b->mdev.path));
-	must("memory", guest_create(&b->guest, 8 * MIB));
-	must("mapping memory", guest_attach(&b->guest, &b->dev));
-	if (nvme_start(&b->nvme, &b->dev, &b->guest, QUEUES, 64))
-		fail("starting the controller", -EIO);
+	start_mnvme("1G", &b->mdev, &b->dev, &b->guest, &b->nvme, QUEUES, 64);
 	for (i = 0; i < QUEUES; i++) {
 		b->driver[i].bench = b;
 		b->driver[i].q = &b->nvme.io[i];

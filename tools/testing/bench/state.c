@@ -123,17 +123,10 @@ static void fill(struct bench *b)
 
 static void set_up(struct bench *b, const char *type)
 {
-	mdev_init();
-	atexit(mdev_sweep);
-	must("creating a device", mdev_create(&b->mdev, "mnvme", type));
-	must("opening it", device_open(&b->dev, b->mdev.path));
+	start_mnvme(type, &b->mdev, &b->dev, &b->guest, &b->nvme, 1, 64);
 	must("its v1 region", v1_open(&b->v1, &b->dev));
 	must("its data section", v1_map(&b->v1));
 	must("its v2 protocol", v2_open(&b->v2, &b->dev));
-	must("memory", guest_create(&b->guest, 8 * MIB));
-	must("mapping memory", guest_attach(&b->guest, &b->dev));
-	if (nvme_start(&b->nvme, &b->dev, &b->guest, 1, 64))
-		fail("starting the controller", -EIO);
 	b->buf = malloc(BUFFER);
 	memset(b->buf, 0, BUFFER);
 }

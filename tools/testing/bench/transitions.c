@@ -30,16 +30,9 @@ struct bench {
 
 static void set_up(struct bench *b)
 {
-	mdev_init();
-	atexit(mdev_sweep);
-	must("creating a device", mdev_create(&b->mdev, "mnvme", b->mib > 1024 ?
-					      "16G" : "1G"));
-	must("opening it", device_open(&b->dev, b->mdev.path));
+	start_mnvme(b->mib > 1024 ? "16G" : "1G", &b->mdev, &b->dev, &b->guest, &b->nvme,
+		    1, 64);
 	must("its v2 protocol", v2_open(&b->v2, &b->dev));
-	must("memory", guest_create(&b->guest, 8 * MIB));
-	must("mapping memory", guest_attach(&b->guest, &b->dev));
-	if (nvme_start(&b->nvme, &b->dev, &b->guest, 1, 64))
-		fail("starting the controller", -EIO);
 }
 
 static void fill(struct bench *b)
