@@ -413,20 +413,31 @@ static int check_data(struct vfio_mig *mig, struct bounce *b, size_t count,
 	return ret;
 }
 
-/* Fills the buffer. Fails if the session ended or continued since the last piece. */
-static int read_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
-		      size_t off)
+/*
+ * Copies between the buffer and the data section. Fails if the session ended or continued
+ * since the last piece.
+ */
+static int copy_piece(struct vfio_mig *mig, struct bounce *b, size_t n, size_t off,
+		      bool write)
 {
 	int ret = vfio_mig_lock(mig);
+	void *mem;
 
 	if (ret)
 		return ret;
-	if (mig->iteration.nr == b->nr && inside(off, n, readable(mig)))
-		memcpy(b->buf, vfio_mig_window_mem(mig->window) + off, n);
+	if (mig->iteration.nr != b->nr ||
+	    !inside(off, n, write ? writable(mig) : readable(mig))) {
+		vfio_mig_unlock(mig);
+		return -EINVAL;
+	}
+
+	mem = vfio_mig_window_mem(mig->window) + off;
+	if (write)
+		memcpy(mem, b->buf, n);
 	else
-		ret = -EINVAL;
+		memcpy(b->buf, mem, n);
 	vfio_mig_unlock(mig);
-	return ret;
+	return 0;
 }
 
 /* The piece counts as read only now, because it has reached the user. */
@@ -439,21 +450,6 @@ static int note_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
 		return ret;
 	if (mig->iteration.nr == b->nr && region_saving(mig))
 		ret = note_seen(mig, off, n);
-	vfio_mig_unlock(mig);
-	return ret;
-}
-
-static int write_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
-		       size_t off)
-{
-	int ret = vfio_mig_lock(mig);
-
-	if (ret)
-		return ret;
-	if (mig->iteration.nr == b->nr && inside(off, n, writable(mig)))
-		memcpy(vfio_mig_window_mem(mig->window) + off, b->buf, n);
-	else
-		ret = -EINVAL;
 	vfio_mig_unlock(mig);
 	return ret;
 }
@@ -472,7 +468,7 @@ static int read_data(struct vfio_mig *mig, char __user *buf, size_t count,
 		return ret;
 	for (done = 0; !ret && done < count; done += n) {
 		n = min(count - done, b.size);
-		ret = read_piece(mig, &b, n, off + done);
+		ret = copy_piece(mig, &b, n, off + done, false);
 		if (!ret && copy_to_user(buf + done, b.buf, n))
 			ret = -EFAULT;
 		if (!ret)
@@ -500,7 +496,7 @@ static int write_data(struct vfio_mig *mig, const char __user *buf,
 		if (copy_from_user(b.buf, buf + done, n))
 			ret = -EFAULT;
 		if (!ret)
-			ret = write_piece(mig, &b, n, off + done);
+			ret = copy_piece(mig, &b, n, off + done, true);
 		cond_resched();
 	}
 	bounce_free(&b);
