@@ -59,6 +59,13 @@
 #endif
 #endif
 
+/* 6.4 takes classes that are const. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define VFIO_MIG_CONST_CLASS
+#else
+#define VFIO_MIG_CONST_CLASS		const
+#endif
+
 /* 6.3 made vm_flags read-only and added the accessors. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)

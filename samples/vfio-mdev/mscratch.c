@@ -423,7 +423,7 @@ static struct mdev_type *mscratch_types[] = {
 };
 
 /* The class's name is the first part of a type's name in sysfs: mscratch-64M. */
-static struct class mscratch_class = {
+static VFIO_MIG_CONST_CLASS struct class mscratch_class = {
 	.name = "mscratch",
 };
 

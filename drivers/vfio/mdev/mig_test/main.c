@@ -321,7 +321,7 @@ static struct mdev_driver test_driver = {
 };
 
 static struct mdev_type *mdev_types[ARRAY_SIZE(types)];
-static struct class test_class = { .name = "vfio_mig_test" };
+static VFIO_MIG_CONST_CLASS struct class test_class = { .name = "vfio_mig_test" };
 static struct mdev_parent test_parent;
 static struct device *test_dev;
 

@@ -204,7 +204,7 @@ static struct mdev_driver mnvme_driver = {
 	.show_description = mnvme_show_description,
 };
 
-static struct class mnvme_class = {
+static VFIO_MIG_CONST_CLASS struct class mnvme_class = {
 	.name = "mnvme",
 };
 
