@@ -70,7 +70,7 @@ static void data_free(struct kref *kref)
 
 	vfio_mig_chunk_free(data->chunk);
 	kfree(data);
-	kobject_put(&mig->kobj);
+	vfio_mig_put(mig);
 }
 
 /* Takes the session mutex if the file's session has not ended. */
@@ -416,7 +416,7 @@ int vfio_mig_data_begin(struct vfio_mig *mig)
 	mutex_init(&data->lock);
 	spin_lock_init(&data->peek);
 	data->mig = mig;
-	kobject_get(&mig->kobj);
+	kref_get(&mig->kref);
 	if (mig->save) {
 		data->chunk = vfio_mig_chunk_alloc(mig);
 		ret = data->chunk ? 0 : -ENOMEM;

@@ -104,6 +104,20 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
 	       ops->stop && ops->run && ops->reset && ops->apply;
 }
 
+static void mig_free(struct kref *kref)
+{
+	kfree(container_of(kref, struct vfio_mig, kref));
+}
+
+/**
+ * vfio_mig_put - drop a reference to the library's object
+ * @mig: the device
+ */
+void vfio_mig_put(struct vfio_mig *mig)
+{
+	kref_put(&mig->kref, mig_free);
+}
+
 /**
  * vfio_mig_create - make a device migratable
  * @vdev: the device, initialised and not registered yet
@@ -141,6 +155,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	spin_lock_init(&mig->reset_lock);
 	ratelimit_state_init(&mig->log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
+	kref_init(&mig->kref);
 	init_waitqueue_head(&mig->wait);
 	vfio_mig_irqs_init(&mig->irqs);
 	mig->vdev = vdev;
@@ -148,10 +163,9 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	mig->state = VFIO_MIG_STOP;
 	mig->window_size = (size_t)kib * 1024;
 
-	ret = kobject_init_and_add(&mig->kobj, &vfio_mig_ktype,
-				   &vdev->dev->kobj, "migration");
+	ret = vfio_mig_sysfs_add(mig);
 	if (ret) {
-		kobject_put(&mig->kobj);
+		vfio_mig_put(mig);
 		return ERR_PTR(ret);
 	}
 	if (desc->pages)
@@ -175,8 +189,8 @@ void vfio_mig_destroy(struct vfio_mig *mig)
 	vfio_mig_fault_exit(mig);
 	if (mig->desc.pages)
 		mig->desc.pages->wait = NULL;
-	kobject_del(&mig->kobj);
-	kobject_put(&mig->kobj);
+	vfio_mig_sysfs_remove(mig);
+	vfio_mig_put(mig);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_destroy);
 

@@ -3,7 +3,7 @@
 #ifndef VFIO_MIG_MIG_H
 #define VFIO_MIG_MIG_H
 
-#include <linux/kobject.h>
+#include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
 #include <linux/vfio_mig_compat.h>
@@ -113,7 +113,7 @@ enum vfio_mig_counter {
 
 /**
  * struct vfio_mig - a migratable device
- * @kobj: the directory "migration" in the device's sysfs directory; owns the memory
+ * @kref: held by vfio_mig_create(), and by each data file
  * @vdev: the device
  * @desc: the vendor driver's description
  * @lock: The session mutex, which serialises all members below. vfio_mig_lock() takes it,
@@ -146,7 +146,7 @@ enum vfio_mig_counter {
  * @log: limits the lines that a user can make the library log
  */
 struct vfio_mig {
-	struct kobject kobj;
+	struct kref kref;
 	struct vfio_device *vdev;
 	struct vfio_mig_desc desc;
 	struct mutex lock; /* the session mutex, see above */
@@ -190,6 +190,7 @@ static inline void vfio_mig_count(struct vfio_mig *mig,
 }
 
 /* main.c */
+void vfio_mig_put(struct vfio_mig *mig);
 int vfio_mig_lock(struct vfio_mig *mig);
 void vfio_mig_unlock(struct vfio_mig *mig);
 
@@ -199,7 +200,8 @@ void vfio_mig_workers_exit(void);
 
 /* sysfs.c */
 extern const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES];
-extern const struct kobj_type vfio_mig_ktype;
+int vfio_mig_sysfs_add(struct vfio_mig *mig);
+void vfio_mig_sysfs_remove(struct vfio_mig *mig);
 
 /* Returns the version of the control state that a save writes now. */
 static inline u32 vfio_mig_version(struct vfio_mig *mig)

@@ -2,14 +2,21 @@
 /*
  * The directory "migration" of a device, for administrators
  */
-#include <linux/slab.h>
+#include <linux/device.h>
 #include <linux/sysfs.h>
 
 #include "mig.h"
 
-static struct vfio_mig *to_mig(struct kobject *kobj)
+/* The device's driver data belong to the vendor driver, so a device resource is used. */
+static void sysfs_unlink(struct device *dev, void *res)
 {
-	return container_of(kobj, struct vfio_mig, kobj);
+}
+
+static struct vfio_mig *to_mig(struct device *dev)
+{
+	struct vfio_mig **link = devres_find(dev, sysfs_unlink, NULL, NULL);
+
+	return *link;
 }
 
 const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES] = {
@@ -24,10 +31,10 @@ const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES] = {
 };
 
 /* Reads without the session mutex, because a slow transition must not delay this. */
-static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr,
+static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
 {
-	struct vfio_mig *mig = to_mig(kobj);
+	struct vfio_mig *mig = to_mig(dev);
 
 	if (!READ_ONCE(mig->opened))
 		return sysfs_emit(buf, "closed\n");
@@ -35,7 +42,7 @@ static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr,
 			  vfio_mig_state_names[READ_ONCE(mig->state)]);
 }
 
-static struct kobj_attribute state_attr = __ATTR_RO(state);
+static DEVICE_ATTR_RO(state);
 
 static const char * const owner_names[] = {
 	[VFIO_MIG_OWNER_NONE]	= "none",
@@ -43,53 +50,51 @@ static const char * const owner_names[] = {
 	[VFIO_MIG_OWNER_V2]	= "v2",
 };
 
-static ssize_t owner_show(struct kobject *kobj, struct kobj_attribute *attr,
+static ssize_t owner_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
 {
 	return sysfs_emit(buf, "%s\n",
-			  owner_names[READ_ONCE(to_mig(kobj)->owner)]);
+			  owner_names[READ_ONCE(to_mig(dev)->owner)]);
 }
 
-static struct kobj_attribute owner_attr = __ATTR_RO(owner);
+static DEVICE_ATTR_RO(owner);
 
-static ssize_t control_version_show(struct kobject *kobj,
-				    struct kobj_attribute *attr, char *buf)
+static ssize_t control_version_show(struct device *dev,
+				    struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%u\n", vfio_mig_version(to_mig(kobj)));
+	return sysfs_emit(buf, "%u\n", vfio_mig_version(to_mig(dev)));
 }
 
-static struct kobj_attribute control_version_attr = __ATTR_RO(control_version);
+static DEVICE_ATTR_RO(control_version);
 
-static ssize_t control_version_min_show(struct kobject *kobj,
-					struct kobj_attribute *attr, char *buf)
+static ssize_t control_version_min_show(struct device *dev,
+					struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%u\n", vfio_mig_version_min(to_mig(kobj)));
+	return sysfs_emit(buf, "%u\n", vfio_mig_version_min(to_mig(dev)));
 }
 
-static struct kobj_attribute control_version_min_attr =
-	__ATTR_RO(control_version_min);
+static DEVICE_ATTR_RO(control_version_min);
 
-static ssize_t control_version_max_show(struct kobject *kobj,
-					struct kobj_attribute *attr, char *buf)
+static ssize_t control_version_max_show(struct device *dev,
+					struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%u\n", to_mig(kobj)->desc.control_version);
+	return sysfs_emit(buf, "%u\n", to_mig(dev)->desc.control_version);
 }
 
-static struct kobj_attribute control_version_max_attr =
-	__ATTR_RO(control_version_max);
+static DEVICE_ATTR_RO(control_version_max);
 
 struct counter_attr {
-	struct kobj_attribute attr;
+	struct device_attribute attr;
 	enum vfio_mig_counter counter;
 };
 
-static ssize_t counter_show(struct kobject *kobj, struct kobj_attribute *attr,
+static ssize_t counter_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
 	struct counter_attr *c = container_of(attr, struct counter_attr, attr);
 
 	return sysfs_emit(buf, "%lld\n",
-			  atomic64_read(&to_mig(kobj)->counters[c->counter]));
+			  atomic64_read(&to_mig(dev)->counters[c->counter]));
 }
 
 #define COUNTER(_name, _counter)					\
@@ -111,11 +116,11 @@ COUNTER(pages_sent, VFIO_MIG_PAGES_SENT);
 COUNTER(image_bytes, VFIO_MIG_IMAGE_BYTES);
 
 static struct attribute *vfio_mig_attrs[] = {
-	&state_attr.attr,
-	&owner_attr.attr,
-	&control_version_attr.attr,
-	&control_version_min_attr.attr,
-	&control_version_max_attr.attr,
+	&dev_attr_state.attr,
+	&dev_attr_owner.attr,
+	&dev_attr_control_version.attr,
+	&dev_attr_control_version_min.attr,
+	&dev_attr_control_version_max.attr,
 	&saves_attr.attr.attr,
 	&loads_attr.attr.attr,
 	&refused_attr.attr.attr,
@@ -129,15 +134,46 @@ static struct attribute *vfio_mig_attrs[] = {
 	&image_bytes_attr.attr.attr,
 	NULL
 };
-ATTRIBUTE_GROUPS(vfio_mig);
 
-static void vfio_mig_kobj_release(struct kobject *kobj)
+static const struct attribute_group vfio_mig_group = {
+	.name = "migration",
+	.attrs = vfio_mig_attrs,
+};
+
+/**
+ * vfio_mig_sysfs_add - add the directory "migration" to a device
+ * @mig: the device
+ *
+ * Return: 0 or an errno.
+ */
+int vfio_mig_sysfs_add(struct vfio_mig *mig)
 {
-	kfree(to_mig(kobj));
+	struct device *dev = mig->vdev->dev;
+	struct vfio_mig **link;
+	int ret;
+
+	link = devres_alloc(sysfs_unlink, sizeof(*link), GFP_KERNEL);
+	if (!link)
+		return -ENOMEM;
+	*link = mig;
+	devres_add(dev, link);
+
+	ret = sysfs_create_group(&dev->kobj, &vfio_mig_group);
+	if (ret)
+		devres_destroy(dev, sysfs_unlink, NULL, NULL);
+	return ret;
 }
 
-const struct kobj_type vfio_mig_ktype = {
-	.release = vfio_mig_kobj_release,
-	.sysfs_ops = &kobj_sysfs_ops,
-	.default_groups = vfio_mig_groups,
-};
+/**
+ * vfio_mig_sysfs_remove - opposite of vfio_mig_sysfs_add()
+ * @mig: the device
+ *
+ * Waits for readers of the files, which use the library's object.
+ */
+void vfio_mig_sysfs_remove(struct vfio_mig *mig)
+{
+	struct device *dev = mig->vdev->dev;
+
+	sysfs_remove_group(&dev->kobj, &vfio_mig_group);
+	devres_destroy(dev, sysfs_unlink, NULL, NULL);
+}

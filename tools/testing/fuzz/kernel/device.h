@@ -14,11 +14,6 @@ struct device {
 	int unused;
 };
 
-struct kobject {
-	int unused;
-};
-
-struct kobj_type;
 struct vm_area_struct;
 struct vfio_info_cap;
 struct vfio_device_ops;
