@@ -25,6 +25,9 @@ OBJ := $(CURDIR)/build/$(or $(RELEASE),unknown)
 # All that a demo or a test run needs besides KDIR's own build is found by these.
 VM := tools/testing/vm
 
+# Fault knobs are on, because the tests need them: VFIO_MIG_CORE_FAULT_KNOBS.
+FAULT_KNOBS ?= y
+
 ifeq ($(V),)
 Q := @
 endif
@@ -36,7 +39,7 @@ LLVM_IF_CLANG = $(if $(shell grep -sx CONFIG_CC_IS_CLANG=y $(KDIR)/.config),LLVM
 # key that modules are signed with.
 KBUILD = tools/build/with-tools-of $(KDIR) $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
 	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_SAMPLE_VFIO_MIG_MSCRATCH=m \
-	CONFIG_VFIO_MIG_TEST=m \
+	CONFIG_VFIO_MIG_TEST=m CONFIG_VFIO_MIG_CORE_FAULT_KNOBS=$(FAULT_KNOBS) \
 	CONFIG_DEBUG_INFO_BTF_MODULES= 'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
 	CONFIG_MODULE_SIG_ALL= $(LLVM_IF_CLANG) $(1)
 
@@ -197,6 +200,7 @@ help:
 	@echo '  GUEST_KERNEL=K   - kernel of the guests'
 	@echo '  IOMMUFD=1        - attach devices by iommufd'
 	@echo '  NO_INSTALL=1     - install nothing, say what is missing'
+	@echo '  FAULT_KNOBS=n    - build the library without its fault knobs in debugfs'
 	@echo '  V=1              - show the commands'
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 

@@ -32,35 +32,36 @@ u64 __vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes);
 void __vfio_mig_fault_dirty(struct vfio_mig *mig);
 bool __vfio_mig_fault_reinit(struct vfio_mig *mig);
 
-/* Without debugfs a constant: none of what asks for it is built. */
+/* A constant without the option, so that code which depends on it is not built. */
 static inline bool vfio_mig_faulty(const struct vfio_mig *mig)
 {
-	return IS_ENABLED(CONFIG_DEBUG_FS) && unlikely(READ_ONCE(mig->faulty));
+	return IS_ENABLED(CONFIG_VFIO_MIG_CORE_FAULT_KNOBS) &&
+	       unlikely(READ_ONCE(mig->faulty));
 }
 
 /* Called when the library is loaded, and when it is unloaded. */
 static inline void vfio_mig_fault_setup(void)
 {
-	if (IS_ENABLED(CONFIG_DEBUG_FS))
+	if (IS_ENABLED(CONFIG_VFIO_MIG_CORE_FAULT_KNOBS))
 		__vfio_mig_fault_setup();
 }
 
 static inline void vfio_mig_fault_cleanup(void)
 {
-	if (IS_ENABLED(CONFIG_DEBUG_FS))
+	if (IS_ENABLED(CONFIG_VFIO_MIG_CORE_FAULT_KNOBS))
 		__vfio_mig_fault_cleanup();
 }
 
 /* Called when a device is created, and when it is destroyed. */
 static inline void vfio_mig_fault_init(struct vfio_mig *mig)
 {
-	if (IS_ENABLED(CONFIG_DEBUG_FS))
+	if (IS_ENABLED(CONFIG_VFIO_MIG_CORE_FAULT_KNOBS))
 		__vfio_mig_fault_init(mig);
 }
 
 static inline void vfio_mig_fault_exit(struct vfio_mig *mig)
 {
-	if (IS_ENABLED(CONFIG_DEBUG_FS))
+	if (IS_ENABLED(CONFIG_VFIO_MIG_CORE_FAULT_KNOBS))
 		__vfio_mig_fault_exit(mig);
 }
 

@@ -639,7 +639,7 @@ static void need_knobs(void)
 	if (knob_there(suite_device()))
 		return;
 	ksft_print_header();
-	ksft_exit_skip("debugfs has no fault knobs of this device\n");
+	ksft_exit_skip("no fault knobs: CONFIG_VFIO_MIG_CORE_FAULT_KNOBS\n");
 }
 
 SUITE_MAIN(need_knobs())

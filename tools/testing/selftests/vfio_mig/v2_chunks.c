@@ -214,7 +214,7 @@ static void drained(struct __test_metadata *_metadata,
 	while (read_once(_metadata, self, MIB))
 		;
 	if (!knob_there(self->a.dev.path))
-		SKIP(return, "no fault knobs: the kernel has no debugfs");
+		SKIP(return, "no fault knobs: CONFIG_VFIO_MIG_CORE_FAULT_KNOBS");
 	ASSERT_RET(0, knob_set(&self->a.dev, "reinit", "1"));
 	ASSERT_RET(0, v2_precopy_info(&self->a.v2, &self->info));
 }

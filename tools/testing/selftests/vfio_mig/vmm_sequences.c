@@ -364,7 +364,7 @@ TEST_F(qemu_10, recovers_from_an_arc_that_failed)
 	struct vmm *from = &self->p.from;
 
 	if (!knob_there(from->dev.path))
-		SKIP(return, "no fault knobs: the kernel has no debugfs");
+		SKIP(return, "no fault knobs: CONFIG_VFIO_MIG_CORE_FAULT_KNOBS");
 	work(_metadata, &self->p, from);
 	stop(_metadata, from, false);
 	ASSERT_RET(0, knob_set(&from->dev, "arcs", "any stop-and-copy fail 5 times 1"));
@@ -379,7 +379,7 @@ TEST_F(qemu_10, resets_where_there_is_no_other_state)
 	struct vmm *from = &self->p.from;
 
 	if (!knob_there(from->dev.path))
-		SKIP(return, "no fault knobs: the kernel has no debugfs");
+		SKIP(return, "no fault knobs: CONFIG_VFIO_MIG_CORE_FAULT_KNOBS");
 	ASSERT_RET(0, knob_set(&from->dev, "arcs", "running any break times 1"));
 	EXPECT_RET(-EIO, set_v2(from, V2_STOP, V2_ERROR));
 	EXPECT_EQ(V2_RUNNING, v2_get_state(&from->v2));
