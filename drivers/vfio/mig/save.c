@@ -25,7 +25,7 @@
 static bool page_sums = true;
 module_param(page_sums, bool, 0644);
 MODULE_PARM_DESC(page_sums,
-		 "Have the sum of page data in streams (default: true; off only to measure what it costs)");
+		 "Put checksums of page data into streams (default: true; off only to measure their cost)");
 
 #define RUN_BYTES_MAX	20	/* two LEB128 numbers of 64 bits */
 #define META_MAX	(sizeof(struct vfio_mig_chunk_hdr) +	\
