@@ -8,7 +8,7 @@
 #define STREAM_MAX	SZ_512K
 #define CHUNKS_MAX	16
 
-/* A device that saves, one that loads, and what goes from one to the other. */
+/* A device that saves, a device that loads, and the stream between them. */
 struct pair {
 	struct mock from;
 	struct mock to;
@@ -59,7 +59,7 @@ static void keep_chunk(struct kunit *test, struct pair *p,
 	p->at[++p->nr_chunks] = at;
 }
 
-/* Save what there is: header, pages, control state, end. */
+/* Saves the whole state: header, pages, control state, end. */
 static void save_all(struct kunit *test, struct pair *p)
 {
 	struct vfio_mig_chunk *chunk = p->from.chunk;
@@ -74,7 +74,7 @@ static void save_all(struct kunit *test, struct pair *p)
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(&p->from, VFIO_MIG_RUNNING));
 }
 
-/* Some pages, with gaps and zeros between, and a control state. */
+/* Saves some pages with gaps and zeros between them, and a control state. */
 static void save_some(struct kunit *test, struct pair *p)
 {
 	static const u16 places[] = { 0, 1, 2, 5, 63, 64, 65, 500, 501, 999 };
@@ -118,14 +118,14 @@ static int feed_all(struct pair *p, size_t portion)
 	return feed(&p->to, p->stream, p->at[p->nr_chunks], portion);
 }
 
-/* A new load, whatever became of the last one. */
+/* Begins a new load, also if the last one was not complete. */
 static void begin_load(struct kunit *test, struct pair *p)
 {
 	vfio_mig_machine_start(&p->to.mig);
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(&p->to, VFIO_MIG_RESUMING));
 }
 
-/* What a page reads as: none reads as zeros. */
+/* Copies a page. A page without memory reads as zeros. */
 static void look_at(struct mock *m, pgoff_t index, u8 *to)
 {
 	struct page *page = vfio_mig_page_read_begin(&m->pages, index);
@@ -137,7 +137,7 @@ static void look_at(struct mock *m, pgoff_t index, u8 *to)
 	vfio_mig_page_read_end(&m->pages, index);
 }
 
-/* One after the other: nobody holds a page of two devices at a time. */
+/* Reads the pages one after the other, because a caller has one page access at a time. */
 static bool same_page(struct pair *p, pgoff_t index)
 {
 	look_at(&p->from, index, p->page[0]);
@@ -167,7 +167,7 @@ static void numbers_are_read_as_leb128(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, get_leb128(&from, end, &value));
 		KUNIT_EXPECT_EQ(test, leb128_forms[i].value, value);
 		KUNIT_EXPECT_PTR_EQ(test, end, from);
-		/* And not where the last byte is missing. */
+		/* Without the last byte the number is not valid. */
 		from = leb128_forms[i].bytes;
 		KUNIT_EXPECT_FALSE(test, get_leb128(&from, end - 1, &value));
 	}
@@ -276,7 +276,7 @@ static void what_was_saved_loads_in_any_portions(struct kunit *test)
 
 	save_some(test, p);
 	for (i = 0; i < ARRAY_SIZE(portions); i++) {
-		/* What was there before is gone. */
+		/* The load has to remove this page. */
 		mock_fill(test, &p->to, 300, 0xee);
 		mock_fill(test, &p->to, 5, 0xee);
 		memset(p->to.control, 0, MOCK_CONTROL);
@@ -304,7 +304,7 @@ static void chunks_are_in_sequence(struct kunit *test)
 	begin_load(test, p);
 	KUNIT_ASSERT_EQ(test, 0, feed_chunk(p, 0));
 	KUNIT_EXPECT_EQ(test, -EILSEQ, feed_chunk(p, 2));
-	/* From then on the same, whatever comes. */
+	/* All later chunks get the same error. */
 	KUNIT_EXPECT_EQ(test, -EILSEQ, feed_chunk(p, 1));
 	KUNIT_EXPECT_EQ(test, -EILSEQ, mock_enter(&p->to, VFIO_MIG_RUNNING));
 
@@ -327,7 +327,7 @@ static void a_stream_without_its_end_is_not_complete(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENODATA, feed_chunk(p, 3));
 }
 
-/* A header of another save, at a chunk's start: what was staged is dropped. */
+/* A header of another save at a chunk's start drops all staged data. */
 static void a_save_may_start_over(struct kunit *test)
 {
 	struct pair *p = test->priv;
@@ -362,7 +362,7 @@ static void no_byte_of_the_header_may_change(struct kunit *test)
 	}
 }
 
-/* What the driver refuses is refused by the last commit, not by the arc. */
+/* The last commit reports a state that the driver refuses, and not the transition. */
 static void the_end_has_the_state_checked(struct kunit *test)
 {
 	struct pair *p = test->priv;

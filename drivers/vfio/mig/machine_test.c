@@ -9,7 +9,7 @@ static void device_rests_and_runs(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
 	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
-	/* From one state of rest into another it is left alone. */
+	/* A transition between two stopped states does not call the driver. */
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP_COPY));
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RESUMING));
@@ -27,7 +27,7 @@ static void device_runs_in_pre_copy(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stops, m->stops);
 	save = m->mig.save;
 	KUNIT_ASSERT_NOT_NULL(test, save);
-	/* The same save goes on when it stops. */
+	/* The same save continues when the device stops. */
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP_COPY));
 	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
 	KUNIT_EXPECT_PTR_EQ(test, save, m->mig.save);
@@ -36,7 +36,7 @@ static void device_runs_in_pre_copy(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, m->mig.save);
 }
 
-/* What each state has: at rest, a save, a load. */
+/* Each state is stopped or not, and has a save, a load or no session. */
 static void states_have_their_session(struct kunit *test)
 {
 	static const struct {
@@ -82,7 +82,7 @@ static void owner_is_of_the_session(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
 }
 
-/* A device that does not stop: the arc fails, and all is as it was. */
+/* If the device does not stop, the transition fails and changes nothing. */
 static void arc_fails_with_stop(struct kunit *test)
 {
 	struct mock *m = test->priv;
@@ -132,7 +132,7 @@ static void only_a_start_leaves_the_error_state(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, runs + 1, m->runs);
 }
 
-/* The P2P states are half the way for a device that can be quiesced. */
+/* A device that can be quiesced is quiesced and not stopped in the P2P states. */
 static void a_device_is_quiesced_before_it_stops(struct kunit *test)
 {
 	struct mock *m = test->priv;
@@ -151,7 +151,7 @@ static void a_device_is_quiesced_before_it_stops(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, runs + 1, m->runs);
 	KUNIT_EXPECT_EQ(test, 1, m->quiesces);
 
-	/* Both steps at once, and back again where the second one fails. */
+	/* Both steps in one transition. If the second one fails, the first is undone. */
 	m->stop_ret = -EBUSY;
 	KUNIT_EXPECT_EQ(test, -EBUSY, mock_enter(m, VFIO_MIG_STOP));
 	m->stop_ret = 0;
@@ -163,7 +163,7 @@ static void a_device_is_quiesced_before_it_stops(struct kunit *test)
 	m->mig.desc.ops = &mock_ops;
 }
 
-/* Reset is the way out, also for a device that does not do what it is told. */
+/* A reset ends every failure, also if the device does not stop. */
 static void a_reset_does_not_depend_on_stop(struct kunit *test)
 {
 	struct mock *m = test->priv;
@@ -192,7 +192,7 @@ static void a_device_that_breaks_in_run_is_an_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
 }
 
-/* Whoever holds the session mutex acts on a reset that was reported meanwhile. */
+/* The holder of the session mutex acts on a reset that was reported meanwhile. */
 static void a_reported_reset_waits_for_nobody(struct kunit *test)
 {
 	struct mock *m = test->priv;

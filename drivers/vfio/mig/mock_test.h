@@ -21,10 +21,10 @@
 
 #define MOCK_PAGES	1000
 #define MOCK_CONTROL	100
-/* Room for all that these tests have to send, in one iteration. */
+/* One iteration can have all data that these tests send. */
 #define MOCK_WINDOW	SZ_256K
 
-/* What it was asked to do, and what it is to answer. */
+/* Counts calls of the driver's callbacks, and has their return values. */
 struct mock {
 	struct vfio_mig mig;
 	struct vfio_device vdev;
@@ -88,7 +88,7 @@ static inline size_t mock_save(struct vfio_device *vdev, void *buf)
 	return MOCK_CONTROL;
 }
 
-/* Its first byte is never 0xff. */
+/* The first byte of a valid state is never 0xff. */
 static inline void *mock_prepare(struct vfio_device *vdev, u32 version,
 				 const void *buf, size_t len)
 {
@@ -115,7 +115,7 @@ static const struct vfio_mig_ops mock_ops = {
 	.apply = mock_apply,
 };
 
-/* The same for a device that can be quiesced. */
+/* The same operations, and those of a device that can be quiesced. */
 static const struct vfio_mig_ops mock_p2p_ops __maybe_unused = {
 	.quiesce = mock_quiesce,
 	.stop = mock_stop,
@@ -127,7 +127,7 @@ static const struct vfio_mig_ops mock_p2p_ops __maybe_unused = {
 	.apply = mock_apply,
 };
 
-/* Follow an arc as a front end does that takes the session mutex. */
+/* Makes a transition with the session mutex held, as a front end does. */
 static inline int mock_enter(struct mock *m, enum vfio_mig_state to)
 {
 	int ret;
@@ -143,7 +143,7 @@ static inline u64 mock_count(struct mock *m, enum vfio_mig_counter counter)
 	return atomic64_read(&m->mig.counters[counter]);
 }
 
-/* Write @value all over a page of the paged state. */
+/* Fills a page of the paged state with @value. */
 static inline void mock_fill(struct kunit *test, struct mock *m, pgoff_t index,
 			     u8 value)
 {

@@ -29,7 +29,7 @@ static void pages_test_exit(struct kunit *test)
 	if (!t)
 		return;
 	vfio_mig_pages_destroy(&t->pages);
-	/* Whatever a test did, nothing of it is left allocated. */
+	/* After each test no page is left allocated. */
 	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(&t->budget.used));
 }
 
@@ -44,7 +44,7 @@ static struct page *fill(struct kunit *test, struct vfio_mig_pages *p,
 	return page;
 }
 
-/* The first byte, -1 where there is no page. */
+/* Returns the first byte of a page, or -1 if there is no page. */
 static int look(struct vfio_mig_pages *p, pgoff_t index)
 {
 	struct page *page = vfio_mig_page_read_begin(p, index);
@@ -54,7 +54,7 @@ static int look(struct vfio_mig_pages *p, pgoff_t index)
 	return value;
 }
 
-/* A page that changed, taken; NULL where it reads as zeros. */
+/* Takes a changed page. Returns NULL if the page reads as zeros. */
 static struct page *take(struct kunit *test, struct vfio_mig_pages *p,
 			 pgoff_t index)
 {
@@ -146,14 +146,14 @@ static void taking_sends_and_redirty_takes_it_back(struct kunit *test)
 	put_page(page);
 	vfio_mig_pages_redirty(p, 3);
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_next_dirty(p, 0));
-	/* Given back, it is written in place again. */
+	/* After the reader has dropped it, the page is written in place again. */
 	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 3, 2));
-	/* Where there is no page there is nothing to give back. */
+	/* A page without memory has no reference to drop. */
 	vfio_mig_pages_redirty(p, 4);
 	KUNIT_EXPECT_NULL(test, take(test, p, 4));
 }
 
-/* Neighbours are taken in one go: as many as asked for, and not over a block. */
+/* Neighbours are taken together, up to the limit and up to the end of the block. */
 static void taking_takes_neighbours(struct kunit *test)
 {
 	static const pgoff_t filled[] = { 3, 60, 61, 63, 64 };
@@ -204,12 +204,12 @@ static void a_writer_gets_a_copy_of_a_taken_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 2, look(p, 3));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_pages_resident(p));
-	/* The budget is for what the device has, not for what a reader keeps. */
+	/* The budget counts pages of the device, and not pages that only a reader has. */
 	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
 	put_page(page);
 }
 
-/* The device never waits for the save: not for memory of the budget either. */
+/* The device never waits for the save, also if the budget is used up. */
 static void a_copy_goes_over_the_budget(struct kunit *test)
 {
 	struct pages_test *t = test->priv;
@@ -246,7 +246,7 @@ static void discarded_pages_are_dirty_and_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
 	KUNIT_EXPECT_EQ(test, 1, look(p, 1));
 	KUNIT_EXPECT_EQ(test, -1, look(p, 2));
-	/* A page that was sent and is gone has to be sent as a hole. */
+	/* A discarded page that was sent before has to be sent as a hole. */
 	KUNIT_EXPECT_EQ(test, 4, vfio_mig_pages_next_dirty(p, 3));
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
 }
@@ -278,12 +278,12 @@ static void untracked_nothing_is_noted(struct kunit *test)
 	vfio_mig_pages_untrack(p);
 	fill(test, p, 3, 1);
 	vfio_mig_pages_discard(p, 3, 1);
-	/* The next save starts with what is there then. */
+	/* The next save starts with the pages that have memory then. */
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_pages_dirty(p));
 }
 
-/* A row of @nr, each page with @value, put at @index. Returns how many were. */
+/* Puts a row of @nr pages with @value at @index. Returns how many pages were put. */
 static u32 put_row(struct kunit *test, struct vfio_mig_pages *p, pgoff_t index,
 		   u32 nr, u8 value, struct vfio_mig_row *row)
 {
@@ -315,14 +315,14 @@ static void rows_are_in_one_piece(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 3, row_at(p, 65, 8));
 	KUNIT_EXPECT_EQ(test, 2, row_at(p, 64, 2));
 	KUNIT_EXPECT_EQ(test, 1, row_at(p, 63, 8));
-	/* What was there is the next row. */
+	/* The old pages are the next row. */
 	KUNIT_EXPECT_EQ(test, 4, put_row(test, p, 64, 4, 2, &row));
 	KUNIT_EXPECT_EQ(test, 4, row.nr);
 	vfio_mig_row_free(&row);
 	for (i = 64; i < 68; i++)
 		KUNIT_EXPECT_EQ(test, 2, look(p, i));
 	KUNIT_EXPECT_EQ(test, 4, vfio_mig_pages_resident(p));
-	/* It ends where another lock begins. */
+	/* The row ends at the last page that shares the lock. */
 	KUNIT_EXPECT_EQ(test, 2, put_row(test, p, 126, 4, 3, &row));
 	KUNIT_EXPECT_EQ(test, 1, vfio_mig_row_alloc(p, &row, 127, 4));
 	vfio_mig_row_free(&row);
@@ -354,7 +354,7 @@ static void rows_leave_what_is_sent(struct kunit *test)
 	sent = take(test, p, 2);
 	KUNIT_EXPECT_EQ(test, 3, vfio_mig_pages_dirty(p));
 	KUNIT_EXPECT_EQ(test, 4, put_row(test, p, 0, 4, 2, &row));
-	/* Of the old ones a chunk has a page, so they are no row. */
+	/* A chunk has one of the old pages, so these are not a row. */
 	KUNIT_EXPECT_EQ(test, 2, row.nr);
 	vfio_mig_row_free(&row);
 	KUNIT_EXPECT_EQ(test, 4, vfio_mig_pages_dirty(p));

@@ -2,7 +2,7 @@
 /* KUnit tests of the v1 front end's logic; a part of region.c */
 #include "mock_test.h"
 
-/* As the protocol has it. Row: from 000 to 100; column: to 000 to 100. */
+/* The protocol's transitions. Row: from state 000 to 100. Column: to state 000 to 100. */
 static const char * const arc_table[] = {
 	"=yyny",
 	"y=yyy",
@@ -78,7 +78,7 @@ static void session_of_v2_is_busy(struct kunit *test)
 						VFIO_MIG_OWNER_V2));
 	KUNIT_EXPECT_EQ(test, -EBUSY, set_device_state(&m->mig, 0));
 	KUNIT_EXPECT_EQ(test, -EBUSY, set_device_state(&m->mig, 2));
-	/* What it shows as already. */
+	/* The region already shows this state. */
 	KUNIT_EXPECT_EQ(test, 0, set_device_state(&m->mig, 1));
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING_P2P, m->mig.state);
 }
@@ -108,7 +108,7 @@ static u64 data_offset(struct kunit *test, struct mock *m)
 	return value;
 }
 
-/* Open an iteration, with pages to send. Returns its size. */
+/* Opens an iteration with pages to send. Returns the size of its data. */
 static u64 open_some(struct kunit *test, struct mock *m)
 {
 	mock_fill(test, m, 7, 0x11);
@@ -160,7 +160,7 @@ static void all_that_was_read_is_no_breach(struct kunit *test)
 	struct mock *m = test->priv;
 	u64 size = open_some(test, m);
 
-	/* In two parts, the later one first, and a byte twice. */
+	/* Reads the data in two parts, the second part first, and one byte twice. */
 	KUNIT_EXPECT_EQ(test, size, read_data_size(&m->mig));
 	KUNIT_ASSERT_EQ(test, 0, note_seen(&m->mig, 99, size - 99));
 	KUNIT_ASSERT_EQ(test, 0, note_seen(&m->mig, 0, 100));
@@ -193,7 +193,7 @@ static void size_not_read_is_a_breach(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, mock_count(m, VFIO_MIG_BREACHES));
 }
 
-/* What was noted of one iteration does not count for the next. */
+/* Bytes that were read in one iteration do not count for the next one. */
 static void reading_counts_for_one_iteration(struct kunit *test)
 {
 	struct mock *m = test->priv;
@@ -246,7 +246,7 @@ static void commits_have_bounds(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EINVAL, commit(&m->mig, window + 1));
 	KUNIT_EXPECT_EQ(test, -EINVAL, commit(&m->mig, U64_MAX));
 	KUNIT_EXPECT_EQ(test, 0, vfio_mig_load_error(&m->mig));
-	/* Zeros are no stream. */
+	/* Zeros are not a valid stream. */
 	KUNIT_EXPECT_EQ(test, -EBADMSG, commit(&m->mig, window));
 	KUNIT_EXPECT_EQ(test, -EBADMSG, vfio_mig_load_error(&m->mig));
 }

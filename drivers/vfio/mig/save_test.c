@@ -52,7 +52,7 @@ static void longest_run_fits(struct kunit *test)
 	KUNIT_EXPECT_LE(test, put_run(buf, &run, 0) - buf, RUN_BYTES_MAX);
 }
 
-/* The next chunk is of this type and has this number. Returns its payload. */
+/* Expects that the next chunk has this type and number. Returns its payload. */
 static const void *next_chunk(struct kunit *test, struct mock *m, u16 type,
 			      u32 seq)
 {
@@ -123,7 +123,7 @@ static void pages_of_zeros_are_holes(struct kunit *test)
 	struct mock *m = test->priv;
 	pgoff_t i;
 
-	/* Two with data, three of zeros, one with data, one four later. */
+	/* Two pages with data, three of zeros, one with data, and one four pages later. */
 	for (i = 10; i < 16; i++)
 		mock_fill(test, m, i, i < 12 || i == 15 ? 0x66 : 0);
 	mock_fill(test, m, 20, 0x66);
@@ -137,7 +137,7 @@ static void pages_of_zeros_are_holes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 4, mock_count(m, VFIO_MIG_PAGES_SENT));
 }
 
-/* Not more pages in a chunk than the room and the format allow. */
+/* A chunk has no more pages than the buffer and the format permit. */
 static void chunks_have_bounds(struct kunit *test)
 {
 	struct mock *m = test->priv;
