@@ -89,22 +89,6 @@ FIXTURE_TEARDOWN(registers)
 	nvme_fixture_close(&self->f);
 }
 
-static int wait_csts(struct nvme *nvme, __u32 want)
-{
-	__u32 csts = ~0;
-	int i, ret;
-
-	for (i = 0; i < 5000; i++) {
-		ret = nvme_read32(nvme, REG_CSTS, &csts);
-		if (ret)
-			return ret;
-		if ((csts & CSTS_ALL) == want)
-			return 0;
-		usleep(1000);
-	}
-	return csts;
-}
-
 static void try_all(struct __test_metadata *_metadata, struct region *bar0,
 		    const struct access *a, size_t nr)
 {
@@ -128,7 +112,7 @@ static void try_all(struct __test_metadata *_metadata, struct region *bar0,
 TEST_F(registers, s3_1_disabled)
 {
 	ASSERT_RET(0, nvme_write32(&self->f.nvme, REG_CC, 0));
-	ASSERT_EQ(0, wait_csts(&self->f.nvme, 0));
+	ASSERT_EQ(0, nvme_wait_csts(&self->f.nvme, 0));
 	try_all(_metadata, &self->f.nvme.bar0, disabled, ARRAY_SIZE(disabled));
 }
 
@@ -170,7 +154,7 @@ static int set_up(struct nvme *nvme, const struct enable *e)
 	int ret;
 
 	ret = nvme_write32(nvme, REG_CC, 0);
-	ret = ret ?: wait_csts(nvme, 0);
+	ret = ret ?: nvme_wait_csts(nvme, 0);
 	ret = ret ?: nvme_write32(nvme, REG_AQA, e->aqa);
 	ret = ret ?: region_write_all(&nvme->bar0, REG_ASQ, &e->asq, 8);
 	ret = ret ?: region_write_all(&nvme->bar0, REG_ACQ, &zero, 8);
@@ -184,7 +168,7 @@ TEST_F(registers, s3_1_5_enable)
 
 	for (i = 0; i < ARRAY_SIZE(enables); i++) {
 		ASSERT_EQ(0, set_up(nvme, &enables[i]));
-		EXPECT_EQ(0, wait_csts(nvme, enables[i].csts))
+		EXPECT_EQ(0, nvme_wait_csts(nvme, enables[i].csts))
 			TH_LOG("%s, %s", enables[i].section, enables[i].name);
 	}
 }
@@ -199,13 +183,13 @@ TEST_F(registers, s3_1_6_a_reset_hides_the_fatal_status)
 
 	for (i = 0; i < 50; i++) {
 		ASSERT_EQ(0, set_up(nvme, &bad));
-		ASSERT_EQ(0, wait_csts(nvme, CSTS_CFS));
+		ASSERT_EQ(0, nvme_wait_csts(nvme, CSTS_CFS));
 		ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
 		ASSERT_RET(0, nvme_write32(nvme, REG_AQA, 0x1f001f));
 		ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE));
 		ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
 		EXPECT_EQ(0, csts & CSTS_CFS);
-		ASSERT_EQ(0, wait_csts(nvme, CSTS_RDY));
+		ASSERT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	}
 }
 
@@ -215,13 +199,13 @@ TEST_F(registers, s7_6_2_shutdown)
 	struct nvme *nvme = &self->f.nvme;
 
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE | 1 << 14));
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
-	EXPECT_EQ(0, wait_csts(nvme, 0));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, 0));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE));
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE | 2 << 14));
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
 }
 
 SUITE_MAIN(suite_need_mnvme())

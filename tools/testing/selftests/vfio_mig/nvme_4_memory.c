@@ -9,17 +9,11 @@
 
 #include "lib/nvme_fixture.h"
 
-#define SGL		(1 << 6)
 #define BLOCK		512
-/* Descriptor types, with their subtype in the lower half. */
-#define SGL_DATA	0x00
-#define SGL_BUCKET	0x10
-#define SGL_SEGMENT	0x20
-#define SGL_LAST	0x30
 
 /* A descriptor that is the command's own, at an address of its own. */
 #define OWN(type, at, len)						\
-	.flags = SGL, .prp1 = (at), .prp2 = (__u64)(type) << 56 | (len)
+	.flags = CMD_SGL, .prp1 = (at), .prp2 = (__u64)(type) << 56 | (len)
 
 /* Blocks are of 512 bytes. */
 static const struct nvme_case bad[] = {
@@ -345,7 +339,7 @@ TEST_F_TIMEOUT(memory, s4_4_sgl_layouts, 120)
 	for (i = 0; i < ARRAY_SIZE(sgls); i++) {
 		const struct sgl_layout *s = &sgls[i];
 		struct nvme_cmd cmd = {
-			.opcode = variant->opcode, .flags = SGL,
+			.opcode = variant->opcode, .flags = CMD_SGL,
 			.prp1 = desc_address(guest, &s->first, self->host,
 					     self->list),
 			.prp2 = (__u64)s->first.type << 56 | s->first.len,

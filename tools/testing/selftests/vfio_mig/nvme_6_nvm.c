@@ -18,7 +18,6 @@
 #define VERIFY		NVME_OP_VERIFY
 #define COPY		NVME_OP_COPY
 
-#define SGL_DATA	0x00
 #define AD		4
 /* Blocks of mnvme-64M. */
 #define BLOCKS		131072U

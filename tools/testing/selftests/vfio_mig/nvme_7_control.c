@@ -195,33 +195,17 @@ TEST_F(irq, s5_5_a_deletion_while_pending)
 TEST_F(irq, s7_3_2_a_reset_while_pending)
 {
 	struct nvme *nvme = &self->f.nvme;
-	__u32 pending, csts = 1;
-	int i;
+	__u32 pending;
 
 	nvme_irqs(self->q);
 	MASK(true);
 	ASSERT_RET(0, post(nvme, self->q));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
-	for (i = 0; csts && i < 5000; i++) {
-		usleep(1000);
-		ASSERT_RET(0, nvme_read32(nvme, REG_CSTS, &csts));
-	}
-	EXPECT_EQ(0, csts);
+	EXPECT_EQ(0, nvme_wait_csts(nvme, 0));
 	ASSERT_RET(0, nvme_read32(nvme, PBA, &pending));
 	EXPECT_EQ(0, pending);
 	MASK(false);
 	EXPECT_EQ(0, irqs(self->q));
-}
-
-static int request(struct nvme *nvme)
-{
-	struct nvme_cmd cmd = { .opcode = ADMIN_AER };
-	int cid = nvme_submit(nvme, &nvme->admin, &cmd), ret;
-
-	if (cid < 0)
-		return cid;
-	ret = nvme_ring(nvme, &nvme->admin);
-	return ret ? ret : cid;
 }
 
 /* The result of the request that is answered next, 0 if none is for 100 ms. */
@@ -274,7 +258,7 @@ TEST_F(control, s5_2_an_event_before_its_request)
 
 	ASSERT_RET(0, bad_value(nvme));
 	usleep(20000);
-	ASSERT_LE(0, request(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
 
@@ -286,7 +270,7 @@ TEST_F(control, s5_2_a_read_clears_what_was_not_reported)
 	ASSERT_RET(0, bad_value(nvme));
 	usleep(20000);
 	ASSERT_EQ(0, read_log(nvme, LOG_ERROR, 16, self->buf));
-	ASSERT_LE(0, request(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	EXPECT_EQ(0, event(nvme));
 	/* The next one is reported. */
 	ASSERT_RET(0, bad_value(nvme));
@@ -300,7 +284,7 @@ TEST_F(control, s5_14_retain_asynchronous_event)
 	ASSERT_RET(0, bad_value(nvme));
 	usleep(20000);
 	ASSERT_EQ(0, read_log(nvme, LOG_ERROR | RAE, 16, self->buf));
-	ASSERT_LE(0, request(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
 
@@ -309,10 +293,10 @@ TEST_F(control, s5_2_an_event_while_masked)
 {
 	struct nvme *nvme = &self->f.nvme;
 
-	ASSERT_LE(0, request(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, bad_value(nvme));
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
-	ASSERT_LE(0, request(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, bad_value(nvme));
 	EXPECT_EQ(0, event(nvme));
 	/* Of another type: it is not masked. */
@@ -339,7 +323,7 @@ TEST_F(control, s5_14_a_read_that_fails_clears_nothing)
 	usleep(20000);
 	EXPECT_EQ(ST_DATA_TRANSFER,
 		  nvme_do(nvme, &nvme->admin, &cmd, NULL) & ST_CODE);
-	ASSERT_LE(0, request(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
 
@@ -354,7 +338,7 @@ TEST_F(control, s5_14_1_2_temperature)
 	ASSERT_EQ(0, set_feature(nvme, 11, 2));
 	ASSERT_EQ(0, set_feature(nvme, 4, 301));
 	usleep(20000);
-	ASSERT_LE(0, request(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	EXPECT_EQ(EVENT_TEMP, event(nvme));
 	ASSERT_EQ(0, set_feature(nvme, 4, 343));
 	ASSERT_EQ(0, read_log(nvme, LOG_SMART, 128, self->buf));
@@ -394,7 +378,7 @@ TEST_F(control, s5_2_doorbells)
 	for (i = 0; i < ARRAY_SIZE(doorbells); i++) {
 		ASSERT_EQ(0, read_log(nvme, LOG_ERROR, 16, self->buf));
 		memcpy(&before, self->buf, sizeof(before));
-		ASSERT_LE(0, request(nvme));
+		ASSERT_LE(0, nvme_request_event(nvme));
 		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + doorbells[i].doorbell *
 					   nvme->doorbell_stride,
 					   doorbells[i].value));
@@ -418,7 +402,7 @@ TEST_F(control, s5_1_abort_a_request)
 {
 	struct nvme *nvme = &self->f.nvme;
 	struct nvme_cmd cmd = { .opcode = ADMIN_ABORT };
-	int cid = request(nvme), i, seen = 0;
+	int cid = nvme_request_event(nvme), i, seen = 0;
 	struct nvme_cqe cqe;
 
 	ASSERT_LE(0, cid);
@@ -449,7 +433,7 @@ TEST_F(control, s5_2_requests_beyond_the_limit)
 
 	ASSERT_EQ(0, nvme_cases_init(&c, &self->f.nvme, &self->f.nvme.admin));
 	for (i = 0; i < 4; i++)
-		ASSERT_LE(0, request(&self->f.nvme));
+		ASSERT_LE(0, nvme_request_event(&self->f.nvme));
 	EXPECT_EQ(0, nvme_case_try(&c, &fifth))
 		TH_LOG("%s", c.why);
 }

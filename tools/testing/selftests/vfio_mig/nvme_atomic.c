@@ -8,8 +8,6 @@
 
 #include "lib/nvme_fixture.h"
 
-#define CMD_SGL			0x40
-#define SGL_LAST_SEGMENT	0x30
 #define PIECES			32	/* segments that a block is in */
 #define ROUNDS			(suite_long() ? 20000 : 1500)
 
@@ -128,9 +126,7 @@ static void set_pointer(struct actor *a, struct nvme_cmd *cmd)
 		a->list[2 * i] = at + i * piece;
 		a->list[2 * i + 1] = piece;
 	}
-	cmd->flags = CMD_SGL;
-	cmd->prp1 = guest_iova(a->nvme->guest, a->list);
-	cmd->prp2 = PIECES * 16 | (__u64)SGL_LAST_SEGMENT << 56;
+	nvme_cmd_sgl(cmd, guest_iova(a->nvme->guest, a->list), PIECES);
 }
 
 static bool is_torn(struct actor *a)

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/fixture.h"
 #include "lib/flood.h"
 #include "lib/migrate.h"
+#include "lib/nvme_fixture.h"
 #include "lib/stream.h"
 
 #define ADMIN_DELETE_SQ		0x00
@@ -37,37 +37,21 @@
 #define EVENT_BAD_DOORBELL	0x010100
 
 FIXTURE(dbbuf) {
-	struct device dev[2];
-	struct v1 v1[2];
-	struct guest guest;
-	struct nvme nvme;
+	struct nvme_pair p;
 	struct nvme_queue *q;
 	unsigned char *page;
 };
 
 FIXTURE_SETUP(dbbuf)
 {
-	int i;
-
-	ASSERT_RET(0, guest_create(&self->guest, 16 << 20));
-	for (i = 0; i < 2; i++) {
-		fixture_open(_metadata, i ? suite_device_b() : suite_device(),
-			     &self->dev[i], &self->v1[i]);
-		ASSERT_RET(0, guest_attach(&self->guest, &self->dev[i]));
-	}
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev[0], &self->guest, 2, 64));
-	self->q = &self->nvme.io[0];
-	self->page = guest_alloc(&self->guest, GUEST_PAGE);
+	nvme_pair_open(_metadata, &self->p, 2, 64);
+	self->q = &self->p.nvme.io[0];
+	self->page = guest_alloc(&self->p.guest, GUEST_PAGE);
 }
 
 FIXTURE_TEARDOWN(dbbuf)
 {
-	int i;
-
-	nvme_close(&self->nvme);
-	for (i = 0; i < 2; i++)
-		fixture_close(&self->dev[i], &self->v1[i]);
-	guest_destroy(&self->guest);
+	nvme_pair_close(&self->p);
 }
 
 static int submit(struct nvme *nvme, struct nvme_queue *q, __u8 opcode)
@@ -90,11 +74,11 @@ static int identify(struct nvme *nvme, void *page)
 
 TEST_F(dbbuf, is_offered)
 {
-	ASSERT_EQ(0, identify(&self->nvme, self->page));
+	ASSERT_EQ(0, identify(&self->p.nvme, self->page));
 	EXPECT_EQ(1, self->page[257] & 1)
 		TH_LOG("bit 8 of OACS is not set");
-	EXPECT_EQ(0, nvme_dbbuf(&self->nvme));
-	EXPECT_EQ(0, nvme_flush(&self->nvme));
+	EXPECT_EQ(0, nvme_dbbuf(&self->p.nvme));
+	EXPECT_EQ(0, nvme_flush(&self->p.nvme));
 }
 
 #define PARAMETER	"/sys/module/mnvme/parameters/shadow_doorbells"
@@ -113,17 +97,17 @@ TEST_F(dbbuf, can_be_switched_off)
 {
 	if (parameter("N"))
 		SKIP(return, "no parameter shadow_doorbells");
-	EXPECT_EQ(0, identify(&self->nvme, self->page));
+	EXPECT_EQ(0, identify(&self->p.nvme, self->page));
 	EXPECT_EQ(0, self->page[257] & 1);
-	EXPECT_EQ(INVALID_OPCODE, nvme_dbbuf(&self->nvme));
+	EXPECT_EQ(INVALID_OPCODE, nvme_dbbuf(&self->p.nvme));
 	EXPECT_EQ(0, parameter("Y"));
-	EXPECT_EQ(0, nvme_flush(&self->nvme));
+	EXPECT_EQ(0, nvme_flush(&self->p.nvme));
 }
 
 TEST_F(dbbuf, addresses_that_cannot_be_are_refused)
 {
-	struct nvme *nvme = &self->nvme;
-	__u64 good = guest_iova(&self->guest, self->page), far = 1ULL << 50;
+	struct nvme *nvme = &self->p.nvme;
+	__u64 good = guest_iova(&self->p.guest, self->page), far = 1ULL << 50;
 
 	EXPECT_EQ(INVALID_FIELD, nvme_dbbuf_at(nvme, good + 4, good));
 	EXPECT_EQ(INVALID_FIELD, nvme_dbbuf_at(nvme, good, good + 2048));
@@ -161,9 +145,9 @@ TEST_F_TIMEOUT(dbbuf, the_register_is_rung_less_often, 120)
 {
 	unsigned long without, with;
 
-	without = rings_of(_metadata, &self->nvme, self->q, 2000);
-	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
-	with = rings_of(_metadata, &self->nvme, self->q, 2000);
+	without = rings_of(_metadata, &self->p.nvme, self->q, 2000);
+	ASSERT_EQ(0, nvme_dbbuf(&self->p.nvme));
+	with = rings_of(_metadata, &self->p.nvme, self->q, 2000);
 	TH_LOG("2000 commands: %lu writes of registers, %lu with shadow doorbells",
 	       without, with);
 	EXPECT_LE(4000, without);
@@ -196,7 +180,7 @@ static int take_one(struct nvme *nvme, struct nvme_queue *q)
 TEST_F_TIMEOUT(dbbuf, no_submission_is_lost, 300)
 {
 	int rounds = suite_long() ? 2000000 : 60000, i;
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	volatile int spin;
 	unsigned int most;
 
@@ -220,7 +204,7 @@ TEST_F_TIMEOUT(dbbuf, no_submission_is_lost, 300)
 
 TEST_F_TIMEOUT(dbbuf, queues_that_were_used_before_go_on, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct flood f;
 	int i;
 
@@ -330,9 +314,9 @@ TEST_F_TIMEOUT(dbbuf, a_full_completion_queue_is_rung_for, 120)
 {
 	struct small s;
 
-	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
-	ASSERT_EQ(0, small_create(&self->nvme, &s));
-	starve(_metadata, &self->nvme, &s, 40);
+	ASSERT_EQ(0, nvme_dbbuf(&self->p.nvme));
+	ASSERT_EQ(0, small_create(&self->p.nvme, &s));
+	starve(_metadata, &self->p.nvme, &s, 40);
 }
 
 /* The same by registers. */
@@ -340,8 +324,8 @@ TEST_F_TIMEOUT(dbbuf, a_full_completion_queue_goes_on, 120)
 {
 	struct small s;
 
-	ASSERT_EQ(0, small_create(&self->nvme, &s));
-	starve(_metadata, &self->nvme, &s, 40);
+	ASSERT_EQ(0, small_create(&self->p.nvme, &s));
+	starve(_metadata, &self->p.nvme, &s, 40);
 }
 
 /* A queue that is made anew does not begin with the values of the old one. */
@@ -350,60 +334,60 @@ TEST_F(dbbuf, of_a_queue_that_was_deleted_nothing_is_left)
 	struct nvme_cmd cmd = { 0 };
 	struct small s;
 
-	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
-	ASSERT_EQ(0, small_create(&self->nvme, &s));
-	starve(_metadata, &self->nvme, &s, 1);
+	ASSERT_EQ(0, nvme_dbbuf(&self->p.nvme));
+	ASSERT_EQ(0, small_create(&self->p.nvme, &s));
+	starve(_metadata, &self->p.nvme, &s, 1);
 	cmd.opcode = ADMIN_DELETE_SQ;
 	cmd.cdw10 = SMALL_ID + 1;
-	ASSERT_EQ(0, nvme_do(&self->nvme, &self->nvme.admin, &cmd, NULL));
+	ASSERT_EQ(0, nvme_do(&self->p.nvme, &self->p.nvme.admin, &cmd, NULL));
 	cmd.opcode = ADMIN_CREATE_SQ;
-	cmd.prp1 = guest_iova(&self->guest, s.sq[1]);
+	cmd.prp1 = guest_iova(&self->p.guest, s.sq[1]);
 	cmd.cdw10 = (SMALL_SQ - 1) << 16 | (SMALL_ID + 1);
 	cmd.cdw11 = SMALL_ID << 16 | 1;
-	ASSERT_EQ(0, nvme_do(&self->nvme, &self->nvme.admin, &cmd, NULL));
-	EXPECT_EQ(0, self->nvme.shadow[2 * (SMALL_ID + 1)]);
+	ASSERT_EQ(0, nvme_do(&self->p.nvme, &self->p.nvme.admin, &cmd, NULL));
+	EXPECT_EQ(0, self->p.nvme.shadow[2 * (SMALL_ID + 1)]);
 	s.tail[1] = 0;
-	starve(_metadata, &self->nvme, &s, 2);
+	starve(_metadata, &self->p.nvme, &s, 2);
 }
 
 TEST_F(dbbuf, what_is_written_while_stopped_waits_for_the_resume)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct flood f;
 	__u64 sum;
 
 	ASSERT_EQ(0, nvme_dbbuf(nvme));
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[0], 0));
-	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_STOPPED));
+	ASSERT_RET(0, v1_set_state(&self->p.v1[0], V1_STOPPED));
 	/* Half of it without a register, as a guest does that was not to ring. */
 	ASSERT_RET(0, flood_submit(&f, 20));
 	nvme_passes_event_idx(nvme, 2, f.q->tail);
-	sum = guest_sum(&self->guest);
+	sum = guest_sum(&self->p.guest);
 	usleep(20000);
-	EXPECT_EQ(sum, guest_sum(&self->guest))
+	EXPECT_EQ(sum, guest_sum(&self->p.guest))
 		TH_LOG("a stopped device wrote to memory");
 	ASSERT_RET(0, nvme_write32(nvme, 0x1008, f.q->tail));
 	usleep(20000);
-	EXPECT_EQ(sum, guest_sum(&self->guest))
+	EXPECT_EQ(sum, guest_sum(&self->p.guest))
 		TH_LOG("a stopped device acted upon a doorbell");
-	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_RUNNING));
+	ASSERT_RET(0, v1_set_state(&self->p.v1[0], V1_RUNNING));
 	ASSERT_RET(0, flood_finish(&f));
 }
 
 /* In the middle of it, back and forth; some are only in memory at the stop. */
 TEST_F_TIMEOUT(dbbuf, they_migrate, 300)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	int round, here = 0;
 	void *scratch;
 	struct flood f;
 
 	ASSERT_EQ(0, nvme_dbbuf(nvme));
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[0], 0));
-	scratch = guest_alloc(&self->guest, FLOOD_BYTES);
+	scratch = guest_alloc(&self->p.guest, FLOOD_BYTES);
 	for (round = 0; round < 10; round++) {
 		struct migration m = {
-			.from = &self->v1[here], .to = &self->v1[!here]
+			.from = &self->p.v1[here], .to = &self->p.v1[!here]
 		};
 
 		ASSERT_RET(0, migration_begin(&m));
@@ -420,8 +404,8 @@ TEST_F_TIMEOUT(dbbuf, they_migrate, 300)
 		ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 		migration_free(&m);
 		here = !here;
-		ASSERT_RET(0, nvme_adopt(nvme, &self->dev[here]));
-		ASSERT_RET(0, v1_set_state(&self->v1[here], V1_RUNNING));
+		ASSERT_RET(0, nvme_adopt(nvme, &self->p.dev[here]));
+		ASSERT_RET(0, v1_set_state(&self->p.v1[here], V1_RUNNING));
 		ASSERT_RET_FOR(0, flood_finish(&f), "round %d", round);
 		EXPECT_EQ(-1, flood_check_reads(&f));
 		EXPECT_EQ(-1, flood_check_blocks(&f, scratch));
@@ -445,7 +429,7 @@ static int wait_ready(struct nvme *nvme, __u32 want)
 
 TEST_F(dbbuf, a_controller_reset_ends_them)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	volatile __u32 *pages[2];
 	int i, j;
 
@@ -458,7 +442,7 @@ TEST_F(dbbuf, a_controller_reset_ends_them)
 	for (i = 0; i < 2; i++)
 		memset((void *)pages[i], 0xa5, GUEST_PAGE);
 	nvme_close(nvme);
-	ASSERT_EQ(0, nvme_start(nvme, &self->dev[0], &self->guest, 2, 64));
+	ASSERT_EQ(0, nvme_start(nvme, &self->p.dev[0], &self->p.guest, 2, 64));
 	for (i = 0; i < 100; i++)
 		ASSERT_EQ(0, nvme_flush(nvme));
 	for (i = 0; i < 2; i++)
@@ -466,23 +450,15 @@ TEST_F(dbbuf, a_controller_reset_ends_them)
 			ASSERT_EQ(0xa5a5a5a5, pages[i][j]);
 }
 
-static int request_event(struct nvme *nvme)
-{
-	struct nvme_cmd cmd = { .opcode = ADMIN_AER };
-	int cid = nvme_submit(nvme, &nvme->admin, &cmd);
-
-	return cid < 0 ? cid : nvme_ring(nvme, &nvme->admin);
-}
-
 TEST_F(dbbuf, a_tail_beyond_the_queue_is_an_event_and_nothing_else)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct nvme_cqe cqe;
 	__u16 tail;
 
 	ASSERT_EQ(0, nvme_dbbuf(nvme));
 	ASSERT_EQ(0, nvme_flush(nvme));
-	ASSERT_RET(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	tail = self->q->tail;
 	nvme->shadow[2] = 64;
 	ASSERT_RET(0, nvme_write32(nvme, 0x1008, tail));
@@ -495,14 +471,14 @@ TEST_F(dbbuf, a_tail_beyond_the_queue_is_an_event_and_nothing_else)
 
 TEST_F_TIMEOUT(dbbuf, a_head_that_cannot_be_is_an_event_and_nothing_else, 60)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct nvme_cqe cqe;
 	struct small s;
 	int i;
 
 	ASSERT_EQ(0, nvme_dbbuf(nvme));
 	ASSERT_EQ(0, small_create(nvme, &s));
-	ASSERT_RET(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	nvme->shadow[2 * SMALL_ID + 1] = SMALL_CQ + 3;
 	ASSERT_RET(0, small_submit(nvme, &s, 0, 20));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
@@ -516,23 +492,23 @@ TEST_F_TIMEOUT(dbbuf, a_head_that_cannot_be_is_an_event_and_nothing_else, 60)
 TEST_F(dbbuf, pages_that_go_away_are_fatal_until_a_reset)
 {
 	__u64 iova = 1ULL << 32;
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	void *mem = mmap(NULL, 2 * GUEST_PAGE, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	ASSERT_NE(MAP_FAILED, mem);
-	ASSERT_RET(0, device_map(&self->dev[0], mem, iova, 2 * GUEST_PAGE));
+	ASSERT_RET(0, device_map(&self->p.dev[0], mem, iova, 2 * GUEST_PAGE));
 	ASSERT_EQ(0, nvme_dbbuf_at(nvme, iova, iova + GUEST_PAGE));
 	nvme->shadow = mem;
 	nvme->event_idx = mem + GUEST_PAGE;
 	ASSERT_EQ(0, nvme_flush(nvme));
-	ASSERT_RET(0, device_unmap(&self->dev[0], iova, 2 * GUEST_PAGE));
+	ASSERT_RET(0, device_unmap(&self->p.dev[0], iova, 2 * GUEST_PAGE));
 	ASSERT_RET(0, submit(nvme, self->q, NVME_OP_FLUSH));
 	EXPECT_EQ(0, wait_ready(nvme, 1 | CSTS_CFS));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
 	ASSERT_EQ(0, wait_ready(nvme, 0));
 	nvme_close(nvme);
-	ASSERT_EQ(0, nvme_start(nvme, &self->dev[0], &self->guest, 2, 64));
+	ASSERT_EQ(0, nvme_start(nvme, &self->p.dev[0], &self->p.guest, 2, 64));
 	EXPECT_EQ(0, nvme_flush(nvme));
 	munmap(mem, 2 * GUEST_PAGE);
 }
@@ -558,7 +534,7 @@ static void *scribble(void *arg)
 /* Whatever the host does to its memory, it is its own problem. */
 TEST_F_TIMEOUT(dbbuf, values_that_change_at_random_hurt_nobody, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct scribbler s = { 0 };
 	pthread_t thread;
 	int i;
@@ -569,12 +545,12 @@ TEST_F_TIMEOUT(dbbuf, values_that_change_at_random_hurt_nobody, 120)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &s));
 	for (i = 0; i < 3000; i++)
 		ASSERT_RET(0, nvme_write32(nvme, 0x1008 + i % 4 * 4, i % 64));
-	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_STOPPED));
-	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_RUNNING));
+	ASSERT_RET(0, v1_set_state(&self->p.v1[0], V1_STOPPED));
+	ASSERT_RET(0, v1_set_state(&self->p.v1[0], V1_RUNNING));
 	s.stop = 1;
 	pthread_join(thread, NULL);
 	nvme_close(nvme);
-	ASSERT_EQ(0, nvme_start(nvme, &self->dev[0], &self->guest, 2, 64));
+	ASSERT_EQ(0, nvme_start(nvme, &self->p.dev[0], &self->p.guest, 2, 64));
 	EXPECT_EQ(0, nvme_flush(nvme));
 }
 
@@ -608,19 +584,19 @@ static int intx(int fd, int patient)
 TEST_F(dbbuf, intx_is_not_signalled_for_what_was_taken)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), i;
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct nvme_cqe cqe;
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, nvme_dbbuf(nvme));
-	ASSERT_RET(0, device_irq_disable(&self->dev[0],
+	ASSERT_RET(0, device_irq_disable(&self->p.dev[0],
 					 VFIO_PCI_MSIX_IRQ_INDEX));
-	ASSERT_RET(0, device_irq_eventfds(&self->dev[0],
+	ASSERT_RET(0, device_irq_eventfds(&self->p.dev[0],
 					  VFIO_PCI_INTX_IRQ_INDEX, &fd, 1));
 	intx(fd, 0);
-	ASSERT_EQ(0, unmask(&self->dev[0]));
+	ASSERT_EQ(0, unmask(&self->p.dev[0]));
 	intx(fd, 0);
-	ASSERT_EQ(0, unmask(&self->dev[0]));
+	ASSERT_EQ(0, unmask(&self->p.dev[0]));
 	for (i = 0; i < 3; i++) {
 		ASSERT_RET(0, submit(nvme, self->q, NVME_OP_FLUSH));
 		EXPECT_EQ(1, intx(fd, 1));
@@ -628,9 +604,9 @@ TEST_F(dbbuf, intx_is_not_signalled_for_what_was_taken)
 		ASSERT_RET(0, submit(nvme, self->q, NVME_OP_FLUSH));
 		ASSERT_RET(0, nvme_wait(nvme, self->q, &cqe));
 		ASSERT_RET(0, nvme_wait(nvme, self->q, &cqe));
-		ASSERT_EQ(0, unmask(&self->dev[0]));
+		ASSERT_EQ(0, unmask(&self->p.dev[0]));
 		EXPECT_EQ(1, intx(fd, 1));
-		ASSERT_EQ(0, unmask(&self->dev[0]));
+		ASSERT_EQ(0, unmask(&self->p.dev[0]));
 		EXPECT_EQ(0, intx(fd, 0));
 	}
 	close(fd);

@@ -10,9 +10,8 @@
 
 #include "lib/clock.h"
 #include "lib/file.h"
-#include "lib/fixture.h"
 #include "lib/migrate.h"
-#include "lib/nvme.h"
+#include "lib/nvme_fixture.h"
 
 #define ADMIN_ABORT		0x08
 #define ADMIN_AER		0x0c
@@ -26,10 +25,7 @@
 #define HEAD			1
 
 FIXTURE(admin) {
-	struct device dev[2];
-	struct v1 v1[2];
-	struct guest guest;
-	struct nvme nvme;
+	struct nvme_pair p;
 	int here;
 };
 
@@ -52,27 +48,14 @@ static void use(struct nvme *nvme, enum host host)
 
 FIXTURE_SETUP(admin)
 {
-	int i;
-
-	ASSERT_RET(0, guest_create(&self->guest, 16 << 20));
-	for (i = 0; i < 2; i++) {
-		fixture_open(_metadata, i ? suite_device_b() : suite_device(),
-			     &self->dev[i], &self->v1[i]);
-		ASSERT_RET(0, guest_attach(&self->guest, &self->dev[i]));
-	}
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev[0], &self->guest, 1, 16));
-	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
-	use(&self->nvme, variant->host);
+	nvme_pair_open(_metadata, &self->p, 1, 16);
+	ASSERT_EQ(0, nvme_dbbuf(&self->p.nvme));
+	use(&self->p.nvme, variant->host);
 }
 
 FIXTURE_TEARDOWN(admin)
 {
-	int i;
-
-	nvme_close(&self->nvme);
-	for (i = 0; i < 2; i++)
-		fixture_close(&self->dev[i], &self->v1[i]);
-	guest_destroy(&self->guest);
+	nvme_pair_close(&self->p);
 }
 
 /* A command without data: an abort of one that is not there. */
@@ -114,14 +97,6 @@ static int finish(struct nvme *nvme)
 	return ret;
 }
 
-static int request_event(struct nvme *nvme)
-{
-	struct nvme_cmd cmd = { .opcode = ADMIN_AER };
-	int cid = nvme_submit(nvme, &nvme->admin, &cmd);
-
-	return cid < 0 ? cid : nvme_ring(nvme, &nvme->admin);
-}
-
 static bool becomes(volatile __u32 *at, __u32 want)
 {
 	double until = clock_now() + 10;
@@ -136,15 +111,15 @@ TEST_F_TIMEOUT(admin, commands_one_by_one, 120)
 	int i;
 
 	for (i = 0; i < ROUNDS; i++)
-		ASSERT_EQ(0, one(&self->nvme))
+		ASSERT_EQ(0, one(&self->p.nvme))
 			TH_LOG("command %d", i);
-	ASSERT_EQ(0, nvme_flush(&self->nvme));
+	ASSERT_EQ(0, nvme_flush(&self->p.nvme));
 }
 
 /* At once, as many as there is room for, and their completions taken late. */
 TEST_F_TIMEOUT(admin, commands_of_a_full_queue, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	int i;
 
 	for (i = 0; i < 20; i++) {
@@ -160,7 +135,7 @@ TEST_F_TIMEOUT(admin, commands_of_a_full_queue, 120)
 TEST_F_TIMEOUT(admin, no_submission_is_lost, 300)
 {
 	int rounds = suite_long() ? 200000 : 10000, i;
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	volatile int spin;
 	struct nvme_cqe cqe;
 	int ret;
@@ -185,7 +160,7 @@ TEST_F_TIMEOUT(admin, no_submission_is_lost, 300)
 
 TEST_F(admin, pages_follow_the_host)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	int i;
 
 	for (i = 0; i < 5; i++) {
@@ -199,7 +174,7 @@ TEST_F(admin, pages_follow_the_host)
 /* A host may change its mind. */
 TEST_F_TIMEOUT(admin, one_way_and_the_other, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	int i;
 
 	for (i = 0; i < ROUNDS; i++) {
@@ -219,21 +194,21 @@ TEST_F(admin, pages_are_replaced)
 	int i, j;
 
 	for (i = 0; i < 5; i++) {
-		ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
+		ASSERT_EQ(0, nvme_dbbuf(&self->p.nvme));
 		for (j = 0; j < i + 3; j++)
-			ASSERT_EQ(0, one(&self->nvme))
+			ASSERT_EQ(0, one(&self->p.nvme))
 				TH_LOG("command %d of pages %d", j, i);
 	}
 }
 
 TEST_F(admin, a_queue_that_is_full_of_events)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct nvme_cqe cqe;
 	int i;
 
 	/* No room is left for the event. */
-	ASSERT_RET(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, submit(nvme, nvme->admin.depth - 2));
 	ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
 	for (i = 0; i < 3; i++)
@@ -250,10 +225,10 @@ TEST_F(admin, a_queue_that_is_full_of_events)
 
 TEST_F(admin, a_tail_that_cannot_be)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct nvme_cqe cqe;
 
-	ASSERT_RET(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_TRUE(becomes(&nvme->event_idx[TAIL], nvme->admin.tail));
 	nvme->shadow[TAIL] = nvme->admin.depth;
 	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, nvme->admin.tail));
@@ -268,11 +243,11 @@ TEST_F(admin, a_tail_that_cannot_be)
 
 TEST_F(admin, registers_that_cannot_be)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	__u32 depth = nvme->admin.depth;
 	struct nvme_cqe cqe;
 
-	ASSERT_RET(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, depth));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
 	EXPECT_EQ(EVENT_BAD_DOORBELL, cqe.result);
@@ -286,9 +261,9 @@ TEST_F(admin, registers_that_cannot_be)
 static void go_over(struct __test_metadata *_metadata,
 		    struct _test_data_admin *self, int late, int rung)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct migration m = {
-		.from = &self->v1[self->here], .to = &self->v1[!self->here]
+		.from = &self->p.v1[self->here], .to = &self->p.v1[!self->here]
 	};
 
 	ASSERT_RET(0, migration_begin(&m));
@@ -305,8 +280,8 @@ static void go_over(struct __test_metadata *_metadata,
 	ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 	migration_free(&m);
 	self->here = !self->here;
-	ASSERT_RET(0, nvme_adopt(nvme, &self->dev[self->here]));
-	ASSERT_RET(0, v1_set_state(&self->v1[self->here], V1_RUNNING));
+	ASSERT_RET(0, nvme_adopt(nvme, &self->p.dev[self->here]));
+	ASSERT_RET(0, v1_set_state(&self->p.v1[self->here], V1_RUNNING));
 }
 
 TEST_F_TIMEOUT(admin, they_migrate, 300)
@@ -317,21 +292,21 @@ TEST_F_TIMEOUT(admin, they_migrate, 300)
 		/* A register that is written after the state was saved is lost. */
 		go_over(_metadata, self, variant->host == MEMORY && round % 2,
 			variant->host == REGISTERS || round % 4 < 2);
-		ASSERT_RET_FOR(0, finish(&self->nvme), "round %d", round);
+		ASSERT_RET_FOR(0, finish(&self->p.nvme), "round %d", round);
 		for (i = 0; i < round; i++)
-			ASSERT_EQ(0, one(&self->nvme));
+			ASSERT_EQ(0, one(&self->p.nvme));
 	}
 }
 
 /* While the device is stopped, before it is saved; and it goes on here, or there. */
 TEST_F_TIMEOUT(admin, rung_while_it_is_stopped, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	struct buffer s = { 0 };
 	int round, i;
 
 	for (round = 0; round < 12; round++) {
-		struct v1 *from = &self->v1[self->here], *to = from;
+		struct v1 *from = &self->p.v1[self->here], *to = from;
 
 		for (i = 0; i < round; i++)
 			ASSERT_EQ(0, one(nvme));
@@ -345,9 +320,9 @@ TEST_F_TIMEOUT(admin, rung_while_it_is_stopped, 120)
 		}
 		if (round % 3 == 1) {
 			self->here = !self->here;
-			to = &self->v1[self->here];
+			to = &self->p.v1[self->here];
 			ASSERT_RET(0, v1_load(to, &s, 0));
-			ASSERT_RET(0, nvme_adopt(nvme, &self->dev[self->here]));
+			ASSERT_RET(0, nvme_adopt(nvme, &self->p.dev[self->here]));
 		}
 		ASSERT_RET(0, v1_set_state(to, V1_RUNNING));
 		ASSERT_RET_FOR(0, finish(nvme), "round %d", round);
@@ -360,10 +335,7 @@ TEST_F_TIMEOUT(admin, rung_while_it_is_stopped, 120)
  * look at the admin queue's part of them: there may be anything.
  */
 FIXTURE(older) {
-	struct device dev[2];
-	struct v1 v1[2];
-	struct guest guest;
-	struct nvme nvme;
+	struct nvme_pair p;
 	int here;
 };
 
@@ -377,39 +349,27 @@ static int set_level(const char *device, const char *level)
 
 FIXTURE_SETUP(older)
 {
-	const char * const path[] = { suite_device(), suite_device_b() };
-	int i;
-
-	ASSERT_RET(0, guest_create(&self->guest, 16 << 20));
-	for (i = 0; i < 2; i++) {
-		ASSERT_RET(0, set_level(path[i], "2"));
-		fixture_open(_metadata, path[i], &self->dev[i], &self->v1[i]);
-		ASSERT_RET(0, guest_attach(&self->guest, &self->dev[i]));
-	}
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev[0], &self->guest, 1, 16));
-	ASSERT_EQ(0, nvme_dbbuf(&self->nvme));
+	ASSERT_RET(0, set_level(suite_device(), "2"));
+	ASSERT_RET(0, set_level(suite_device_b(), "2"));
+	nvme_pair_open(_metadata, &self->p, 1, 16);
+	ASSERT_EQ(0, nvme_dbbuf(&self->p.nvme));
 }
 
 FIXTURE_TEARDOWN(older)
 {
-	int i;
-
-	nvme_close(&self->nvme);
-	for (i = 0; i < 2; i++)
-		fixture_close(&self->dev[i], &self->v1[i]);
-	guest_destroy(&self->guest);
+	nvme_pair_close(&self->p);
 	EXPECT_RET(0, set_level(suite_device(), "3"));
 	EXPECT_RET(0, set_level(suite_device_b(), "3"));
 }
 
 TEST_F_TIMEOUT(older, what_is_in_the_pages_does_not_count, 120)
 {
-	struct nvme *nvme = &self->nvme;
+	struct nvme *nvme = &self->p.nvme;
 	int i, j;
 
 	for (i = 0; i < 8; i++) {
 		struct migration m = {
-			.from = &self->v1[self->here], .to = &self->v1[!self->here]
+			.from = &self->p.v1[self->here], .to = &self->p.v1[!self->here]
 		};
 
 		ASSERT_EQ(0, one(nvme));
@@ -422,8 +382,8 @@ TEST_F_TIMEOUT(older, what_is_in_the_pages_does_not_count, 120)
 		ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 		migration_free(&m);
 		self->here = !self->here;
-		ASSERT_RET(0, nvme_adopt(nvme, &self->dev[self->here]));
-		ASSERT_RET(0, v1_set_state(&self->v1[self->here], V1_RUNNING));
+		ASSERT_RET(0, nvme_adopt(nvme, &self->p.dev[self->here]));
+		ASSERT_RET(0, v1_set_state(&self->p.v1[self->here], V1_RUNNING));
 		for (j = 0; j < 5 * i; j++)
 			ASSERT_EQ(0, one(nvme))
 				TH_LOG("command %d after migration %d", j, i);

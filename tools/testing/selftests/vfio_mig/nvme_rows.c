@@ -13,9 +13,6 @@
 
 #define MIB		(1UL << 20)
 #define PAGES		256		/* of 1 MiB, the largest transfer */
-#define SGL		(1 << 6)
-#define SGL_DATA	0x00ULL
-#define SGL_LAST	0x30ULL
 #define GET_LOG		0x02
 #define ERROR_LOG_LBA	16		/* in an entry of the error log */
 
@@ -86,7 +83,7 @@ static void set_sgl(struct nvme_cmd *cmd, struct guest *guest, __u64 *list,
 	size_t at, n;
 	int i = 0;
 
-	cmd->flags = SGL;
+	cmd->flags = CMD_SGL;
 	cmd->prp1 = guest_iova(guest, host);
 	cmd->prp2 = SGL_DATA << 56 | len;
 	if (layout == ONE_DESCRIPTOR)
@@ -97,8 +94,7 @@ static void set_sgl(struct nvme_cmd *cmd, struct guest *guest, __u64 *list,
 		list[2 * i] = htole64(guest_iova(guest, host) + at);
 		list[2 * i + 1] = htole64(SGL_DATA << 56 | n);
 	}
-	cmd->prp1 = guest_iova(guest, list);
-	cmd->prp2 = SGL_LAST << 56 | 16 * i;
+	nvme_cmd_sgl(cmd, guest_iova(guest, list), i);
 }
 
 /* @pages of @host, from @offset in the first one on. */

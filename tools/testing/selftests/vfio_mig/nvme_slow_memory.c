@@ -33,8 +33,6 @@
 #define ADMIN_CREATE_CQ		0x05
 #define ADMIN_IDENTIFY		0x06
 
-#define CMD_SGL			0x40
-#define SGL_LAST_SEGMENT	0x30
 #define THIRD			3	/* a queue besides those of the driver */
 #define NR_BLOCKS		64	/* 32 KiB: a list is needed */
 
@@ -145,10 +143,10 @@ static int begin_prp_list(struct user *u, const struct place *p)
 static int begin_sgl(struct user *u, const struct place *p)
 {
 	struct nvme_cmd cmd = {
-		.opcode = p->opcode, .flags = CMD_SGL, .nsid = 1, .prp1 = SLOW_IOVA,
-		.prp2 = 32 | (__u64)SGL_LAST_SEGMENT << 56, .cdw12 = 7,
+		.opcode = p->opcode, .nsid = 1, .cdw12 = 7,
 	};
 
+	nvme_cmd_sgl(&cmd, SLOW_IOVA, 2);
 	return submit(u, &u->nvme.io[0], &cmd);
 }
 

@@ -134,22 +134,6 @@ static int move(struct nvme *nvme, struct side *from, struct side *to, bool v2)
 	ASSERT_RET(0, run(self->to, variant->v2));			\
 } while (0)
 
-static int wait_csts(struct nvme *nvme, __u32 want)
-{
-	__u32 csts = ~0;
-	int i, ret;
-
-	for (i = 0; i < 5000; i++) {
-		ret = nvme_read32(nvme, REG_CSTS, &csts);
-		if (ret)
-			return ret;
-		if ((csts & CSTS_ALL) == want)
-			return 0;
-		usleep(1000);
-	}
-	return csts;
-}
-
 /* Whatever state it is in, it can be started, and works. */
 static void check_restart(struct __test_metadata *_metadata, struct nvme *nvme)
 {
@@ -157,7 +141,7 @@ static void check_restart(struct __test_metadata *_metadata, struct nvme *nvme)
 	struct guest *guest = nvme->guest;
 
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
-	ASSERT_EQ(0, wait_csts(nvme, 0));
+	ASSERT_EQ(0, nvme_wait_csts(nvme, 0));
 	nvme_close(nvme);
 	ASSERT_EQ(0, nvme_start(nvme, dev, guest, 1, 16));
 	EXPECT_EQ(0, nvme_flush(nvme));
@@ -177,17 +161,6 @@ static int admin(struct nvme *nvme, __u8 opcode, __u32 nsid, __u32 cdw10,
 static int read_log(struct nvme *nvme, __u8 lid, void *buf)
 {
 	return admin(nvme, ADMIN_GET_LOG, 0, 1023U << 16 | lid, 0, buf, NULL);
-}
-
-static int request_event(struct nvme *nvme)
-{
-	struct nvme_cmd cmd = { .opcode = ADMIN_AER };
-	int cid = nvme_submit(nvme, &nvme->admin, &cmd), ret;
-
-	if (cid < 0)
-		return cid;
-	ret = nvme_ring(nvme, &nvme->admin);
-	return ret ? ret : cid;
 }
 
 /* Beyond the queue's end: an event, and nothing else. */
@@ -212,7 +185,7 @@ TEST_F(states, requests_for_events_are_answered_there)
 
 	ASSERT_EQ(0, admin(nvme, ADMIN_SET_FEATURES, 0, 11, 0xff, NULL, NULL));
 	for (i = 0; i < 3; i++) {
-		cid[i] = request_event(nvme);
+		cid[i] = nvme_request_event(nvme);
 		ASSERT_LE(0, cid[i]);
 	}
 	/* They are fetched: one more command is executed behind them. */
@@ -225,7 +198,7 @@ TEST_F(states, requests_for_events_are_answered_there)
 	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
 	/* Over temperature, from 1 K on. The answers may come in any order. */
 	nvme->admin.busy[cid[0]] = 0;
-	EXPECT_EQ(cid[0], request_event(nvme));
+	EXPECT_EQ(cid[0], nvme_request_event(nvme));
 	struct nvme_cmd cmd = {
 		.opcode = ADMIN_SET_FEATURES, .cdw10 = 4, .cdw11 = 1,
 	};
@@ -248,7 +221,7 @@ TEST_F(states, an_event_that_nobody_asked_for_yet_is_told_there)
 
 	ASSERT_RET(0, bad_doorbell(nvme));
 	MOVE();
-	ASSERT_LE(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
 	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
 }
@@ -259,11 +232,11 @@ TEST_F(states, an_event_that_is_masked_stays_so)
 	struct nvme *nvme = &self->nvme;
 	struct nvme_cqe cqe;
 
-	ASSERT_LE(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, bad_doorbell(nvme));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
 	ASSERT_RET(0, bad_doorbell(nvme));
-	ASSERT_LE(0, request_event(nvme));
+	ASSERT_LE(0, nvme_request_event(nvme));
 	MOVE();
 	EXPECT_EQ(0, no_completion(nvme));
 	struct nvme_cmd cmd = {
@@ -476,10 +449,10 @@ TEST_F(states, disabled)
 	ASSERT_RET(0, nvme_read32(nvme, REG_AQA, &aqa));
 	ASSERT_RET(0, nvme_read32(nvme, REG_ASQ, &asq));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
-	ASSERT_EQ(0, wait_csts(nvme, 0));
+	ASSERT_EQ(0, nvme_wait_csts(nvme, 0));
 	MOVE();
 	usleep(20000);
-	EXPECT_EQ(0, wait_csts(nvme, 0));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, 0));
 	ASSERT_RET(0, nvme_read32(nvme, REG_AQA, &value));
 	EXPECT_EQ(aqa, value);
 	ASSERT_RET(0, nvme_read32(nvme, REG_ASQ, &value));
@@ -494,9 +467,9 @@ TEST_F(states, in_reset)
 
 	ASSERT_RET(0, stop(self->from, variant->v2));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	MOVE();
-	EXPECT_EQ(0, wait_csts(nvme, 0));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, 0));
 	check_restart(_metadata, nvme);
 }
 
@@ -515,7 +488,7 @@ TEST_F(states, in_reset_and_enabled_again)
 	MOVE();
 	/* It was ready, and is again, at a moment that cannot be told. */
 	usleep(200000);
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	/* The admin queue is at its beginning, the I/O queue is gone. */
 	EXPECT_EQ(ST_QUEUE_ID, admin(nvme, 0x00, 0, 1, 0, NULL, NULL) & ST_CODE);
 	check_restart(_metadata, nvme);
@@ -526,11 +499,11 @@ TEST_F(states, being_enabled)
 	struct nvme *nvme = &self->nvme;
 
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, 0));
-	ASSERT_EQ(0, wait_csts(nvme, 0));
+	ASSERT_EQ(0, nvme_wait_csts(nvme, 0));
 	ASSERT_RET(0, stop(self->from, variant->v2));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE));
 	MOVE();
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	check_restart(_metadata, nvme);
 }
 
@@ -540,9 +513,9 @@ TEST_F(states, shut_down)
 	struct nvme_cqe cqe;
 
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE | CC_SHN));
-	ASSERT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	ASSERT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
 	MOVE();
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
 	ASSERT_RET(0, submit_flush(nvme, self->q));
 	usleep(50000);
 	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))
@@ -556,9 +529,9 @@ TEST_F(states, being_shut_down)
 
 	ASSERT_RET(0, stop(self->from, variant->v2));
 	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE | CC_SHN));
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	MOVE();
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
 	check_restart(_metadata, nvme);
 }
 
@@ -574,9 +547,9 @@ TEST_F(states, failed)
 
 	ASSERT_EQ(0, nvme_do(nvme, &nvme->admin, &cmd, NULL));
 	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + 9 * 8, 1));
-	ASSERT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_CFS));
+	ASSERT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_CFS));
 	MOVE();
-	EXPECT_EQ(0, wait_csts(nvme, CSTS_RDY | CSTS_CFS));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_CFS));
 	ASSERT_RET(0, submit_flush(nvme, self->q));
 	usleep(50000);
 	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))

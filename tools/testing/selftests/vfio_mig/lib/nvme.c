@@ -99,6 +99,22 @@ static int wait_ready(struct nvme *nvme, __u32 ready)
 	return -ETIMEDOUT;
 }
 
+int nvme_wait_csts(struct nvme *nvme, __u32 want)
+{
+	__u32 csts = ~0;
+	int i, ret;
+
+	for (i = 0; i < 5000; i++) {
+		ret = nvme_read32(nvme, REG_CSTS, &csts);
+		if (ret)
+			return ret;
+		if ((csts & CSTS_ALL) == want)
+			return 0;
+		usleep(1000);
+	}
+	return csts;
+}
+
 static int queue_alloc(struct nvme *nvme, struct nvme_queue *q, __u16 id,
 		       __u16 depth)
 {

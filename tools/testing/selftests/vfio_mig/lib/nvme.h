@@ -103,6 +103,9 @@ int nvme_passes_event_idx(struct nvme *nvme, __u32 doorbell, __u16 value);
 int nvme_read32(struct nvme *nvme, __u32 reg, __u32 *value);
 int nvme_write32(struct nvme *nvme, __u32 reg, __u32 value);
 
+/* Waits until CSTS is @want: 0, a negative errno, or the value that it keeps. */
+int nvme_wait_csts(struct nvme *nvme, __u32 want);
+
 /* queue.c: asynchronous */
 int nvme_submit(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd);
 int nvme_submit_io(struct nvme *nvme, struct nvme_queue *q, __u8 opcode,
@@ -114,6 +117,9 @@ int nvme_poll_many(struct nvme *nvme, struct nvme_queue *q,
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe);
 int nvme_irqs(struct nvme_queue *q);
 
+/* Asynchronous Event Request: the command's identifier, or a negative errno. */
+int nvme_request_event(struct nvme *nvme);
+
 /* one command at a time: 0, a negative errno or the NVMe status */
 int nvme_do(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd,
 	    __u32 *result);
@@ -121,6 +127,14 @@ int nvme_io(struct nvme *nvme, __u8 opcode, __u64 lba, __u32 nr,
 	    const void *buf);
 int nvme_deallocate(struct nvme *nvme, __u64 lba, __u32 nr, void *scratch);
 int nvme_flush(struct nvme *nvme);
+
+/* The data of @cmd are described by the @nr SGL descriptors at @iova. */
+static inline void nvme_cmd_sgl(struct nvme_cmd *cmd, __u64 iova, unsigned int nr)
+{
+	cmd->flags |= CMD_SGL;
+	cmd->prp1 = iova;
+	cmd->prp2 = SGL_LAST << 56 | nr * 16;
+}
 
 /* pattern.c: data that tells where and when it was written */
 void pattern_fill(struct nvme *nvme, void *buf, __u64 lba, __u32 nr, __u32 when);

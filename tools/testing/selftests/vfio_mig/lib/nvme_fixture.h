@@ -31,6 +31,38 @@ static inline void nvme_fixture_close(struct nvme_fixture *f)
 	guest_destroy(&f->guest);
 }
 
+/* Two devices with 16 MiB of guest memory, and a controller that works on the first one. */
+struct nvme_pair {
+	struct device dev[2];
+	struct v1 v1[2];
+	struct guest guest;
+	struct nvme nvme;
+};
+
+static inline void nvme_pair_open(struct __test_metadata *_metadata, struct nvme_pair *p,
+				  int nr_queues, int depth)
+{
+	int i;
+
+	ASSERT_RET(0, guest_create(&p->guest, 16 << 20));
+	for (i = 0; i < 2; i++) {
+		fixture_open(_metadata, i ? suite_device_b() : suite_device(),
+			     &p->dev[i], &p->v1[i]);
+		ASSERT_RET(0, guest_attach(&p->guest, &p->dev[i]));
+	}
+	ASSERT_EQ(0, nvme_start(&p->nvme, &p->dev[0], &p->guest, nr_queues, depth));
+}
+
+static inline void nvme_pair_close(struct nvme_pair *p)
+{
+	int i;
+
+	nvme_close(&p->nvme);
+	for (i = 0; i < 2; i++)
+		fixture_close(&p->dev[i], &p->v1[i]);
+	guest_destroy(&p->guest);
+}
+
 /* All of a table, each case a check of its own. */
 static inline void try_cases(struct __test_metadata *_metadata,
 			     struct nvme_cases *c, const struct nvme_case *one,

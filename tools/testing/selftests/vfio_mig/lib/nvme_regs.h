@@ -23,4 +23,11 @@
 #define CSTS_SHST_DONE		0x8
 #define CSTS_ALL		0xf
 
+/* SGLs (NVMe 1.4, 4.4): the flag of a command, and types with subtype 0. */
+#define CMD_SGL			(1 << 6)
+#define SGL_DATA		0x00ULL
+#define SGL_BUCKET		0x10ULL
+#define SGL_SEGMENT		0x20ULL
+#define SGL_LAST		0x30ULL
+
 #endif /* VFIO_MIG_LIB_NVME_REGS_H */

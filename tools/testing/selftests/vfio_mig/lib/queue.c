@@ -176,6 +176,17 @@ int nvme_irqs(struct nvme_queue *q)
 	return count;
 }
 
+int nvme_request_event(struct nvme *nvme)
+{
+	struct nvme_cmd cmd = { .opcode = 0x0c };
+	int cid = nvme_submit(nvme, &nvme->admin, &cmd), ret;
+
+	if (cid < 0)
+		return cid;
+	ret = nvme_ring(nvme, &nvme->admin);
+	return ret ? ret : cid;
+}
+
 static int finish(struct nvme *nvme, struct nvme_queue *q, int cid,
 		  __u32 *result)
 {
