@@ -249,6 +249,10 @@ struct vfio_mig_image_ops {
 	void (*load_end)(struct vfio_device *vdev);
 };
 
+/* The protocols, a bit each. */
+#define VFIO_MIG_PROTOCOL_V1	BIT(0)
+#define VFIO_MIG_PROTOCOL_V2	BIT(1)
+
 /**
  * struct vfio_mig_desc - description of a migratable device
  * @type: identifies devices whose states can be exchanged, because a stream loads only into
@@ -264,6 +268,9 @@ struct vfio_mig_image_ops {
  * @image: callbacks for the state's image, or NULL
  * @image_max: largest size of an image in bytes; not 0 with @image
  * @pci: the PCI function, for vfio_mig_pci_*(), or NULL
+ * @protocols: protocols that the device offers, VFIO_MIG_PROTOCOL_*; 0 for both. A device
+ *	without v1 has no migration region. A device without v2 answers the features of v2
+ *	with -ENOTTY.
  * @p2p: For a device without &vfio_mig_ops.quiesce: no other device does DMA to this
  *	device, so it is stopped in the P2P states, which are offered to users then. QEMU
  *	migrates more than one device only if all devices have these states.
@@ -280,6 +287,7 @@ struct vfio_mig_desc {
 	const struct vfio_mig_image_ops *image;
 	u64 image_max;
 	const struct vfio_mig_pci *pci;
+	u32 protocols;
 	bool p2p;
 	bool dma_logging;
 };

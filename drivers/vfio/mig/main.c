@@ -98,6 +98,8 @@ static bool desc_valid(const struct vfio_mig_desc *desc)
 	if (desc->image && !(desc->image->size && desc->image->read &&
 			     desc->image->write && desc->image_max))
 		return false;
+	if (desc->protocols & ~(VFIO_MIG_PROTOCOL_V1 | VFIO_MIG_PROTOCOL_V2))
+		return false;
 	return strlen(desc->type) < VFIO_MIG_STREAM_TYPE_LEN &&
 	       desc->control_max <= VFIO_MIG_STREAM_CONTROL_MAX &&
 	       desc->control_version_min <= desc->control_version &&
@@ -118,6 +120,12 @@ void vfio_mig_put(struct vfio_mig *mig)
 	kref_put(&mig->kref, mig_free);
 }
 
+static bool window_valid(unsigned int kib)
+{
+	return kib * 1024ULL >= VFIO_MIG_CHUNK_ROOM_MIN && kib <= WINDOW_KIB_MAX &&
+	       kib % (PAGE_SIZE / 1024) == 0;
+}
+
 /**
  * vfio_mig_create - make a device migratable
  * @vdev: the device, initialised and not registered yet
@@ -125,7 +133,8 @@ void vfio_mig_put(struct vfio_mig *mig)
  *	stay until vfio_mig_destroy().
  *
  * Adds a directory "migration" to the device's sysfs directory. Offers the v2 protocol by
- * setting &vfio_device.mig_ops and &vfio_device.migration_flags.
+ * setting &vfio_device.mig_ops and &vfio_device.migration_flags, unless
+ * &vfio_mig_desc.protocols excludes it.
  *
  * Context: may sleep.
  * Return: the library's object, or ERR_PTR(): -EINVAL for an invalid description or an
@@ -140,8 +149,7 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 
 	if (!desc_valid(desc))
 		return ERR_PTR(-EINVAL);
-	if (kib * 1024ULL < VFIO_MIG_CHUNK_ROOM_MIN || kib > WINDOW_KIB_MAX ||
-	    kib % (PAGE_SIZE / 1024)) {
+	if (!window_valid(kib)) {
 		dev_err(vdev->dev,
 			"vfio-mig-core: window_kib=%u is not a multiple of 4 from 64 to %u\n",
 			kib, WINDOW_KIB_MAX);
@@ -160,6 +168,8 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	vfio_mig_irqs_init(&mig->irqs);
 	mig->vdev = vdev;
 	mig->desc = *desc;
+	if (!mig->desc.protocols)
+		mig->desc.protocols = VFIO_MIG_PROTOCOL_V1 | VFIO_MIG_PROTOCOL_V2;
 	mig->state = VFIO_MIG_STOP;
 	mig->window_size = (size_t)kib * 1024;
 
@@ -170,7 +180,10 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	}
 	if (desc->pages)
 		desc->pages->wait = &mig->wait;
-	vfio_mig_v2_offer(mig);
+	if (vfio_mig_has_v2(mig))
+		vfio_mig_v2_offer(mig);
+	else
+		vfio_mig_pci_add(mig);
 	vfio_mig_faulter_init(mig);
 	vfio_mig_log_init(mig);
 	vfio_mig_fault_init(mig);
@@ -187,6 +200,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_create);
 void vfio_mig_destroy(struct vfio_mig *mig)
 {
 	vfio_mig_fault_exit(mig);
+	if (!vfio_mig_has_v2(mig))
+		vfio_mig_pci_remove(mig);
 	if (mig->desc.pages)
 		mig->desc.pages->wait = NULL;
 	vfio_mig_sysfs_remove(mig);
@@ -197,7 +212,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_destroy);
 /* Takes all pages from the user's mappings, so that they do not show the next user's. */
 static void drop_mappings(struct vfio_mig *mig)
 {
-	vfio_mig_window_destroy(mig->window);
+	if (mig->window)
+		vfio_mig_window_destroy(mig->window);
 	mig->window = NULL;
 	if (mig->desc.pages)
 		vfio_mig_mapping_close(mig->desc.pages);
@@ -215,15 +231,17 @@ static void drop_mappings(struct vfio_mig *mig)
  */
 int vfio_mig_open(struct vfio_mig *mig)
 {
-	struct vfio_mig_window *window;
+	struct vfio_mig_window *window = NULL;
 	int ret;
 
-	window = vfio_mig_window_create(mig->window_size);
+	if (vfio_mig_has_v1(mig))
+		window = vfio_mig_window_create(mig->window_size);
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 	ret = vfio_mig_faulter_start(mig);
 	if (ret) {
-		vfio_mig_window_destroy(window);
+		if (window)
+			vfio_mig_window_destroy(window);
 		return ret;
 	}
 

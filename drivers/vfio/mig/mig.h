@@ -4,6 +4,7 @@
 #define VFIO_MIG_MIG_H
 
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
 #include <linux/vfio_mig_compat.h>
@@ -137,7 +138,8 @@ enum vfio_mig_counter {
  * @faulter: carries out DMA that has to wait for a page; has its own lock
  * @log_dma: the DMA log; has its own lock
  * @irqs: interrupts of a PCI function that the user set up
- * @window: the v1 region's data section, while the device is open
+ * @node: entry in the table of the devices without v2, which @v2_ops does not lead to
+ * @window: the v1 region's data section, while the device is open; NULL without v1
  * @window_size: size of the data section in bytes
  * @iteration: the v1 region's iteration
  * @region_chunk: chunk that is copied to the data section, while the region saves
@@ -168,6 +170,7 @@ struct vfio_mig {
 	struct vfio_mig_faulter faulter;
 	struct vfio_mig_log log_dma;
 	struct vfio_mig_irqs irqs;
+	struct hlist_node node;
 	struct vfio_mig_window *window;
 	size_t window_size;
 	struct vfio_mig_iteration iteration;
@@ -176,6 +179,16 @@ struct vfio_mig {
 	struct vfio_mig_fault *fault;
 	struct ratelimit_state log;
 };
+
+static inline bool vfio_mig_has_v1(const struct vfio_mig *mig)
+{
+	return mig->desc.protocols & VFIO_MIG_PROTOCOL_V1;
+}
+
+static inline bool vfio_mig_has_v2(const struct vfio_mig *mig)
+{
+	return mig->desc.protocols & VFIO_MIG_PROTOCOL_V2;
+}
 
 /* The VFIO core gives us the device, whose pointer to our table leads back. */
 static inline struct vfio_mig *vfio_mig_of(struct vfio_device *vdev)
@@ -193,6 +206,10 @@ static inline void vfio_mig_count(struct vfio_mig *mig,
 void vfio_mig_put(struct vfio_mig *mig);
 int vfio_mig_lock(struct vfio_mig *mig);
 void vfio_mig_unlock(struct vfio_mig *mig);
+
+/* pci.c */
+void vfio_mig_pci_add(struct vfio_mig *mig);
+void vfio_mig_pci_remove(struct vfio_mig *mig);
 
 /* worker.c */
 int vfio_mig_workers_init(void);

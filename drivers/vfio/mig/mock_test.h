@@ -192,6 +192,7 @@ static inline int mock_init(struct mock *m)
 		.control_max = MOCK_CONTROL,
 		.ops = &mock_ops,
 		.pages = &m->pages,
+		.protocols = VFIO_MIG_PROTOCOL_V1 | VFIO_MIG_PROTOCOL_V2,
 	};
 	m->mig.state = VFIO_MIG_STOP;
 

@@ -6,7 +6,10 @@
  * regions and has capabilities, so a driver that gets migration would have to change all
  * of these operations.
  */
+#include <linux/hashtable.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -14,10 +17,61 @@
 #include "irq.h"
 #include "mig.h"
 
-/* A driver that uses these functions has the library's mig_ops. */
+/*
+ * Devices without v2. Such a device has no mig_ops, because VFIO would offer v2 then. So
+ * the device itself does not lead to the library's object.
+ */
+static DEFINE_HASHTABLE(without_v2, 6);
+static DEFINE_SPINLOCK(without_v2_lock);
+
+/**
+ * vfio_mig_pci_add - add a device without v2 to the table
+ * @mig: the device; not registered yet
+ */
+void vfio_mig_pci_add(struct vfio_mig *mig)
+{
+	spin_lock(&without_v2_lock);
+	hash_add_rcu(without_v2, &mig->node, (unsigned long)mig->vdev);
+	spin_unlock(&without_v2_lock);
+}
+
+/**
+ * vfio_mig_pci_remove - opposite of vfio_mig_pci_add()
+ * @mig: the device, not registered any more
+ *
+ * Context: may sleep.
+ */
+void vfio_mig_pci_remove(struct vfio_mig *mig)
+{
+	spin_lock(&without_v2_lock);
+	hash_del_rcu(&mig->node);
+	spin_unlock(&without_v2_lock);
+	/* Others may be walking the table. */
+	synchronize_rcu();
+}
+
+static struct vfio_mig *find_without_v2(struct vfio_device *vdev)
+{
+	struct vfio_mig *mig;
+
+	rcu_read_lock();
+	hash_for_each_possible_rcu(without_v2, mig, node, (unsigned long)vdev)
+		if (mig->vdev == vdev)
+			break;
+	rcu_read_unlock();
+	return mig;
+}
+
+/* A driver that uses these functions has the library's mig_ops, or none. */
 static struct vfio_mig *to_mig(struct vfio_device *vdev)
 {
-	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);
+	return vdev->mig_ops ? vfio_mig_of(vdev) : find_without_v2(vdev);
+}
+
+/* The migration region is the last, where there is one. */
+static bool is_migration(struct vfio_mig *mig, u64 index)
+{
+	return index == VFIO_MIG_PCI_REGION && vfio_mig_has_v1(mig);
 }
 
 /**
@@ -44,7 +98,12 @@ static bool is_memory(struct vfio_mig *mig, u64 index)
 	return region_size(mig, index) && mig->desc.pci->memory & BIT(index);
 }
 
-static long get_info(void __user *arg)
+static u32 nr_regions(struct vfio_mig *mig)
+{
+	return vfio_mig_has_v1(mig) ? VFIO_MIG_PCI_REGION + 1 : VFIO_MIG_PCI_REGION;
+}
+
+static long get_info(struct vfio_mig *mig, void __user *arg)
 {
 	size_t minsz = offsetofend(struct vfio_device_info, num_irqs);
 	struct vfio_device_info info = {};
@@ -57,7 +116,7 @@ static long get_info(void __user *arg)
 
 	size = min_t(size_t, info.argsz, sizeof(info));
 	info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
-	info.num_regions = VFIO_MIG_PCI_REGION + 1;
+	info.num_regions = nr_regions(mig);
 	info.num_irqs = VFIO_PCI_NUM_IRQS;
 	return copy_to_user(arg, &info, size) ? -EFAULT : 0;
 }
@@ -99,13 +158,13 @@ int vfio_mig_pci_region_info(struct vfio_device *vdev,
 {
 	struct vfio_mig *mig = to_mig(vdev);
 
-	if (info->index > VFIO_MIG_PCI_REGION)
+	if (info->index >= nr_regions(mig))
 		return -EINVAL;
 
 	info->offset = (u64)info->index << VFIO_MIG_PCI_SHIFT;
 	/* VFIO of Linux 7.3 would return the user's own value. */
 	info->cap_offset = 0;
-	if (info->index == VFIO_MIG_PCI_REGION)
+	if (is_migration(mig, info->index))
 		return vfio_mig_region_info(mig, info, caps);
 	info->flags = 0;
 	info->size = region_size(mig, info->index);
@@ -207,7 +266,7 @@ long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 
 	switch (cmd) {
 	case VFIO_DEVICE_GET_INFO:
-		return get_info(uarg);
+		return get_info(mig, uarg);
 	case VFIO_DEVICE_GET_REGION_INFO:
 		return get_region_info(vdev, uarg);
 	case VFIO_DEVICE_GET_IRQ_INFO:
@@ -278,7 +337,7 @@ ssize_t vfio_mig_pci_read(struct vfio_device *vdev, char __user *buf,
 	struct vfio_mig *mig = to_mig(vdev);
 	ssize_t ret;
 
-	if (index == VFIO_MIG_PCI_REGION)
+	if (is_migration(mig, index))
 		ret = vfio_mig_region_read(mig, buf, count, off);
 	else if (is_memory(mig, index))
 		ret = vfio_mig_pages_read(mig->desc.pages, buf, count, off);
@@ -307,7 +366,7 @@ ssize_t vfio_mig_pci_write(struct vfio_device *vdev, const char __user *buf,
 	struct vfio_mig *mig = to_mig(vdev);
 	ssize_t ret;
 
-	if (index == VFIO_MIG_PCI_REGION)
+	if (is_migration(mig, index))
 		ret = vfio_mig_region_write(mig, buf, count, off);
 	else if (is_memory(mig, index))
 		ret = vfio_mig_pages_write(mig->desc.pages, buf, count, off);
@@ -335,7 +394,7 @@ int vfio_mig_pci_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 	u64 index = vfio_mig_pci_index(pos);
 	struct vfio_mig *mig = to_mig(vdev);
 
-	if (index == VFIO_MIG_PCI_REGION)
+	if (is_migration(mig, index))
 		return vfio_mig_region_mmap(mig, vma, first);
 	if (is_memory(mig, index))
 		return vfio_mig_pages_mmap(mig->desc.pages, vma, first);

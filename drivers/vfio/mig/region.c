@@ -526,9 +526,9 @@ static int access_register(struct vfio_mig *mig, loff_t pos, u64 *value,
  * Context: the vendor driver's &vfio_device_ops.read. Takes the session mutex, but
  * not while user memory is accessed.
  * Return: @count, never less; -EINVAL for an access that the protocol does not permit,
- * -EFAULT, -ENOMEM, or -EINTR if the caller is being killed. A read of pending_bytes or
- * data_offset can also return the driver's error if the driver cannot read its image. The
- * state does not change then, and another read tries again.
+ * and for a device without v1; -EFAULT, -ENOMEM, or -EINTR if the caller is being killed.
+ * A read of pending_bytes or data_offset can also return the driver's error if the driver
+ * cannot read its image. The state does not change then, and another read tries again.
  */
 ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 			     size_t count, loff_t pos)
@@ -536,6 +536,8 @@ ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 	u64 value;
 	int ret;
 
+	if (!vfio_mig_has_v1(mig))
+		return -EINVAL;
 	if (!count)
 		return 0;
 	if (pos >= DATA_OFFSET) {
@@ -575,6 +577,8 @@ ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 	u64 value = 0;
 	int ret;
 
+	if (!vfio_mig_has_v1(mig))
+		return -EINVAL;
 	if (!count)
 		return 0;
 	if (pos >= DATA_OFFSET) {
@@ -599,13 +603,13 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_write);
  *	offset of the region in the device's file.
  *
  * Context: the vendor driver's &vfio_device_ops.mmap.
- * Return: 0, or -EINVAL for a private mapping, or for a mapping that exceeds the data
- * section.
+ * Return: 0, or -EINVAL for a private mapping, for a mapping that exceeds the data
+ * section, and for a device without v1.
  */
 int vfio_mig_region_mmap(struct vfio_mig *mig, struct vm_area_struct *vma,
 			 pgoff_t first)
 {
-	if (first < DATA_OFFSET >> PAGE_SHIFT)
+	if (!vfio_mig_has_v1(mig) || first < DATA_OFFSET >> PAGE_SHIFT)
 		return -EINVAL;
 	return vfio_mig_window_mmap(mig->window, vma,
 				    first - (DATA_OFFSET >> PAGE_SHIFT));
@@ -618,11 +622,11 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_mmap);
  *
  * Context: any, from vfio_mig_create() on, because a driver that embeds a struct
  * vfio_pci_core_device registers its regions before the device is open.
- * Return: number of bytes.
+ * Return: number of bytes; 0 for a device without v1.
  */
 u64 vfio_mig_region_size(struct vfio_mig *mig)
 {
-	return DATA_OFFSET + mig->window_size;
+	return vfio_mig_has_v1(mig) ? DATA_OFFSET + mig->window_size : 0;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_region_size);
 
@@ -661,7 +665,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_sparse);
  * @caps: the capabilities are added here
  *
  * Context: the vendor driver's VFIO_DEVICE_GET_REGION_INFO.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM, or -EINVAL for a device that does not offer v1.
  */
 int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
 			 struct vfio_info_cap *caps)
@@ -674,6 +678,8 @@ int vfio_mig_region_info(struct vfio_mig *mig, struct vfio_region_info *info,
 	};
 	int ret;
 
+	if (!vfio_mig_has_v1(mig))
+		return -EINVAL;
 	info->size = vfio_mig_region_size(mig);
 	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
 		      VFIO_REGION_INFO_FLAG_MMAP;

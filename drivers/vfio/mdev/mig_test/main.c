@@ -26,12 +26,14 @@
  * @stream_type: as its streams have it
  * @has_image: its state has an image
  * @image_only: and nothing else
+ * @protocols: VFIO_MIG_PROTOCOL_*, 0 for both. The stream does not depend on them.
  */
 struct test_type {
 	struct mdev_type type;
 	const char *stream_type;
 	bool has_image;
 	bool image_only;
+	u32 protocols;
 };
 
 static struct test_type types[] = {
@@ -39,6 +41,8 @@ static struct test_type types[] = {
 	{ { .sysfs_name = "image" }, "vfio_mig_test-image", .has_image = true,
 	  .image_only = true },
 	{ { .sysfs_name = "plain" }, "vfio_mig_test-plain" },
+	{ { .sysfs_name = "v1" }, "vfio_mig_test-plain", .protocols = VFIO_MIG_PROTOCOL_V1 },
+	{ { .sysfs_name = "v2" }, "vfio_mig_test-plain", .protocols = VFIO_MIG_PROTOCOL_V2 },
 };
 
 /* Configuration space and registers: after a reset, and what can be written. */
@@ -259,6 +263,7 @@ static struct vfio_mig *create_mig(struct test_device *t)
 		.image = t->image_ops,
 		.image_max = 2 * (TEST_IMAGE_MAX + SZ_4K),
 		.pci = &t->pci,
+		.protocols = type->protocols,
 	};
 
 	if (!type->image_only) {

@@ -16,11 +16,13 @@ int endpoint_open(struct endpoint *e, const char *path)
 	if (ret)
 		return ret;
 	ret = v1_open(&e->v1, &e->dev);
-	if (ret) {
+	if (ret && ret != -ENOENT) {
 		device_close(&e->dev);
 		return ret;
 	}
+	e->has_v1 = !ret;
 	e->has_v2 = !v2_open(&e->v2, &e->dev);
+	e->by_v2 = !e->has_v1;
 	return 0;
 }
 

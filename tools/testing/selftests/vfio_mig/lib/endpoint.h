@@ -10,8 +10,9 @@ struct endpoint {
 	struct device dev;
 	struct v1 v1;
 	struct v2 v2;
+	int has_v1;
 	int has_v2;
-	int by_v2;	/* what it speaks now */
+	int by_v2;	/* what it speaks now; at first v1, if it can */
 };
 
 int endpoint_open(struct endpoint *e, const char *path);
