@@ -149,11 +149,22 @@ def write_initramfs(run, release, kernel, command, shares):
         f.write(initramfs.build(modules, files))
 
 
+def ivshmem(number, size):
+    """An ivshmem-plain, and a port that can reset it."""
+    return ["-object", f"memory-backend-ram,id=memory{number},size={size},share=on",
+            "-device", f"pcie-root-port,id=port{number},chassis={number + 1}",
+            "-device", f"ivshmem-plain,memdev=memory{number},bus=port{number}"]
+
+
 def qemu_command(args, run):
     """QEMU's command line: two shares, a console, two ports, a link or none."""
     append = ("console=ttyS0 quiet panic=-1 oops=panic mitigations=off "
               "no_timer_check random.trust_cpu=on rcupdate.rcu_cpu_stall_timeout=60 "
               "watchdog_thresh=30 " + args.append)
+    iommu = []
+    if args.iommu:
+        append += " intel_iommu=on"
+        iommu = ["-device", "intel-iommu,caching-mode=on,intremap=on"]
     nic = ["-nic", "none"]
     if args.link:
         side, _, path = args.link.partition(":")
@@ -164,10 +175,12 @@ def qemu_command(args, run):
                f"mac=52:54:00:00:00:0{len(side)}"]
     share = "security_model=none,multidevs=remap"
     devices = [arg for value in args.drive for arg in ("-drive", value)]
+    for number, size in enumerate(args.ivshmem):
+        devices += ivshmem(number, size)
     devices += [arg for value in args.device for arg in ("-device", value)]
     return [args.qemu, *acceleration(), "-M", "q35,usb=off,sata=off",
             "-smp", str(args.cpus), "-m", args.mem, "-nodefaults", "-no-user-config",
-            "-display", "none", "-no-reboot", *nic,
+            "-display", "none", "-no-reboot", *iommu, *nic,
             "-kernel", os.path.join(args.kernel_dir, "vmlinuz"),
             "-initrd", os.path.join(run, "initrd"), "-append", append,
             "-virtfs", f"local,path=/,mount_tag=root,readonly=on,{share}",
@@ -308,6 +321,8 @@ def parse():
     parser.add_argument("--append", default="")
     parser.add_argument("--link", default="")
     parser.add_argument("--share", action="append", default=[])
+    parser.add_argument("--iommu", action="store_true")
+    parser.add_argument("--ivshmem", action="append", default=[])
     parser.add_argument("--device", action="append", default=[])
     parser.add_argument("--drive", action="append", default=[])
     parser.add_argument("--logs", default="")
