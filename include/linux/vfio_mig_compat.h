@@ -66,6 +66,36 @@
 #define VFIO_MIG_CONST_CLASS		const
 #endif
 
+/* The same for a driver that embeds a struct vfio_pci_core_device. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define VFIO_MIG_IOMMUFD_PHYSICAL_OPS
+#else
+#define VFIO_MIG_IOMMUFD_PHYSICAL_OPS					\
+	.bind_iommufd = vfio_iommufd_physical_bind,			\
+	.unbind_iommufd = vfio_iommufd_physical_unbind,			\
+	.attach_ioas = vfio_iommufd_physical_attach_ioas,		\
+	VFIO_MIG_PHYSICAL_DETACH_OP
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#define VFIO_MIG_PHYSICAL_DETACH_OP
+#else
+#define VFIO_MIG_PHYSICAL_DETACH_OP					\
+	.detach_ioas = vfio_iommufd_physical_detach_ioas,
+#endif
+#endif
+
+/* 6.17 made an operation of the check of a VF's token. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#define VFIO_MIG_PCI_TOKEN_OP
+#else
+#define VFIO_MIG_PCI_TOKEN_OP	.match_token_uuid = vfio_pci_core_match_token_uuid,
+#endif
+
+/*
+ * vfio-pci maps a page in a fault from 6.12 on, in the address space of the device's own
+ * inode. Before that a fault maps all that was asked for.
+ */
+#define VFIO_MIG_PCI_FAULTS_BY_PAGE	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0))
+
 /* 6.3 made vm_flags read-only and added the accessors. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)

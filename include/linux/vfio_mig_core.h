@@ -20,6 +20,8 @@
 #include <linux/xarray.h>
 
 struct mem_cgroup;
+struct vfio_mig_bar;
+struct vfio_mig_pages;
 struct vfio_mig;
 struct vfio_mig_dirty;
 struct vfio_mig_pci;
@@ -35,6 +37,41 @@ struct vfio_mig_budget {
 	unsigned long limit;
 };
 
+/**
+ * struct vfio_mig_memory_ops - memory of the driver's own that is a paged state
+ * @begin: The memory is accessed from now on. A BAR that the user has disabled is enabled,
+ *	say. At most 256 KiB are copied until @end. NULL where there is nothing to do.
+ * @end: Opposite of @begin.
+ * @read: Copy @len bytes at @off of the memory to @to.
+ * @write: Copy @len bytes to @off of the memory.
+ * @pfn: The page frame of a page, for vfio_mig_pages_mmap(). NULL where that is not used.
+ * @track: A save begins, or ends: the device notes from now on which pages are written,
+ *	or need not any more. An error is the user's, and there is no save; none at an end.
+ *	NULL without @dirty.
+ * @dirty: Call vfio_mig_pages_changed() for all that was written since the last call, or
+ *	since @track: by the device, by others, and by users in their mappings. NULL where
+ *	the device does not know; then the library finds out by page faults what users
+ *	store, and the driver calls vfio_mig_pages_changed() for all other writes.
+ *
+ * @off and @len lie within the memory, and in one page. A callback that fails returns an
+ * error: in a save the user gets it and nothing is lost; in a load the device is in the
+ * error state, because a part was written.
+ *
+ * Context: may sleep. @read, @track and @dirty, and @write in a load, are called with the
+ * session mutex held; @read and @write for vfio_mig_pages_read() and _write() are not, and
+ * many at a time. No two of them overlap if @begin takes a lock. They take no lock that is held by a caller of the library, other than
+ * vfio_mig_reset_done(). @pfn is called in page faults.
+ */
+struct vfio_mig_memory_ops {
+	int (*begin)(struct vfio_mig_pages *p);
+	void (*end)(struct vfio_mig_pages *p);
+	int (*read)(struct vfio_mig_pages *p, u64 off, void *to, size_t len);
+	int (*write)(struct vfio_mig_pages *p, u64 off, const void *from, size_t len);
+	unsigned long (*pfn)(struct vfio_mig_pages *p, pgoff_t index);
+	int (*track)(struct vfio_mig_pages *p, bool on);
+	int (*dirty)(struct vfio_mig_pages *p);
+};
+
 #define VFIO_MIG_PAGES_LOCKS	64
 
 /**
@@ -43,13 +80,16 @@ struct vfio_mig_budget {
  * @budget: the budget that the pages are charged to, or NULL
  *
  * A sparse array of pages. A page that was never written, or that was discarded, has no
- * memory and reads as zeros. During a save the library tracks which pages change. Only the
- * library uses the other members.
+ * memory and reads as zeros. During a save the library tracks which pages change. The state
+ * can also be memory of the driver's own: see vfio_mig_memory_init(). Only the library uses
+ * the other members.
  */
 struct vfio_mig_pages {
 	pgoff_t nr;
 	struct vfio_mig_budget *budget;
 	/* private: */
+	const struct vfio_mig_memory_ops *memory;
+	struct vfio_mig_bar *bar;
 	struct xarray *xa;
 	atomic_long_t resident;
 	struct vfio_mig_dirty __rcu *dirty;
@@ -80,7 +120,32 @@ int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
 									\
 		__vfio_mig_pages_init((p), (nr), (budget), &__key);	\
 	})
+int __vfio_mig_memory_init(struct vfio_mig_pages *p, pgoff_t nr,
+			   const struct vfio_mig_memory_ops *ops,
+			   struct lock_class_key *key);
+/**
+ * vfio_mig_memory_init - set up a paged state that is memory of the driver's own
+ * @p: the paged state
+ * @nr: its size in pages
+ * @ops: how to access the memory. Stays until vfio_mig_pages_destroy().
+ *
+ * A BAR, or memory that has to stay where it is. All of the memory is always there. What
+ * is in it after a reset, and for the next user, is the driver's business. Only these
+ * functions can be used with it: vfio_mig_pages_changed(), vfio_mig_pages_read(),
+ * vfio_mig_pages_write(), vfio_mig_pages_mmap(), vfio_mig_pages_track_mmap() and
+ * vfio_mig_pages_destroy().
+ *
+ * Context: may sleep.
+ * Return: 0, -ENOMEM, or -EINVAL for a size of 0 and for callbacks that do not go together.
+ */
+#define vfio_mig_memory_init(p, nr, ops)				\
+	({								\
+		static struct lock_class_key __key;			\
+									\
+		__vfio_mig_memory_init((p), (nr), (ops), &__key);	\
+	})
 void vfio_mig_pages_destroy(struct vfio_mig_pages *p);
+void vfio_mig_pages_changed(struct vfio_mig_pages *p, u64 off, u64 len);
 unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p);
 
 struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index);
@@ -118,6 +183,8 @@ ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 			     size_t count, loff_t off);
 int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 			pgoff_t first);
+int vfio_mig_pages_track_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
+			      pgoff_t first);
 void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr);
 
 /**

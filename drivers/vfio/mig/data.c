@@ -355,7 +355,7 @@ static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 		return ret;
 	if (mig->state == VFIO_MIG_PRE_COPY ||
 	    mig->state == VFIO_MIG_PRE_COPY_P2P)
-		ret = vfio_mig_image_ask(mig);
+		ret = vfio_mig_save_ask(mig);
 	else
 		ret = -EINVAL;
 	if (!ret)

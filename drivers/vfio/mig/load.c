@@ -28,6 +28,7 @@
 
 #include "fault.h"
 #include "load.h"
+#include "memory.h"
 #include "mig.h"
 #include "pages.h"
 #include "parse.h"
@@ -303,17 +304,44 @@ int vfio_mig_load_error(struct vfio_mig *mig)
 	return mig->load->error;
 }
 
+/* Cannot fail, unless the driver has to write its own memory. */
+static int apply_pages(struct vfio_mig *mig)
+{
+	struct vfio_mig_pages *p = mig->desc.pages;
+	struct vfio_mig_load *load = mig->load;
+	int ret;
+
+	if (!p)
+		return 0;
+	if (!p->memory) {
+		vfio_mig_pages_replace(p, vfio_mig_stage_take(&load->stage),
+				       load->stage.nr, &mig->lock);
+		return 0;
+	}
+	ret = vfio_mig_memory_load(mig, load->stage.xa);
+	if (ret) {
+		load->error = ret;
+		vfio_mig_device_error(mig);
+		return ret;
+	}
+	vfio_mig_pages_free_array_later(p, vfio_mig_stage_take(&load->stage));
+	return 0;
+}
+
 /**
  * vfio_mig_load_apply - apply the whole loaded state
  * @mig: the device; session mutex held, resuming, stopped
  *
  * Return: 0; the error that refused the stream; or -ENODATA if the stream is not complete,
- * and later calls return -ENODATA, too. After an error the device's state is unchanged.
+ * and later calls return -ENODATA, too. After an error the device's state is unchanged. If the
+ * driver fails to write its own memory, this returns the driver's error, and the device is
+ * in the error state.
  */
 int vfio_mig_load_apply(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load = mig->load;
 	struct load_pos *pos = &load->at.pos;
+	int ret;
 
 	if (load->stage.open)
 		undo_portion(mig);
@@ -323,10 +351,9 @@ int vfio_mig_load_apply(struct vfio_mig *mig)
 		return vfio_mig_refuse(mig, -ENODATA,
 			      "the device is to run, the state is incomplete");
 
-	if (mig->desc.pages)
-		vfio_mig_pages_replace(mig->desc.pages,
-				       vfio_mig_stage_take(&load->stage),
-				       load->stage.nr, &mig->lock);
+	ret = apply_pages(mig);
+	if (ret)
+		return ret;
 	mig->desc.ops->apply(mig->vdev, load->prepared);
 	load->prepared = NULL;
 	vfio_mig_count(mig, VFIO_MIG_LOADS, 1);

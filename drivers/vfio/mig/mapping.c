@@ -15,6 +15,10 @@
  * the page as changed. A read-only mapping has the page without the permission, or the
  * zero page, so that a read needs no memory.
  *
+ * A fault enters memory of the driver's own as it is, and marks the page for reads, too. So
+ * every page in a page table counts as changed. If the device itself knows what changed,
+ * the library marks nothing and removes nothing.
+ *
  * A page is entered with the page's lock held. An entry becomes stale when a copy replaces
  * the page, and by a discard or a load. Each of these removes the entry with the lock held
  * for writing. Lock order: mmap_lock, the mapping's lock, the page's lock.
@@ -28,8 +32,10 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vfio_mig_compat.h>
 
 #include "mapping.h"
+#include "memory.h"
 #include "pages.h"
 #include "space.h"
 
@@ -168,6 +174,31 @@ static const struct vm_operations_struct mapping_vm_ops = {
 	.pfn_mkwrite = mapping_mkwrite,
 };
 
+/* Whatever a page table has of it counts as changed, so that no right is taken away. */
+static vm_fault_t memory_fault(struct vm_fault *vmf)
+{
+	struct vfio_mig_mapping *m = vmf->vma->vm_private_data;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	struct vfio_mig_pages *p;
+
+	down_read(&m->lock);
+	p = m->pages;
+	if (p) {
+		down_read(page_lock(p, vmf->pgoff));
+		ret = vmf_insert_pfn(vmf->vma, vmf->address,
+				     p->memory->pfn(p, vmf->pgoff));
+		if (!p->memory->dirty)
+			vfio_mig_pages_redirty(p, vmf->pgoff);
+		up_read(page_lock(p, vmf->pgoff));
+	}
+	up_read(&m->lock);
+	return ret;
+}
+
+static const struct vm_operations_struct memory_vm_ops = {
+	.fault = memory_fault,
+};
+
 /**
  * vfio_mig_pages_mmap - mmap(2) of device memory
  * @p: the paged state that is the memory, which is &vfio_mig_desc.pages
@@ -185,21 +216,116 @@ static const struct vm_operations_struct mapping_vm_ops = {
  * user memory inside a page access. vfio_mig_pages_read() and vfio_mig_pages_write() use a
  * buffer for this reason.
  *
+ * Memory of the driver's own is mapped by &vfio_mig_memory_ops.pfn. The caller may change
+ * &vm_area_struct.vm_page_prot afterwards, for memory that is not to be cached.
+ *
  * Context: the vendor driver's &vfio_device_ops.mmap.
- * Return: 0, -EINVAL for a private mapping or for a mapping that exceeds the memory,
- * -ENOMEM or -ENFILE.
+ * Return: 0, -EINVAL for a private mapping, for a mapping that exceeds the memory, and for
+ * memory without pfn(), -ENOMEM or -ENFILE.
  */
 int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 			pgoff_t first)
 {
-	struct vfio_mig_mapping *m = mapping_get(p);
+	struct vfio_mig_mapping *m;
 
+	if (p->memory && !p->memory->pfn)
+		return -EINVAL;
+	m = mapping_get(p);
 	if (IS_ERR(m))
 		return PTR_ERR(m);
 	return vfio_mig_space_mmap(&m->space, vma, first, p->nr,
-				   &mapping_vm_ops);
+				   p->memory ? &memory_vm_ops : &mapping_vm_ops);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_mmap);
+
+/**
+ * struct vfio_mig_bar - a BAR that vfio-pci maps, and the library tracks
+ * @ops: what its mappings have in place of @theirs
+ * @theirs: vfio-pci's
+ * @pages: the memory
+ * @space: finds the mappings: the device file's
+ * @first: page of the file at which the memory starts
+ */
+struct vfio_mig_bar {
+	const struct vm_operations_struct ops;
+	const struct vm_operations_struct *theirs;
+	struct vfio_mig_pages *pages;
+	struct address_space *space;
+	pgoff_t first;
+};
+
+static vm_fault_t bar_fault(struct vm_fault *vmf)
+{
+	struct vfio_mig_bar *bar = container_of(vmf->vma->vm_ops, struct vfio_mig_bar, ops);
+	pgoff_t index = vmf->pgoff - bar->first;
+	vm_fault_t ret;
+
+	down_read(page_lock(bar->pages, index));
+	ret = bar->theirs->fault(vmf);
+	vfio_mig_pages_redirty(bar->pages, index);
+	up_read(page_lock(bar->pages, index));
+	return ret;
+}
+
+static struct vfio_mig_bar *bar_get(struct vfio_mig_pages *p, struct vm_area_struct *vma,
+				    pgoff_t first)
+{
+	struct vfio_mig_bar *bar = READ_ONCE(p->bar), *other;
+
+	if (bar)
+		return bar;
+	bar = kmemdup(&(struct vfio_mig_bar) {
+		.ops.fault = bar_fault,
+		.theirs = vma->vm_ops,
+		.pages = p,
+		.space = vma->vm_file->f_mapping,
+		.first = vma->vm_pgoff - first,
+	}, sizeof(*bar), GFP_KERNEL_ACCOUNT);
+	if (!bar)
+		return ERR_PTR(-ENOMEM);
+	other = cmpxchg(&p->bar, NULL, bar);
+	if (!other)
+		return bar;
+	kfree(bar);
+	return other;
+}
+
+/**
+ * vfio_mig_pages_track_mmap - track what is stored to a mapping that vfio-pci has made
+ * @p: the paged state, whose memory is a BAR, the one of &vfio_mig_desc.pages
+ * @vma: the mapping, after vfio_pci_core_mmap() has succeeded
+ * @first: page of the BAR at which it starts
+ *
+ * The mapping stays vfio-pci's, which takes the pages away in a reset and when the user
+ * disables the BARs. Its faults enter a page at a time from now on, and mark it. Where
+ * the device itself knows what changed, nothing is done.
+ *
+ * Faults take the lock of a page, then vfio-pci's memory_lock.
+ *
+ * Context: the vendor driver's &vfio_device_ops.mmap.
+ * Return: 0, -ENOMEM, -EINVAL for a mapping that is not wholly inside, or -EOPNOTSUPP
+ * where vfio-pci does not map a page in a fault, which is before Linux 6.12.
+ */
+int vfio_mig_pages_track_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
+			      pgoff_t first)
+{
+	struct vfio_mig_bar *bar;
+
+	if (p->memory->dirty)
+		return 0;
+	if (!VFIO_MIG_PCI_FAULTS_BY_PAGE)
+		return -EOPNOTSUPP;
+	if (first >= p->nr || vma_pages(vma) > p->nr - first)
+		return -EINVAL;
+	bar = bar_get(p, vma, first);
+	if (IS_ERR(bar))
+		return PTR_ERR(bar);
+	if (WARN_ON_ONCE(bar->first != vma->vm_pgoff - first || bar->theirs != vma->vm_ops))
+		return -EINVAL;
+	vma->vm_ops = &bar->ops;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pages_track_mmap);
 
 /**
  * vfio_mig_mapping_lock - prevent that KVM looks up a page while it is removed
@@ -221,7 +347,7 @@ struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
 	struct mm_struct *mm = current->mm;
 	int tries;
 
-	if (!mm || !READ_ONCE(p->mapping))
+	if (!mm || !(READ_ONCE(p->mapping) || READ_ONCE(p->bar)))
 		return NULL;
 	for (tries = 0; tries < LOCK_TRIES; tries++) {
 		/* Newer kernels have no mmap_write_trylock(). No VMA changes here. */
@@ -256,9 +382,13 @@ void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first,
 			    pgoff_t nr)
 {
 	struct vfio_mig_mapping *m = READ_ONCE(p->mapping);
+	struct vfio_mig_bar *bar = READ_ONCE(p->bar);
 
 	if (m)
 		vfio_mig_space_unmap(&m->space, first, nr);
+	if (bar)
+		unmap_mapping_range(bar->space, (loff_t)(bar->first + first) << PAGE_SHIFT,
+				    (loff_t)(nr ? nr : p->nr - first) << PAGE_SHIFT, 1);
 }
 
 /**
@@ -286,6 +416,37 @@ void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 	fput(m->space.file);
 }
 
+static int copy_out(struct vfio_mig_pages *p, loff_t off, void *to, size_t n)
+{
+	pgoff_t index = off >> PAGE_SHIFT;
+	struct page *page;
+
+	if (p->memory)
+		return vfio_mig_memory_read(p, off, to, n);
+	page = vfio_mig_page_read_begin(p, index);
+	if (page)
+		memcpy(to, page_address(page) + offset_in_page(off), n);
+	else
+		memset(to, 0, n);
+	vfio_mig_page_read_end(p, index);
+	return 0;
+}
+
+static int copy_in(struct vfio_mig_pages *p, loff_t off, const void *from, size_t n)
+{
+	pgoff_t index = off >> PAGE_SHIFT;
+	struct page *page;
+
+	if (p->memory)
+		return vfio_mig_memory_write(p, off, from, n);
+	page = vfio_mig_page_write_begin(p, index);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	memcpy(page_address(page) + offset_in_page(off), from, n);
+	vfio_mig_page_write_end(p, index);
+	return 0;
+}
+
 /* Returns how many bytes of an access are in its first page. */
 static size_t in_page(loff_t off, size_t count)
 {
@@ -311,8 +472,8 @@ static int bounds(struct vfio_mig_pages *p, size_t *count, loff_t off)
  *
  * Context: may sleep and fault; not inside a page access.
  * Return: the number of bytes read, which is less than @count at the end of the memory
- * only; -EINVAL for an @off beyond the memory, -EFAULT, -ENOMEM, or -EINTR if the caller
- * is being killed.
+ * only; -EINVAL for an @off beyond the memory, -EFAULT, -ENOMEM, -EINTR if the caller is
+ * being killed, or the driver's error if the driver cannot read its own memory.
  */
 ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off)
@@ -330,16 +491,10 @@ ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 		return -ENOMEM;
 
 	for (done = 0; !ret && done < count; done += n) {
-		pgoff_t index = (off + done) >> PAGE_SHIFT;
-		struct page *page = vfio_mig_page_read_begin(p, index);
-
 		n = in_page(off + done, count - done);
-		if (page)
-			memcpy(bounce, page_address(page) +
-			       offset_in_page(off + done), n);
-		else
-			memset(bounce, 0, n);
-		vfio_mig_page_read_end(p, index);
+		ret = copy_out(p, off + done, bounce, n);
+		if (ret)
+			break;
 		if (copy_to_user(buf + done, bounce, n))
 			ret = -EFAULT;
 		else if (fatal_signal_pending(current))
@@ -378,22 +533,14 @@ ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 		return -ENOMEM;
 
 	for (done = 0; !ret && done < count; done += n) {
-		pgoff_t index = (off + done) >> PAGE_SHIFT;
-		struct page *page;
-
 		n = in_page(off + done, count - done);
 		if (copy_from_user(bounce, buf + done, n)) {
 			ret = -EFAULT;
 			break;
 		}
-		page = vfio_mig_page_write_begin(p, index);
-		if (IS_ERR(page)) {
-			ret = PTR_ERR(page);
+		ret = copy_in(p, off + done, bounce, n);
+		if (ret)
 			break;
-		}
-		memcpy(page_address(page) + offset_in_page(off + done), bounce,
-		       n);
-		vfio_mig_page_write_end(p, index);
 		if (fatal_signal_pending(current))
 			ret = -EINTR;
 		cond_resched();

@@ -208,11 +208,15 @@ static void free_old_array(struct work_struct *work)
 	kfree(old);
 }
 
-/*
+/**
+ * vfio_mig_pages_free_array_later - free an array without delaying the caller
+ * @p: the paged state that the pages are charged to
+ * @xa: the array; nobody else uses it
+ *
  * The guest is stopped while a load takes effect, and freeing 1 GiB takes too long for
  * that. So a work item frees the array, if there is memory for the work item.
  */
-static void free_array_later(struct vfio_mig_pages *p, struct xarray *xa)
+void vfio_mig_pages_free_array_later(struct vfio_mig_pages *p, struct xarray *xa)
 {
 	struct old_array *old = NULL;
 
@@ -242,6 +246,8 @@ int __vfio_mig_pages_init(struct vfio_mig_pages *p, pgoff_t nr,
 		return -ENOMEM;
 	p->nr = nr;
 	p->budget = budget;
+	p->memory = NULL;
+	p->bar = NULL;
 	p->memcg = NULL;
 	p->wait = NULL;
 	atomic_long_set(&p->resident, 0);
@@ -268,6 +274,8 @@ void vfio_mig_pages_destroy(struct vfio_mig_pages *p)
 	vfio_mig_mapping_close(p);
 	vfio_mig_pages_free_array(p, p->xa);
 	p->xa = NULL;
+	kfree(p->bar);
+	p->bar = NULL;
 	vfio_mig_pages_set_payer(p, NULL);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_destroy);
@@ -306,6 +314,8 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 {
 	struct page *old = xa_load(p->xa, index), *new, *cur;
 
+	if (WARN_ON_ONCE(p->memory))
+		return ERR_PTR(-EINVAL);
 	if (page_writable(old))
 		return old;
 	new = vfio_mig_pages_alloc(p, old ? 0 : __GFP_ZERO, old);
@@ -495,6 +505,8 @@ struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t in
 	struct page *old = xa_load(p->xa, index), *cur;
 
 	lockdep_assert_held_write(page_lock(p, index));
+	if (WARN_ON_ONCE(p->memory))
+		return ERR_PTR(-EINVAL);
 	if (!old && !budget_charge(p->budget, false))
 		return ERR_PTR(-ENOSPC);
 	cur = vfio_mig_pages_store(p, p->xa, index, old, new);
@@ -601,6 +613,17 @@ static void mark_block(struct vfio_mig_dirty *dirty, unsigned long block,
 	atomic_long_add(hweight_long(bits & ~old), &dirty->count);
 }
 
+/* Memory of the driver's is all there. */
+static void redirty_memory(struct vfio_mig_pages *p, struct vfio_mig_dirty *dirty)
+{
+	unsigned long block, blocks = p->nr / BLOCK;
+
+	for (block = 0; block < blocks; block++)
+		mark_block(dirty, block, ~0UL);
+	if (p->nr % BLOCK)
+		mark_block(dirty, blocks, BIT(p->nr % BLOCK) - 1);
+}
+
 /**
  * vfio_mig_pages_redirty_all - mark all pages that have memory as changed
  * @p: the paged state, tracked
@@ -614,6 +637,10 @@ void vfio_mig_pages_redirty_all(struct vfio_mig_pages *p)
 	XA_STATE(xas, p->xa, 0);
 	struct page *page;
 
+	if (p->memory) {
+		redirty_memory(p, dirty);
+		return;
+	}
 	rcu_read_lock();
 	xas_for_each(&xas, page, ULONG_MAX) {
 		if (xas_retry(&xas, page))
@@ -712,6 +739,7 @@ void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
  * @first: number of the first page, which has changed
  * @max: the limit of pages to take, not 0
  * @pages: the pages are stored here, NULL for a page that reads as zeros
+ *	@pages is NULL for memory of the driver's own: only page numbers are stored.
  * @index: the page numbers are stored here
  *
  * Takes the page and changed pages after it that share its lock, and marks them as sent.
@@ -733,16 +761,19 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 	mm = vfio_mig_mapping_lock(p);
 	down_write(page_lock(p, first));
 	for (; i < end && n < max; i = find_next_bit(dirty->bits, end, i + 1)) {
-		struct page *page = xa_load(p->xa, i);
+		struct page *page = pages ? xa_load(p->xa, i) : NULL;
 
 		clear_bit(i, dirty->bits);
 		if (page)
 			get_page(page);
-		pages[n] = page;
+		if (pages)
+			pages[n] = page;
 		index[n++] = i;
 	}
 	atomic_long_sub(n, &dirty->count);
-	vfio_mig_mapping_unmap(p, first, index[n - 1] - first + 1);
+	/* A device that knows what is stored to a mapping leaves it alone. */
+	if (!p->memory || !p->memory->dirty)
+		vfio_mig_mapping_unmap(p, first, index[n - 1] - first + 1);
 	up_write(page_lock(p, first));
 	vfio_mig_mapping_unlock(mm);
 	return n;
@@ -771,7 +802,7 @@ void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
 	vfio_mig_mapping_unmap(p, 0, 0);
 	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++)
 		up_write(&p->locks[i]);
-	free_array_later(p, old);
+	vfio_mig_pages_free_array_later(p, old);
 }
 
 #if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)

@@ -42,6 +42,7 @@ struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t in
 					    struct page *new);
 struct xarray *vfio_mig_pages_new_array(void);
 void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa);
+void vfio_mig_pages_free_array_later(struct vfio_mig_pages *p, struct xarray *xa);
 void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm);
 
 int vfio_mig_pages_track(struct vfio_mig_pages *p);

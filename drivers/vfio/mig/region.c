@@ -248,7 +248,7 @@ static int read_pending_bytes(struct vfio_mig *mig, u64 *value)
 		return 0;
 	if (mig->iteration.open)
 		conclude_iteration(mig);
-	ret = vfio_mig_image_ask(mig);
+	ret = vfio_mig_save_ask(mig);
 	if (ret)
 		return ret;
 	*value = vfio_mig_fault_pending(mig, vfio_mig_save_pending(mig));

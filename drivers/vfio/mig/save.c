@@ -18,6 +18,7 @@
 
 #include "fault.h"
 #include "machine.h"
+#include "memory.h"
 #include "mig.h"
 #include "pages.h"
 #include "save.h"
@@ -141,12 +142,29 @@ static unsigned long dirty_pages(struct vfio_mig *mig)
 	return mig->desc.pages ? vfio_mig_pages_dirty(mig->desc.pages) : 0;
 }
 
+static int track_pages(struct vfio_mig *mig)
+{
+	struct vfio_mig_pages *p = mig->desc.pages;
+	int ret;
+
+	if (!p)
+		return 0;
+	ret = vfio_mig_memory_begin(p);
+	if (ret)
+		return vfio_mig_memory_error(mig, "starting to track it", ret);
+	ret = vfio_mig_pages_track(p);
+	if (ret)
+		vfio_mig_memory_end(p);
+	return ret;
+}
+
 /**
  * vfio_mig_save_begin - start a save
  * @mig: the device; session mutex held, no session open
  * @to: the state that the device enters
  *
- * Return: 0, -ENOMEM, or the driver's error if the driver cannot save its image.
+ * Return: 0, -ENOMEM, or the driver's error if the driver cannot save its image or track
+ * its memory.
  */
 int vfio_mig_save_begin(struct vfio_mig *mig, enum vfio_mig_state to)
 {
@@ -164,9 +182,9 @@ int vfio_mig_save_begin(struct vfio_mig *mig, enum vfio_mig_state to)
 					     VFIO_MIG_IMAGE_PRECOPY);
 	if (ret)
 		goto err;
-	if (mig->desc.pages && vfio_mig_pages_track(mig->desc.pages)) {
+	ret = track_pages(mig);
+	if (ret) {
 		vfio_mig_image_save_end(mig);
-		ret = -ENOMEM;
 		goto err;
 	}
 
@@ -191,8 +209,10 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 {
 	struct vfio_mig_save *save = mig->save;
 
-	if (mig->desc.pages)
+	if (mig->desc.pages) {
 		vfio_mig_pages_untrack(mig->desc.pages);
+		vfio_mig_memory_end(mig->desc.pages);
+	}
 	vfio_mig_image_save_end(mig);
 	mig->save = NULL;
 	kvfree(save->control);
@@ -200,11 +220,26 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 }
 
 /**
+ * vfio_mig_save_ask - ask the driver how much there is to send
+ * @mig: the device; session mutex held
+ *
+ * Called before the user is told.
+ *
+ * Return: 0, or an error for the user.
+ */
+int vfio_mig_save_ask(struct vfio_mig *mig)
+{
+	int ret = vfio_mig_memory_sync(mig);
+
+	return ret ? ret : vfio_mig_image_ask(mig);
+}
+
+/**
  * vfio_mig_save_pending - estimate the size of the data that are still to be sent
  * @mig: the device; session mutex held, saving
  *
  * While the device runs, only data that can be sent early count. The size of the image is
- * the answer of the last vfio_mig_image_ask().
+ * the answer of the last vfio_mig_save_ask().
  *
  * Return: number of bytes. It is 0 if and only if vfio_mig_save_next() has no chunk.
  */
@@ -265,7 +300,7 @@ void vfio_mig_save_again(struct vfio_mig *mig, bool initial)
 
 /**
  * vfio_mig_save_stop_size - estimate the size of the data if the device stopped now
- * @mig: the device; session mutex held, saving or not. vfio_mig_image_ask() was called.
+ * @mig: the device; session mutex held, saving or not. vfio_mig_save_ask() was called.
  *
  * Return: number of bytes of the stream, without the chunk that the front end has.
  */
@@ -455,14 +490,21 @@ static void chunk_add(struct vfio_mig_chunk *chunk, u32 nr, struct runs *runs)
 	}
 }
 
+static int take(struct vfio_mig_pages *p, pgoff_t first, u32 max, struct page **pages,
+		pgoff_t *index)
+{
+	return p->memory ? vfio_mig_memory_take(p, first, max, pages, index) :
+			   vfio_mig_pages_take(p, first, max, pages, index);
+}
+
 /*
  * Takes changed pages from @first on. Ends when @max pages have data, when the buffer of
  * the runs is full, when enough pages were looked at, or when the caller is being killed.
  * An early end loses nothing, because the pages so far are a complete chunk. Returns the
- * size of the encoded runs.
+ * size of the encoded runs, or an error if no page was taken.
  */
-static size_t collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
-			    pgoff_t first, u32 max)
+static int collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
+			 pgoff_t first, u32 max)
 {
 	u8 *start = chunk_payload(chunk) + sizeof(struct vfio_mig_pages_hdr);
 	struct runs runs = {
@@ -476,12 +518,15 @@ static size_t collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 
 	while (i < p->nr && chunk->looked < LOOK_MAX) {
 		u32 had = chunk->nr_pages, room = min(max - had, runs_room(&runs));
-		u32 n;
+		int n;
 
 		if (!room)
 			break;
-		n = vfio_mig_pages_take(p, i, room, &chunk->pages[had],
-					&chunk->index[had]);
+		n = take(p, i, room, &chunk->pages[had], &chunk->index[had]);
+		if (n < 0 && !chunk->looked)
+			return n;
+		if (n < 0)
+			break;
 		i = vfio_mig_pages_next_dirty(p, chunk->index[had + n - 1] + 1);
 		chunk_add(chunk, n, &runs);
 		chunk->looked += n;
@@ -502,7 +547,7 @@ static int make_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 	struct vfio_mig_pages_hdr *h = chunk_payload(chunk);
 	pgoff_t first = vfio_mig_pages_next_dirty(p, save->cursor);
 	u32 max;
-	size_t len;
+	int len;
 
 	room = min_t(size_t, room, VFIO_MIG_CHUNK_ROOM_MAX);
 	max = min_t(size_t, (room - PAGES_META_MAX) / PAGE_SIZE,
@@ -516,6 +561,9 @@ static int make_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 		return -EAGAIN;
 
 	len = collect_pages(mig, chunk, first, max);
+	if (len < 0)
+		return p->memory && len != -ENOMEM ?
+		       vfio_mig_memory_error(mig, "a read", len) : len;
 	*h = (struct vfio_mig_pages_hdr) {
 		.base = cpu_to_le64(first),
 		.nr_pages = cpu_to_le32(chunk->nr_pages),
@@ -576,8 +624,11 @@ static int make_bulk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk, size_t 
 {
 	struct vfio_mig_save *save = mig->save;
 	bool dirty = dirty_pages(mig);
-	int ret;
+	int ret = dirty ? 0 : vfio_mig_memory_sync(mig);
 
+	if (ret)
+		return ret;
+	dirty = dirty_pages(mig);
 	if (mig->desc.image && !(dirty && save->image_last)) {
 		ret = make_image(mig, chunk, room);
 		save->image_last = !ret;

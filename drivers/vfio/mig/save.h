@@ -45,6 +45,7 @@ void vfio_mig_chunk_free(struct vfio_mig_chunk *chunk);
 
 int vfio_mig_save_begin(struct vfio_mig *mig, enum vfio_mig_state to);
 void vfio_mig_save_end(struct vfio_mig *mig);
+int vfio_mig_save_ask(struct vfio_mig *mig);
 u64 vfio_mig_save_pending(struct vfio_mig *mig);
 u64 vfio_mig_save_initial(struct vfio_mig *mig);
 void vfio_mig_save_again(struct vfio_mig *mig, bool initial);

@@ -94,7 +94,7 @@ static int v2_get_data_size(struct vfio_device *vdev, unsigned long *size)
 	ret = vfio_mig_lock(mig);
 	if (ret)
 		return ret;
-	ret = vfio_mig_image_ask(mig);
+	ret = vfio_mig_save_ask(mig);
 	if (!ret)
 		*size = vfio_mig_fault_data_size(mig, vfio_mig_save_stop_size(mig) +
 						      vfio_mig_data_in_hand(mig));

@@ -29,6 +29,17 @@ void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 	(void)p;
 }
 
+bool vfio_mig_cancelled(struct vfio_mig *mig)
+{
+	(void)mig;
+	return false;
+}
+
+void vfio_mig_device_error(struct vfio_mig *mig)
+{
+	mig->broken = true;
+}
+
 void stream_append(struct stream *s, const void *data, size_t len)
 {
 	if (s->len + len > s->room) {

@@ -34,6 +34,10 @@ static const char * const callbacks[TEST_NR_CALLBACKS] = {
 	[TEST_WRITE]		= "write",
 	[TEST_CHECK]		= "check",
 	[TEST_LOAD_END]		= "load_end",
+	[TEST_MEM_READ]		= "mem_read",
+	[TEST_MEM_WRITE]	= "mem_write",
+	[TEST_TRACK]		= "track",
+	[TEST_DIRTY]		= "dirty",
 };
 
 static const char * const actions[] = {

@@ -26,13 +26,19 @@
  * @stream_type: as its streams have it
  * @has_image: its state has an image
  * @image_only: and nothing else
- * @protocols: VFIO_MIG_PROTOCOL_*, 0 for both. The stream does not depend on them.
+ * @memory: its memory is the driver's own
+ * @bitmap: and the device knows what changed of it
+ * @protocols: VFIO_MIG_PROTOCOL_*, 0 for both
+ *
+ * The stream depends neither on the protocols nor on whose the memory is.
  */
 struct test_type {
 	struct mdev_type type;
 	const char *stream_type;
 	bool has_image;
 	bool image_only;
+	bool memory;
+	bool bitmap;
 	u32 protocols;
 };
 
@@ -41,6 +47,8 @@ static struct test_type types[] = {
 	{ { .sysfs_name = "image" }, "vfio_mig_test-image", .has_image = true,
 	  .image_only = true },
 	{ { .sysfs_name = "plain" }, "vfio_mig_test-plain" },
+	{ { .sysfs_name = "memory" }, "vfio_mig_test-plain", .memory = true },
+	{ { .sysfs_name = "bitmap" }, "vfio_mig_test-plain", .memory = true, .bitmap = true },
 	{ { .sysfs_name = "v1" }, "vfio_mig_test-plain", .protocols = VFIO_MIG_PROTOCOL_V1 },
 	{ { .sysfs_name = "v2" }, "vfio_mig_test-plain", .protocols = VFIO_MIG_PROTOCOL_V2 },
 };
@@ -231,12 +239,18 @@ static void test_close(struct vfio_device *vdev)
 	struct test_device *t = to_test(vdev);
 
 	vfio_mig_close(t->mig);
-	vfio_mig_pages_discard(&t->pages, 0, t->pages.nr);
+	if (t->memory)
+		test_memory_clear(t);
+	else
+		vfio_mig_pages_discard(&t->pages, 0, t->pages.nr);
 }
 
 static void test_release(struct vfio_device *vdev)
 {
-	vfio_mig_pages_destroy(&to_test(vdev)->pages);
+	struct test_device *t = to_test(vdev);
+
+	vfio_mig_pages_destroy(&t->pages);
+	test_memory_free(t);
 	vfio_mig_free_device(vdev);
 }
 
@@ -273,6 +287,15 @@ static struct vfio_mig *create_mig(struct test_device *t)
 	return vfio_mig_create(&t->vdev, &desc);
 }
 
+static int create_memory(struct test_device *t)
+{
+	const struct test_type *type = type_of(t);
+
+	if (type->memory)
+		return test_memory_init(t, MEMORY / PAGE_SIZE, type->bitmap);
+	return vfio_mig_pages_init(&t->pages, MEMORY / PAGE_SIZE, NULL);
+}
+
 static int test_probe(struct mdev_device *mdev)
 {
 	struct test_device *t = vfio_alloc_device(test_device, vdev, &mdev->dev,
@@ -289,7 +312,7 @@ static int test_probe(struct mdev_device *mdev)
 		t->pci.region_size[VFIO_PCI_BAR2_REGION_INDEX] = 0;
 		t->pci.memory = 0;
 	}
-	ret = vfio_mig_pages_init(&t->pages, MEMORY / PAGE_SIZE, NULL);
+	ret = create_memory(t);
 	if (ret)
 		goto err_put;
 	t->mig = create_mig(t);

@@ -17,8 +17,9 @@
 #define TEST_IMAGE_SIZE		(40 * SZ_1K)
 
 /*
- * Callbacks that can be made to fail. They are named as the members of struct vfio_mig_ops
- * and struct vfio_mig_image_ops.
+ * Callbacks that can be made to fail. They are named as the members of struct vfio_mig_ops,
+ * struct vfio_mig_image_ops and, with TEST_MEM_ where these have the same name, struct
+ * vfio_mig_memory_ops.
  */
 enum test_callback {
 	TEST_QUIESCE,
@@ -38,6 +39,10 @@ enum test_callback {
 	TEST_WRITE,
 	TEST_CHECK,
 	TEST_LOAD_END,
+	TEST_MEM_READ,
+	TEST_MEM_WRITE,
+	TEST_TRACK,
+	TEST_DIRTY,
 	TEST_NR_CALLBACKS,
 };
 
@@ -121,6 +126,10 @@ enum { TEST_SCRATCH = PCI_CFG_SPACE_SIZE / 4, TEST_REG1, TEST_REG2, TEST_REG3, T
  * @vdev: the device
  * @mig: the library's object
  * @pages: memory in BAR2
+ * @memory: the same, where it is the driver's own, else NULL
+ * @known: what was in it when the library asked what changed; NULL where the device does
+ *	not know
+ * @tracking: a save goes on, so the library may ask
  * @pci: its description as a PCI function
  * @image_ops: callbacks of its image, NULL without one
  * @lock: protects what follows
@@ -136,6 +145,9 @@ struct test_device {
 	struct vfio_device vdev;
 	struct vfio_mig *mig;
 	struct vfio_mig_pages pages;
+	void *memory;
+	void *known;
+	bool tracking;
 	struct vfio_mig_pci pci;
 	const struct vfio_mig_image_ops *image_ops;
 	struct mutex lock; /* of all that follows */
@@ -169,5 +181,10 @@ void test_fault_cleanup(void);
 extern const struct vfio_mig_image_ops test_image_ops;
 void test_image_reset(struct test_device *t);
 void test_image_apply(struct test_device *t);
+
+/* memory.c */
+int test_memory_init(struct test_device *t, pgoff_t nr, bool bitmap);
+void test_memory_clear(struct test_device *t);
+void test_memory_free(struct test_device *t);
 
 #endif /* VFIO_MIG_TEST_H */

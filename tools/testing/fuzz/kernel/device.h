@@ -14,6 +14,10 @@ struct device {
 	int unused;
 };
 
+struct hlist_node {
+	int unused;
+};
+
 struct vm_area_struct;
 struct vfio_info_cap;
 struct vfio_device_ops;

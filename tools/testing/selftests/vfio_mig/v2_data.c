@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/bar.h"
 #include "lib/fixture.h"
 #include "lib/stream.h"
 #include "lib/v2.h"
@@ -145,6 +146,7 @@ TEST_F(data, PRECOPY_INFO_tells_what_read_gives)
 
 	if (!v2_has(&self->v2, V2_PRE_COPY))
 		SKIP(return, "the device has no PRE_COPY");
+	ASSERT_RET(0, bar_fill(&self->dev, 0x3c));
 	ASSERT_RET(0, v2_set_state(&self->v2, V2_PRE_COPY));
 	ASSERT_RET(0, v2_precopy_info(&self->v2, &info));
 	EXPECT_LT(0, info.initial_bytes);
@@ -168,8 +170,10 @@ TEST_F(data, PRECOPY_INFO_is_EINVAL_outside_of_pre_copy)
 TEST_F(data, DATA_SIZE_is_a_true_estimate)
 {
 	__u64 size;
-	int ret = v2_data_size(&self->v2, &size);
+	int ret;
 
+	ASSERT_RET(0, bar_fill(&self->dev, 0x3c));
+	ret = v2_data_size(&self->v2, &size);
 	if (ret == -ENOTTY)
 		SKIP(return, "this kernel has no MIG_DATA_SIZE");
 	ASSERT_RET(0, ret);
