@@ -39,7 +39,8 @@ LLVM_IF_CLANG = $(if $(shell grep -sx CONFIG_CC_IS_CLANG=y $(KDIR)/.config),LLVM
 # key that modules are signed with.
 KBUILD = tools/build/with-tools-of $(KDIR) $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
 	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_SAMPLE_VFIO_MIG_MSCRATCH=m \
-	CONFIG_VFIO_MIG_TEST=m CONFIG_VFIO_MIG_CORE_FAULT_KNOBS=$(FAULT_KNOBS) \
+	CONFIG_VFIO_MIG_TEST=m CONFIG_SAMPLE_VFIO_MIG_IVSHMEM=m \
+	CONFIG_VFIO_MIG_CORE_FAULT_KNOBS=$(FAULT_KNOBS) \
 	CONFIG_DEBUG_INFO_BTF_MODULES= 'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
 	CONFIG_MODULE_SIG_ALL= $(LLVM_IF_CLANG) $(1)
 
@@ -124,6 +125,10 @@ test-peers:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-peers
 
+test-ivshmem:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/test-device ivshmem
+
 test-debug:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-debug
@@ -184,6 +189,7 @@ help:
 	@echo '  test-mid-copy    - reset, stop and continue guests in the middle of a copy'
 	@echo '  test-quickstart  - run the commands of Documentation/quickstart.rst in a fresh Debian'
 	@echo '  test-peers       - the VFIO selftests of the kernel on the devices here'
+	@echo '  test-ivshmem     - kselftests on real PCI functions behind an emulated IOMMU'
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  test-poison      - the kselftests on a kernel that marks memory which is free'
 	@echo '  fuzz             - fuzz the decoders, each for TIME seconds (900)'
@@ -205,4 +211,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs patches test-patches
+.PHONY: test-debug test-ivshmem test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs patches test-patches
