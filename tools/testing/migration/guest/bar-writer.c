@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Usage: bar-writer DEVICE STOP
+ * Usage: bar-writer DEVICE STOP [memory]
  * Keeps writing to a PCI function's memory, mapped, until the file STOP appears:
  * DEVICE is the folder in sysfs of an mscratch (samples/vfio-mdev/mscratch.c). It
  * stores with each instruction that compilers and C libraries use, because a guest
  * may use any. What was written is kept here, in memory of another kind, and each
  * place is compared before it is written again, all of them at the end; so is the
- * count of doorbells. Prints "stores N of K kinds"; a line and status 1 where
+ * count of doorbells, which a device does not have that is said to be memory alone. Prints "stores N of K kinds"; a line and status 1 where
  * something is not what it should be.
  */
 #include <err.h>
@@ -189,8 +189,8 @@ int main(int argc, char **argv)
 	uint64_t nr = 0;
 	uint32_t bursts = 0;
 
-	if (argc != 3)
-		errx(2, "usage: bar-writer DEVICE STOP");
+	if (argc != 3 && argc != 4)
+		errx(2, "usage: bar-writer DEVICE STOP [memory]");
 	/*
 	 * No page fault in between: where QEMU emulates virtualization, an exit after an
 	 * exception looks to KVM of 6.14 and later as one in the middle of it, and then it
@@ -198,7 +198,8 @@ int main(int argc, char **argv)
 	 */
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))
 		err(1, "mlockall");
-	registers = map(argv[1], "resource0", PAGE);
+	if (argc == 3)
+		registers = map(argv[1], "resource0", PAGE);
 	memory = map(argv[1], "resource2", SIZE);
 	for (unsigned int k = 0; k < KINDS; k++)
 		kinds += avx || !stores[k].avx;
@@ -213,7 +214,8 @@ int main(int argc, char **argv)
 				check(i);
 			store(i, s, ++nr);
 		}
-		ring(++bursts);
+		if (registers)
+			ring(++bursts);
 		usleep(PAUSE_US);
 	}
 	for (i = 0; i < PLACES; i++)

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest with a real PCI function migrates, there and back.
+
+Runs in the host VM; tools/testing/migration/ivshmem starts it there.
+"""
+
+import glob
+import os
+import subprocess
+import sys
+import time
+
+import mdev
+from guest import MachineError
+from lab import Interrupted, Lab
+from live import Migration, MigrationError, say
+from qmp import QMPError
+
+DRIVER = "ivshmem_vfio_pci"
+
+# A device of vfio-pci pins the guest's memory, and type1 counts all that is pinned as
+# written. So memory is sent again whole in the blackout, which may take this long.
+DOWNTIME = 120000
+
+# Bytes of the function's memory that are to move while the guest runs.
+PRECOPIED = 64 << 10
+
+
+def _read(path):
+    with open(path, encoding="ascii") as f:
+        return f.read().strip()
+
+
+class Function(mdev.Device):
+    """An ivshmem-plain of the host VM, bound to its driver."""
+
+    def __init__(self, sysfs):
+        self.sysfs = self.type = sysfs
+        self.uuid = os.path.basename(sysfs)
+        with open(f"{sysfs}/driver_override", "w", encoding="ascii") as f:
+            f.write(DRIVER)
+        with open("/sys/bus/pci/drivers_probe", "w", encoding="ascii") as f:
+            f.write(self.uuid)
+
+    def remove(self):
+        """It stays."""
+
+
+def device_sent(machine):
+    """Bytes that its function has given in pre-copy."""
+    return machine.device.counters()["precopy_bytes"]
+
+
+def functions():
+    """The functions that there are."""
+    return [Function(path) for path in sorted(glob.glob("/sys/bus/pci/devices/*"))
+            if (_read(f"{path}/vendor"), _read(f"{path}/device")) == ("0x1af4", "0x1110")]
+
+
+def hop(lab, name, source, device):
+    """Migrate to a machine with another function; the machine."""
+    target = lab.destination(name, source.guest, device)
+    source.set_downtime(1)
+    migration = Migration(source, target, quiet=True)
+    migration.start()
+    end = time.monotonic() + 120
+    while device_sent(source) < PRECOPIED and time.monotonic() < end:
+        time.sleep(0.1)
+    source.set_downtime(DOWNTIME)
+    info = migration.finish()
+    source.guest.wait_alive()
+    over, said = source.guest.call("cat /tmp/bar.status && cat /tmp/bar.log")
+    if not over:
+        raise MachineError("; ".join(["the writer has ended", *said]))
+    counters = source.device.counters()
+    say(f"{source.name} -> {target.name}: {info['total-time']} ms, downtime "
+        f"{info['downtime']} ms; the function: {counters['pages_sent']} pages, "
+        f"{counters['precopy_bytes']} bytes in pre-copy, "
+        f"{counters['stopcopy_bytes']} in the blackout")
+    if counters["precopy_bytes"] < PRECOPIED:
+        raise MigrationError("pre-copy left the function out")
+    if target.device.counters()["loads"] < 1:
+        raise MigrationError("the target's function has loaded nothing")
+    lab.end(source)
+    return target
+
+
+def run(lab):
+    """There and back."""
+    devices = functions()
+    if len(devices) != 2:
+        raise MachineError(f"{len(devices)} functions, not 2")
+    machine = lab.start("A", devices[0])
+    guest = machine.guest
+    guest.wait_ready()
+    guest.check("rm -f /tmp/bar.*; run_behind memory")
+    guest.wait_alive()
+    machine = hop(lab, "B", machine, devices[1])
+    machine = hop(lab, "A", machine, devices[0])
+    # Each page twice before it is compared for the last time.
+    for _ in range(3):
+        guest.wait_alive()
+    guest.check("touch /tmp/bar.stop")
+    if not guest.until("[ -e /tmp/bar.status ]", 60):
+        raise MachineError("the writer does not end")
+    said = guest.check("cat /tmp/bar.log; [ $(cat /tmp/bar.status) = 0 ]")
+    say(f"the writer: {said[0]}")
+    lab.end(machine)
+
+
+def attempt(lab):
+    """Whether it passed."""
+    try:
+        run(lab)
+    except (MachineError, MigrationError, QMPError, OSError) as error:
+        say(f"errors              1: {error}")
+        lab.show_logs()
+        lab.clear()
+        return False
+    say("errors              0")
+    return True
+
+
+def main():
+    """Exit status 0 only if all went well."""
+    # QEMU's emulation of the IOMMU is in no danger from a device of its own.
+    subprocess.run(["modprobe", "vfio_iommu_type1", "allow_unsafe_interrupts=1"], check=True)
+    subprocess.run(["modprobe", DRIVER], check=True)
+    try:
+        with Lab() as lab:
+            passed = any(attempt(lab) for _ in lab.watch.tries())
+    except Interrupted as signal:
+        sys.exit(f"errors              1: {signal}")
+    sys.exit(0 if passed else 1)
+
+
+if __name__ == "__main__":
+    main()
