@@ -57,10 +57,11 @@ struct vfio_mig_budget {
  * error: in a save the user gets it and nothing is lost; in a load the device is in the
  * error state, because a part was written.
  *
- * Context: may sleep. @read, @track and @dirty, and @write in a load, are called with the
- * session mutex held; @read and @write for vfio_mig_pages_read() and _write() are not, and
- * many at a time. No two of them overlap if @begin takes a lock. They take no lock that is held by a caller of the library, other than
- * vfio_mig_reset_done(). @pfn is called in page faults.
+ * Context: may sleep. Most calls come with the session mutex held. Calls of @begin, @read,
+ * @write and @end for vfio_mig_pages_read() and vfio_mig_pages_write() do not, and several
+ * of these can run at a time, unless @begin takes a lock. A callback may take a lock that
+ * is held around vfio_mig_reset_done(), but no lock that is held around any other call of
+ * the library. @pfn is called in page faults.
  */
 struct vfio_mig_memory_ops {
 	int (*begin)(struct vfio_mig_pages *p);

@@ -6,8 +6,8 @@
  * stores with each instruction that compilers and C libraries use, because a guest
  * may use any. What was written is kept here, in memory of another kind, and each
  * place is compared before it is written again, all of them at the end; so is the
- * count of doorbells, which a device does not have that is said to be memory alone. Prints "stores N of K kinds"; a line and status 1 where
- * something is not what it should be.
+ * count of doorbells. With "memory" the device has no doorbell. Prints "stores N of K
+ * kinds"; a line and status 1 where something is not what it should be.
  */
 #include <err.h>
 #include <fcntl.h>
