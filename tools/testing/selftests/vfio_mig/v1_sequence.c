@@ -4,6 +4,7 @@
  * target refuses what comes of it. And streams between windows of any size.
  */
 #include <endian.h>
+#include <errno.h>
 #include <string.h>
 
 #include "lib/fill.h"
@@ -248,17 +249,24 @@ FIXTURE_SETUP(windows)
 {
 	long before = mdev_window_kib(0);
 	unsigned int i;
+	int ret = 0;
 
 	if (before < 0)
 		return;
-	for (i = 0; i < ARRAY_SIZE(kibs); i++) {
+	for (i = 0; i < ARRAY_SIZE(kibs) && !ret; i++) {
 		mdev_window_kib(kibs[i]);
-		ASSERT_RET(0, mdev_create(&self->mdev[i], "mnvme", "64M"));
+		ret = mdev_create(&self->mdev[i], "mnvme", "64M");
+	}
+	/* Also where there is no mnvme, because other programs come after this one. */
+	mdev_window_kib(before);
+	if (ret == -ENOENT)
+		return;
+	ASSERT_RET(0, ret);
+	for (i = 0; i < ARRAY_SIZE(kibs); i++) {
 		fixture_open(_metadata, self->mdev[i].path, &self->dev[i],
 			     &self->v1[i]);
 		EXPECT_EQ(kibs[i] * 1024, self->v1[i].window);
 	}
-	mdev_window_kib(before);
 	ASSERT_EQ(0, fill_device(&self->dev[0], &self->guest));
 }
 
@@ -282,7 +290,7 @@ TEST_F_TIMEOUT(windows, a_stream_loads_into_any_other, 120)
 	char why[128];
 
 	if (!self->v1[0].dev)
-		SKIP(return, "vfio-mig-core's windows have one size");
+		SKIP(return, "no mnvme devices with windows of several sizes");
 	/* The state goes round: from the first to each, and from there on. */
 	for (i = 0; i < 2 * ARRAY_SIZE(kibs); i++) {
 		j = (i * 3 + 1) % ARRAY_SIZE(kibs);

@@ -156,10 +156,16 @@ void suite_need_nvme(void)
 	need(nvme_probe, "the device is no NVMe controller");
 }
 
+/* Was a device named, which other programs use as well? */
+int suite_given(void)
+{
+	return device_a != created[0].path;
+}
+
 /* Some figures are those of one implementation. */
 void suite_need_mnvme(void)
 {
-	if (device_a != created[0].path)
+	if (suite_given())
 		skip("is about " PARENT " devices: runs without VFIO_MIG_DEVICE");
 }
 

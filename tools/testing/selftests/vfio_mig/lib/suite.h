@@ -20,6 +20,7 @@ void suite_need_nvme(void);
 void suite_need_mnvme(void);
 void suite_need_b(void);
 
+int suite_given(void);
 unsigned long suite_number(const char *name, unsigned long other);
 int suite_long(void);
 
