@@ -10,6 +10,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -201,6 +203,39 @@ static void choose_way(void)
 		setenv("VFIO_MIG_OPEN", "group", 1);
 }
 
+/* A file of a task's, as lines of a comment. */
+static void show_file(const char *task, const char *name)
+{
+	char path[PATH_MAX], line[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", task, name);
+	f = fopen(path, "r");
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f))
+		printf("#   %s: %s", name, line);
+	fclose(f);
+}
+
+/* Where the tasks of this program are, for who has to find out why one does not end. */
+static void show_tasks(void)
+{
+	glob_t tasks;
+	size_t i;
+
+	if (glob("/proc/[0-9]*/task/[0-9]*", GLOB_NOSORT, NULL, &tasks))
+		return;
+	for (i = 0; i < tasks.gl_pathc; i++) {
+		printf("# %s\n", tasks.gl_pathv[i]);
+		show_file(tasks.gl_pathv[i], "comm");
+		show_file(tasks.gl_pathv[i], "syscall");
+		show_file(tasks.gl_pathv[i], "stack");
+	}
+	globfree(&tasks);
+	fflush(stdout);
+}
+
 static int generation(void)
 {
 	int lasts = 2 + rand() % 8, killed = rand() % 2, delay = rand() % 5000000;
@@ -222,6 +257,7 @@ static int generation(void)
 	ret = reap(pid, &status);
 	if (ret) {
 		printf("# somebody does not end: %s\n", errname(ret));
+		show_tasks();
 		return ret;
 	}
 	if (WIFSIGNALED(status) ? !killed || WTERMSIG(status) != SIGKILL : status) {
