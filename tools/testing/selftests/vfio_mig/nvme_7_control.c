@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, chapter 7: interrupts (7.5) and resets (7.3); and the asynchronous events
- * of chapter 5 (5.2, 5.14.1), which go with what a controller does by itself.
+ * NVMe 1.4, chapter 7: interrupts (7.5) and resets (7.3); the asynchronous events of
+ * chapter 5 (5.2, 5.14.1), which go with what a controller does by itself; and the phase
+ * tag of completions (4.6), for hosts that poll instead of waiting for an interrupt.
  */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/nvme_fixture.h"
 
 #define MSIX_MASK(v)	(0x2000 + 16 * (v) + 12)
 #define PBA		0x3000
 #define REG_INTMC	0x10
+
+/* LBA Out of Range: without the phase tag, the status has a low byte of zeros. */
+#define OUT_OF_RANGE	0x80
+#define POLLED		20000
+#define POLL_S		5
 
 #define LOG_ERROR	1
 #define LOG_SMART	2
@@ -54,6 +61,50 @@ static int post(struct nvme *nvme, struct nvme_queue *q)
 	/* The interrupt comes behind the entry. */
 	usleep(20000);
 	return ret;
+}
+
+/* The status and the phase tag are in one word: it is read at once. */
+static __u16 poll_status(struct nvme_queue *q)
+{
+	double until = clock_now() + POLL_S;
+	volatile struct nvme_cqe *at = &q->cq[q->head];
+	__u16 word;
+	int i;
+
+	do {
+		for (i = 0; i < 4096; i++) {
+			word = at->status;
+			if ((word & 1) == q->phase)
+				return word;
+		}
+	} while (clock_now() < until);
+	return word;
+}
+
+/* The executor compares, so that the host polls while the completion is written. */
+TEST_F_TIMEOUT(control, s4_6_the_phase_tag_comes_last, 120)
+{
+	struct nvme *nvme = &self->f.nvme;
+	struct nvme_cmd cmd = {
+		.opcode = NVME_OP_COMPARE, .nsid = 1,
+		.prp1 = guest_iova(&self->f.guest, self->buf),
+		.cdw10 = nvme->nr_lbas, .cdw11 = nvme->nr_lbas >> 32,
+	};
+	int i, early = 0;
+	struct nvme_cqe cqe;
+	__u16 word;
+
+	for (i = 0; i < POLLED; i++) {
+		ASSERT_LE(0, nvme_submit(nvme, self->q, &cmd));
+		ASSERT_RET(0, nvme_ring(nvme, self->q));
+		word = poll_status(self->q);
+		ASSERT_EQ(self->q->phase, word & 1);
+		early += (word >> 1 & 0xff) != OUT_OF_RANGE;
+		ASSERT_EQ(1, nvme_poll(nvme, self->q, &cqe));
+		EXPECT_EQ(OUT_OF_RANGE, cqe.status >> 1 & 0xff);
+	}
+	EXPECT_EQ(0, early)
+		TH_LOG("%d of %d were seen before they were whole", early, POLLED);
 }
 
 static int take(struct nvme *nvme, struct nvme_queue *q)
