@@ -42,7 +42,7 @@ class Controls:
             {"capability": name, "state": state} for name in names])
 
     def set_downtime(self, milliseconds):
-        """What a migration leaves for the blackout is what takes so long."""
+        """What a migration leaves for stop-and-copy is what takes so long."""
         self.qmp.execute("migrate-set-parameters", downtime_limit=milliseconds)
 
     def load_file(self, path, timeout=120):

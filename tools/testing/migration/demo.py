@@ -39,7 +39,7 @@ class Demo:
         self.reports.append((source.name, target.name, info, pre, stop))
         say(f"   done: {info['total-time'] / 1000:.1f} s, downtime "
             f"{info['downtime']} ms, device state {pre / MIB:.1f} MiB in "
-            f"pre-copy and {stop / MIB:.1f} MiB in the blackout")
+            f"pre-copy and {stop / MIB:.1f} MiB in stop-and-copy")
         queued = source.device.queued()
         if queued is not None:
             say(f"   {queued} commands were submitted and not fetched when the "
@@ -93,7 +93,7 @@ class Demo:
         """What came out."""
         say("")
         say("migration      total      downtime   state in pre-copy   "
-            "state in blackout")
+            "state in stop-and-copy")
         for source, target, info, pre, stop in self.reports:
             say(f"{source + ' -> ' + target:12} {info['total-time']:6} ms "
                 f"{info['downtime']:10} ms {pre:15} bytes {stop:15} bytes")

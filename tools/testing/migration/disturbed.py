@@ -121,7 +121,7 @@ def in_flight(bench):
 
 @needs(precopy=True)
 def quiet(bench):
-    """a quiet guest: the blackout moves 64 KiB at most"""
+    """a quiet guest: stop-and-copy moves 64 KiB at most"""
     bench.work.finish()
     bench.guest.check("sync")
     # The journal has its last word some seconds after the last write.
@@ -130,7 +130,7 @@ def quiet(bench):
     target = bench.target()
     migration, _ = migrate(bench.machine, target, quiet=True)
     pre, stop = migration.sent()
-    say(f"# {pre} bytes in pre-copy, {stop} in the blackout")
+    say(f"# {pre} bytes in pre-copy, {stop} in stop-and-copy")
     expect(stop <= 64 << 10, "that is more than 64 KiB")
     bench.guest.wait_alive()
     bench.moved(target)

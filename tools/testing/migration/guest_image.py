@@ -320,10 +320,11 @@ def build_initramfs(path, files):
 
 
 def build(out, bzimage, modules):
-    """Make OUT/vmlinux and OUT/initramfs."""
+    """Make OUT/vmlinux, OUT/vmlinuz and OUT/initramfs."""
     os.makedirs(out, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         extract_kernel(bzimage, os.path.join(out, "vmlinux"))
+        shutil.copy(bzimage, os.path.join(out, "vmlinuz"))
         build_initramfs(os.path.join(out, "initramfs"),
                         {**guest_files(scratch), **module_paths(modules)})
 
@@ -331,7 +332,7 @@ def build(out, bzimage, modules):
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", help="directory for vmlinux and initramfs")
+    parser.add_argument("out", help="directory for the kernel and initramfs")
     parser.add_argument("kernel", help="directory with vmlinuz and modules/, "
                         "as tools/testing/vm/kernel prints it")
     args = parser.parse_args()

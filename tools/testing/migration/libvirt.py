@@ -261,7 +261,7 @@ def move(guest, source, target, *options, form=()):
     pre, stop = (after[name] - before[name]
                  for name in ("precopy_bytes", "stopcopy_bytes"))
     say(f"# {time.monotonic() - begun:.1f} s, {pre} bytes of device state in "
-        f"pre-copy and {stop} in the blackout")
+        f"pre-copy and {stop} in stop-and-copy")
     if target.device.counters()["loads"] != loads + 1 or not stop:
         raise MachineError("the device's state was not migrated")
     if "guest" in source.virsh("list", "--all", "--name"):

@@ -45,7 +45,7 @@ class Migration:
         self.source.set_capabilities(self.capabilities)
         self.destination.set_capabilities(self.capabilities)
         self.bandwidth(UNLIMITED)
-        self._allow_the_blackout()
+        self._allow_stop_and_copy()
         self.destination.qmp.execute("migrate-incoming", uri=there)
         self.begun = self.last = time.monotonic()
         self.source.qmp.execute("migrate", uri=uri or there)
@@ -57,10 +57,10 @@ class Migration:
         # for what the file has to say.
         self.source.set_capabilities(("return-path",), False)
         self.bandwidth(UNLIMITED)
-        self._allow_the_blackout()
+        self._allow_stop_and_copy()
         self.source.qmp.execute("migrate", uri=f"exec:cat > {path}")
 
-    def _allow_the_blackout(self):
+    def _allow_stop_and_copy(self):
         """Where nothing of the device can be sent in pre-copy, v2's QEMU waits for
         ever until the rest is little enough for its downtime limit: before 6.2
         it takes it to be 100 GiB, and a guest that is paused has none."""
@@ -81,7 +81,7 @@ class Migration:
                      for name in ("precopy_bytes", "stopcopy_bytes"))
 
     def sent(self):
-        """(bytes of device state sent before, and in, the blackout)."""
+        """(bytes of device state sent before, and in, stop-and-copy)."""
         return tuple(now - then for now, then in
                      zip(self._counters(), self.before))
 

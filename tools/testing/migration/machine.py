@@ -19,6 +19,9 @@ MEMORY = 192            # MiB; every MiB costs migration time
 # iomem: nvme-cli maps the registers of a device that has a driver.
 APPEND = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr iomem=relaxed"
 
+# Where QEMU has the devices that have a name.
+PERIPHERAL = "/machine/peripheral"
+
 # Where a machine listens that has an address.
 PORTS = {"qmp": 4000, "agent": 4001, "migration": 4002}
 
@@ -56,13 +59,15 @@ class Machine(Controls):
     an image that can hold some; address, to be reached by TCP there instead of
     unix sockets; cpus; boot, whether the guest boots from its disk; image, the
     file of a disk of QEMU's own NVMe controller, which the guest has besides;
-    processor, the number of the one that QEMU may use where virtualization is emulated.
+    processor, the number of the one that QEMU may use where virtualization is emulated;
+    packed, whether the guest's kernel is given to QEMU as it is packaged; port, whether
+    the first device is behind a PCI Express port, where it can be unplugged.
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
                  qemu=None, machine_type=None, device_options="",
                  snapshots=False, address=None, cpus=1, boot=False, image=None,
-                 processor=None):
+                 processor=None, packed=False, port=False):
         self.directory = os.path.join(directory, name)
         super().__init__(name, guest, {
             socket: f"tcp:{address}:{port}" if address else
@@ -73,7 +78,8 @@ class Machine(Controls):
         self.device_options = device_options
         self.snapshots = snapshots
         self.cpus, self.boot, self.image = cpus, boot, image
-        self.processor = processor
+        self.processor, self.packed = processor, packed
+        self.port = port
         os.makedirs(self.directory)
         self.error_log = os.path.join(self.directory, "qemu.log")
         self.trace_log = os.path.join(self.directory, "trace.log")
@@ -114,14 +120,17 @@ class Machine(Controls):
             "-trace", "vfio_migration_*", "-trace", "*switchover_ack*",
         ]
         attach = ""
+        if self.port:
+            command += ["-device", "pcie-root-port,id=port0,chassis=1"]
         if qemus.IOMMUFD:
             command += ["-object", "iommufd,id=iommufd0"]
             attach = ",iommufd=iommufd0"
         for number, device in enumerate(self.devices):
             order = f",bootindex={number}" if self.boot else ""
-            command += ["-device",
-                        f"vfio-pci,id=device{number},{self.qemu.enable}=on,"
-                        f"sysfsdev={device.sysfs}{attach}{order}{self.device_options}"]
+            bus = ",bus=port0" if self.port and not number else ""
+            command += ["-device", f"vfio-pci,id=device{number},{self.qemu.enable}=on,"
+                        f"sysfsdev={device.sysfs}{bus}{attach}{order}"
+                        f"{self.device_options}"]
         if incoming:
             command += ["-incoming", "defer"]
         if self.snapshots:
@@ -130,6 +139,27 @@ class Machine(Controls):
             command += ["-drive", f"if=none,id=image,format=raw,file={self.image}",
                         "-device", "nvme,serial=image,drive=image"]
         return command
+
+    def unplug(self, timeout):
+        """Ask the guest for its first device, and wait until QEMU has it back."""
+        self.qmp.execute("device_del", id="device0")
+        end = time.monotonic() + timeout
+        while self._plugged("device0"):
+            if time.monotonic() > end:
+                raise MachineError(f"{self.name}: the guest does not give the device "
+                                   f"back in {timeout} s")
+            time.sleep(0.1)
+
+    def _plugged(self, name):
+        there = self.qmp.execute("qom-list", path=PERIPHERAL)
+        return any(item["name"] == name for item in there)
+
+    def plug(self):
+        """Plug the first device in again."""
+        attach = {"iommufd": "iommufd0"} if qemus.IOMMUFD else {}
+        self.qmp.execute("device_add", driver="vfio-pci", id="device0",
+                         sysfsdev=self.device.sysfs, bus="port0",
+                         **{self.qemu.enable: "on"}, **attach)
 
     def _write_repeat(self, command):
         """A script that starts the same QEMU in a VM of its own."""
@@ -162,7 +192,10 @@ class Machine(Controls):
             return ["-chardev", f"file,id=bios,path={self.path('bios.log')}",
                     "-device", "isa-debugcon,iobase=0x402,chardev=bios"]
         image = os.environ["GUEST_IMAGE"]
-        return ["-kernel", os.path.join(image, "vmlinux"),
+        # When a guest wakes up QEMU puts an ELF kernel into its memory once more, over
+        # what the guest has made of it.
+        kernel = "vmlinuz" if self.packed else "vmlinux"
+        return ["-kernel", os.path.join(image, kernel),
                 "-initrd", os.path.join(image, "initramfs"), "-append", APPEND]
 
     def _image(self):

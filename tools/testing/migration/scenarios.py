@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs scenarios (disturbed.py, several.py, guests.py), TAP output.
+"""Runs scenarios (disturbed.py, resets.py, several.py, guests.py), TAP output.
 
 Runs in the host VM; tools/testing/migration/run starts it there. One guest
 serves as many scenarios as it survives.
@@ -18,6 +18,7 @@ import disturbed
 import guests
 import mdev
 import nvme_cli
+import resets
 import several
 from bench import Bench, Failure, expect, kernel_log, lacks
 from guest import MachineError
@@ -46,6 +47,13 @@ SCENARIOS = {
     "destination-killed": disturbed.destination_killed,
     "system-reset": disturbed.system_reset,
     "source-killed": disturbed.source_killed,
+    "controller-reset": resets.controller_reset,
+    "function-reset": resets.function_reset,
+    "rebind": resets.rebind,
+    "rescan": resets.rescan,
+    "replug": resets.replug,
+    "suspended": resets.suspended,
+    "suspended-moves": resets.suspended_moves,
     "across": several.across,
     "to-file": several.to_file,
     "switchover-ack": several.switchover_ack,

@@ -64,7 +64,7 @@ def mapped_bar(bench):
         over = guest.call("cat /tmp/bar.status && cat /tmp/bar.log")
         expect(over[0], "; ".join(["the writer has ended", *over[1]]))
         say("# the memory: {pages_sent} pages in {iterations} iterations, "
-            "{precopy_bytes} bytes in pre-copy, {stopcopy_bytes} in the blackout"
+            "{precopy_bytes} bytes in pre-copy, {stopcopy_bytes} in stop-and-copy"
             .format(**sent))
         expect(sent["precopy_bytes"] >= BAR_WRITTEN, "pre-copy left memory out")
         expect(sent["stopcopy_bytes"] < BAR_WRITTEN, "pre-copy was of no use")
@@ -98,7 +98,7 @@ def multifd(bench):
     sent = bench.hop(capabilities=MULTIFD)
     expect(source.traced("vfio_save_complete_precopy_thread_end"),
            "no thread of QEMU saved the device")
-    say("# {} bytes in pre-copy, {} in the blackout".format(*sent))
+    say("# {} bytes in pre-copy, {} in stop-and-copy".format(*sent))
 
 
 @needs(v2=True, precopy=True)

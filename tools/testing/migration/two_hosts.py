@@ -24,7 +24,7 @@ HERE, THERE = "10.0.0.1", "10.0.0.2"
 def report(migration, info):
     """A line about a migration."""
     say("# {:.1f} s, downtime {} ms, {} bytes of device state in pre-copy and {} "
-        "in the blackout".format(info["total-time"] / 1000, info["downtime"],
+        "in stop-and-copy".format(info["total-time"] / 1000, info["downtime"],
                                  *migration.sent()))
 
 
