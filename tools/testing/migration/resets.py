@@ -100,7 +100,12 @@ def replug(bench):
 
 
 def suspend(bench):
-    """Have the guest suspend to RAM."""
+    """Have the guest suspend to RAM.
+
+    A second S3 of a guest ends at once, also without any device of ours, so no other
+    scenario gets this one.
+    """
+    bench.kind = None
     bench.guest.check("run_behind suspend")
     end = time.monotonic() + PATIENCE
     while bench.machine.status() != "suspended":
@@ -122,7 +127,6 @@ def wake(bench):
     say(f"# suspended at {before} s, up at {bench.guest.uptime()} s, {said[0]} times")
 
 
-# Once, because a second S3 of a guest ends at once, also without any device of ours.
 @needs(packed=True)
 def suspended(bench):
     """the guest suspends to RAM while it works, wakes up, and moves"""

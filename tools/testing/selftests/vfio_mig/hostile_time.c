@@ -249,8 +249,8 @@ FIXTURE_TEARDOWN(reader)
 
 /* What a reader tells of itself, in memory that it shares with its parent. */
 struct reader {
-	_Atomic int begun;
-	_Atomic int done;
+	volatile int begun;
+	volatile int done;
 };
 
 static struct reader *new_reader(void)
