@@ -38,7 +38,9 @@ def _vmrun():
         symbols = sorted((int(line.split()[0], 16), line.split()[2])
                          for line in f if line.rstrip().endswith("[kvm_amd]"))
     first = next(address for address, name in symbols if name == VMRUN)
-    return first, min(address for address, _ in symbols if address > first) - 1
+    # In a kernel without debugging options it can be the last; it is not long.
+    after = [address for address, _ in symbols if address > first]
+    return first, (min(after) if after else first + 0x1000) - 1
 
 
 def _write(path, text):
@@ -50,7 +52,9 @@ class Watch:
     """Looks out for that. There can be one at a time."""
 
     def __init__(self):
-        self.armed = emulated() and os.path.exists("/sys/module/kvm_amd")
+        # A kernel without tracing cannot be watched.
+        self.armed = (emulated() and os.path.exists("/sys/module/kvm_amd") and
+                      os.path.exists(f"{EXITS}/filter"))
         if not self.armed:
             return
         first, last = _vmrun()
