@@ -5,14 +5,12 @@
 Runs in the host VM; tools/testing/migration/demo starts it there.
 """
 
-import sys
 import time
 
 import mdev
 from guest import MachineError
-from lab import Lab, Interrupted
+from lab import run_alone
 from live import MIB, MigrationError, migrate, say
-from qmp import QMPError
 from workload import Workload
 
 
@@ -104,27 +102,5 @@ class Demo:
         say("errors              0")
 
 
-def attempt(lab):
-    """Whether it passed."""
-    try:
-        Demo(lab).run()
-    except (MachineError, MigrationError, QMPError, OSError) as error:
-        say(f"errors              1: {error}")
-        lab.show_logs()
-        lab.clear()
-        return False
-    return True
-
-
-def main():
-    """Exit status 0 only if all went well."""
-    try:
-        with Lab() as lab:
-            passed = any(attempt(lab) for _ in lab.watch.tries())
-    except Interrupted as signal:
-        sys.exit(f"errors              1: {signal}")
-    sys.exit(0 if passed else 1)
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(lambda lab: Demo(lab).run())

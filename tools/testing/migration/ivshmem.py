@@ -8,19 +8,18 @@ Runs in the host VM; tools/testing/migration/ivshmem starts it there.
 import glob
 import os
 import subprocess
-import sys
 import time
 
 import mdev
 from guest import MachineError
-from lab import Interrupted, Lab
+from lab import run_alone
 from live import Migration, MigrationError, say
-from qmp import QMPError
+from several import end_writer, writer_goes_on
 
 DRIVER = "ivshmem_vfio_pci"
 
 # A device of vfio-pci pins the guest's memory, and type1 counts all that is pinned as
-# written. So memory is sent again whole in the blackout, which may take this long.
+# written. So memory is sent again whole in stop-and-copy, which may take this long.
 DOWNTIME = 120000
 
 # Bytes of the function's memory that are to move while the guest runs.
@@ -47,11 +46,6 @@ class Function(mdev.Device):
         """It stays."""
 
 
-def device_sent(machine):
-    """Bytes that its function has given in pre-copy."""
-    return machine.device.counters()["precopy_bytes"]
-
-
 def functions():
     """The functions that there are."""
     return [Function(path) for path in sorted(glob.glob("/sys/bus/pci/devices/*"))
@@ -65,19 +59,18 @@ def hop(lab, name, source, device):
     migration = Migration(source, target, quiet=True)
     migration.start()
     end = time.monotonic() + 120
-    while device_sent(source) < PRECOPIED and time.monotonic() < end:
+    while (source.device.counters()["precopy_bytes"] < PRECOPIED and
+           time.monotonic() < end):
         time.sleep(0.1)
     source.set_downtime(DOWNTIME)
     info = migration.finish()
     source.guest.wait_alive()
-    over, said = source.guest.call("cat /tmp/bar.status && cat /tmp/bar.log")
-    if not over:
-        raise MachineError("; ".join(["the writer has ended", *said]))
+    writer_goes_on(source.guest)
     counters = source.device.counters()
     say(f"{source.name} -> {target.name}: {info['total-time']} ms, downtime "
         f"{info['downtime']} ms; the function: {counters['pages_sent']} pages, "
         f"{counters['precopy_bytes']} bytes in pre-copy, "
-        f"{counters['stopcopy_bytes']} in the blackout")
+        f"{counters['stopcopy_bytes']} in stop-and-copy")
     if counters["precopy_bytes"] < PRECOPIED:
         raise MigrationError("pre-copy left the function out")
     if target.device.counters()["loads"] < 1:
@@ -101,25 +94,9 @@ def run(lab):
     # Each page twice before it is compared for the last time.
     for _ in range(3):
         guest.wait_alive()
-    guest.check("touch /tmp/bar.stop")
-    if not guest.until("[ -e /tmp/bar.status ]", 60):
-        raise MachineError("the writer does not end")
-    said = guest.check("cat /tmp/bar.log; [ $(cat /tmp/bar.status) = 0 ]")
-    say(f"the writer: {said[0]}")
+    say(f"the writer: {end_writer(guest)}")
     lab.end(machine)
-
-
-def attempt(lab):
-    """Whether it passed."""
-    try:
-        run(lab)
-    except (MachineError, MigrationError, QMPError, OSError) as error:
-        say(f"errors              1: {error}")
-        lab.show_logs()
-        lab.clear()
-        return False
     say("errors              0")
-    return True
 
 
 def main():
@@ -127,12 +104,7 @@ def main():
     # QEMU's emulation of the IOMMU is in no danger from a device of its own.
     subprocess.run(["modprobe", "vfio_iommu_type1", "allow_unsafe_interrupts=1"], check=True)
     subprocess.run(["modprobe", DRIVER], check=True)
-    try:
-        with Lab() as lab:
-            passed = any(attempt(lab) for _ in lab.watch.tries())
-    except Interrupted as signal:
-        sys.exit(f"errors              1: {signal}")
-    sys.exit(0 if passed else 1)
+    run_alone(run)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ import tempfile
 
 import mdev
 import qemus
+from bench import Failure
 from emulation import Watch
 from guest import Guest, MachineError
+from live import MigrationError, say
 from machine import Machine
+from qmp import QMPError
 
 
 # What is kept of a machine, and how much of it.
@@ -164,3 +167,24 @@ class Lab:
         """Kill a machine, as the kernel's OOM killer would."""
         machine.kill()
         self.machines.remove(machine)
+
+
+def _attempt(lab, run):
+    try:
+        run(lab)
+    except (Failure, MachineError, MigrationError, QMPError, OSError) as error:
+        say(f"errors              1: {error}")
+        lab.show_logs()
+        lab.clear()
+        return False
+    return True
+
+
+def run_alone(run):
+    """Ends the program, with status 0 only if run(lab) goes well."""
+    try:
+        with Lab() as lab:
+            passed = any(_attempt(lab, run) for _ in lab.watch.tries())
+    except Interrupted as signal_name:
+        sys.exit(f"errors              1: {signal_name}")
+    sys.exit(0 if passed else 1)

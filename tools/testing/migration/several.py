@@ -52,6 +52,19 @@ def hop_with_memory(bench):
     return sent
 
 
+def writer_goes_on(guest):
+    """The guest's bar-writer has found nothing wrong yet."""
+    status, said = guest.call("cat /tmp/bar.status && cat /tmp/bar.log")
+    expect(status, "; ".join(["the writer has ended", *said]))
+
+
+def end_writer(guest):
+    """End bar-writer; what it says, if nothing was wrong."""
+    guest.check("touch /tmp/bar.stop")
+    expect(guest.until("[ -e /tmp/bar.status ]", 60), "the writer does not end")
+    return guest.check("cat /tmp/bar.log; [ $(cat /tmp/bar.status) = 0 ]")[0]
+
+
 @needs(scratch=True)
 def mapped_bar(bench):
     """a guest that keeps writing to device memory that is mapped to it"""
@@ -61,8 +74,7 @@ def mapped_bar(bench):
     guest.wait_alive()
     for _ in range(2):
         sent = hop_with_memory(bench)
-        over = guest.call("cat /tmp/bar.status && cat /tmp/bar.log")
-        expect(over[0], "; ".join(["the writer has ended", *over[1]]))
+        writer_goes_on(guest)
         say("# the memory: {pages_sent} pages in {iterations} iterations, "
             "{precopy_bytes} bytes in pre-copy, {stopcopy_bytes} in stop-and-copy"
             .format(**sent))
@@ -71,10 +83,7 @@ def mapped_bar(bench):
         # Each page twice before it is compared for the last time.
         for _ in range(3):
             guest.wait_alive()
-    guest.check("touch /tmp/bar.stop")
-    expect(guest.until("[ -e /tmp/bar.status ]", 60), "the writer does not end")
-    said = guest.check("cat /tmp/bar.log; [ $(cat /tmp/bar.status) = 0 ]")
-    say(f"# {said[0]}")
+    say(f"# {end_writer(guest)}")
     bench.work.start()
 
 
