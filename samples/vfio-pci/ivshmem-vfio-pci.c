@@ -42,7 +42,7 @@ static int ivshmem_begin(struct vfio_mig_pages *pages)
 	struct pci_dev *pdev = iv->core.pdev;
 
 	down_write(&iv->core.memory_lock);
-	/* Asleep, or gone: what can be read of the BARs is no data. */
+	/* Reads of a function that sleeps or is gone return no data. */
 	if (iv->core.pm_runtime_engaged || !pci_device_is_present(pdev)) {
 		up_write(&iv->core.memory_lock);
 		return -EIO;
@@ -182,7 +182,7 @@ static int ivshmem_open(struct vfio_device *vdev)
 	return ret;
 }
 
-/* What one user left is not for the next. */
+/* The memory is cleared, because the next user must not see what this one left. */
 static void ivshmem_close(struct vfio_device *vdev)
 {
 	struct ivshmem *iv = to_ivshmem(vdev);

@@ -6,8 +6,8 @@
  * copied when it is sent, because the chunk cannot share it. So the page can change
  * while the chunk waits for its reader, and the chunk's checksum still holds.
  *
- * A page counts as sent before it is copied. Who writes to it after that marks it after
- * the write, so the page is sent again. Mappings of users are dealt with in mapping.c.
+ * A page counts as sent before it is copied. A later writer marks the page after the
+ * write, so the page is sent again. mapping.c finds the stores to mappings of users.
  *
  * A load stages pages as it does for the library's own memory, and writes the memory
  * when it takes effect.
@@ -59,7 +59,7 @@ void vfio_mig_pages_changed(struct vfio_mig_pages *p, u64 off, u64 len)
 	if (!len || off >= size)
 		return;
 	len = min(len, size - off);
-	/* The write is seen by who takes the mark away, see vfio_mig_memory_take(). */
+	/* Whoever takes the mark away sees the write, see vfio_mig_memory_take(). */
 	smp_mb();
 	for (i = off >> PAGE_SHIFT; i <= (off + len - 1) >> PAGE_SHIFT; i++)
 		vfio_mig_pages_redirty(p, i);
