@@ -189,11 +189,31 @@ int vfio_mig_pages_track_mmap(struct vfio_mig_pages *p, struct vm_area_struct *v
 void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr);
 
 /**
+ * enum vfio_mig_stop_reason - reason for which the library stops a device
+ * @VFIO_MIG_STOP_FOR_PAUSE: The user wants a stopped device. A save or a load may follow,
+ *	because some VMMs stop the device first and save its state later.
+ * @VFIO_MIG_STOP_FOR_SAVE: the user saves the state next, or saves it already
+ * @VFIO_MIG_STOP_FOR_LOAD: the user loads another state next
+ * @VFIO_MIG_STOP_FOR_RESET: the device is reset or closed next, or is in the error state
+ *
+ * The reason is what the user has asked for. If that fails, the device runs again or stays
+ * stopped. So the device loses its state at the earliest in a load. Only after
+ * VFIO_MIG_STOP_FOR_RESET nobody needs the state, because &vfio_mig_ops.reset comes before
+ * &vfio_mig_ops.run.
+ */
+enum vfio_mig_stop_reason {
+	VFIO_MIG_STOP_FOR_PAUSE,
+	VFIO_MIG_STOP_FOR_SAVE,
+	VFIO_MIG_STOP_FOR_LOAD,
+	VFIO_MIG_STOP_FOR_RESET,
+};
+
+/**
  * struct vfio_mig_ops - callbacks of a vendor driver
  * @stop: Stop the device. After a return value of 0 no DMA is in flight, no DMA starts, no
  *	interrupt is signalled, and nothing inside the device changes until @run. Registers
- *	stay accessible and keep values that the user writes. After an error the device
- *	still runs.
+ *	stay accessible and keep values that the user writes. The reason says whether the
+ *	device's state is needed. After an error the device still runs.
  * @run: Run the device from its present registers. The device continues submitted work
  *	that is not finished. If @apply or @reset was called since @stop, signals every
  *	interrupt whose cause stands.
@@ -233,7 +253,7 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  */
 struct vfio_mig_ops {
 	int (*quiesce)(struct vfio_device *vdev);
-	int (*stop)(struct vfio_device *vdev);
+	int (*stop)(struct vfio_device *vdev, enum vfio_mig_stop_reason reason);
 	void (*start)(struct vfio_device *vdev);
 	void (*run)(struct vfio_device *vdev);
 	void (*reset)(struct vfio_device *vdev);

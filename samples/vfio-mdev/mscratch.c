@@ -136,7 +136,7 @@ static void mscratch_act(struct mscratch *s)
 }
 
 /* Migration: from here */
-static int mscratch_stop(struct vfio_device *vdev)
+static int mscratch_stop(struct vfio_device *vdev, enum vfio_mig_stop_reason reason)
 {
 	struct mscratch *s = to_mscratch(vdev);
 

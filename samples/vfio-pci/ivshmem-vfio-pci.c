@@ -81,7 +81,7 @@ static const struct vfio_mig_memory_ops ivshmem_memory_ops = {
 	.write = ivshmem_write_memory,
 };
 
-static int ivshmem_stop(struct vfio_device *vdev)
+static int ivshmem_stop(struct vfio_device *vdev, enum vfio_mig_stop_reason reason)
 {
 	return 0;
 }

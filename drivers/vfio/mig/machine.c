@@ -63,9 +63,22 @@ static enum activity activity(const struct vfio_mig *mig, enum vfio_mig_state st
 	return states[state].activity;
 }
 
-static int stop(struct vfio_mig *mig)
+/* The user asks for @target, on whose way the device stops. */
+static enum vfio_mig_stop_reason stop_reason(enum vfio_mig_state target)
 {
-	int ret = mig->desc.ops->stop(mig->vdev);
+	switch (states[target].session) {
+	case SESSION_SAVE:
+		return VFIO_MIG_STOP_FOR_SAVE;
+	case SESSION_LOAD:
+		return VFIO_MIG_STOP_FOR_LOAD;
+	default:
+		return VFIO_MIG_STOP_FOR_PAUSE;
+	}
+}
+
+static int stop(struct vfio_mig *mig, enum vfio_mig_stop_reason reason)
+{
+	int ret = mig->desc.ops->stop(mig->vdev, reason);
 
 	/* An interrupt that becomes unmasked while stopped waits until the device runs. */
 	if (!ret)
@@ -90,7 +103,8 @@ static void speed_up(struct vfio_mig *mig, enum activity from, enum activity to)
 }
 
 /* Quiesces the device first if it can. After an error the activity is unchanged. */
-static int slow_down(struct vfio_mig *mig, enum activity from, enum activity to)
+static int slow_down(struct vfio_mig *mig, enum activity from, enum activity to,
+		     enum vfio_mig_stop_reason reason)
 {
 	const struct vfio_mig_ops *ops = mig->desc.ops;
 	int ret = 0;
@@ -100,7 +114,7 @@ static int slow_down(struct vfio_mig *mig, enum activity from, enum activity to)
 	if (ret)
 		return ret;
 	if (from > STOPPED && to == STOPPED)
-		ret = stop(mig);
+		ret = stop(mig, reason);
 	if (ret && ops->quiesce)
 		speed_up(mig, QUIESCED, from);
 	return ret;
@@ -157,12 +171,12 @@ static int change_session(struct vfio_mig *mig, enum vfio_mig_state to,
 }
 
 static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
-		      enum vfio_mig_owner owner)
+		      enum vfio_mig_state target, enum vfio_mig_owner owner)
 {
 	enum activity before = activity(mig, mig->state), after = activity(mig, to);
 	int ret;
 
-	ret = slow_down(mig, before, after);
+	ret = slow_down(mig, before, after, stop_reason(target));
 	if (ret)
 		return ret;
 	if (after < before)
@@ -185,6 +199,8 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
  * vfio_mig_enter - make one transition
  * @mig: the device; session mutex held, not broken
  * @to: the new state; the front end's table permits the transition
+ * @target: the state that the user asks for; @to is on the way there. The driver learns
+ *	from @target why the device stops.
  * @owner: the front end
  *
  * Return: 0; or the error of stopping, of starting a session or of ending a load, and
@@ -192,10 +208,10 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
  * state, and the error is -EIO if nothing else failed.
  */
 int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
-		   enum vfio_mig_owner owner)
+		   enum vfio_mig_state target, enum vfio_mig_owner owner)
 {
 	enum vfio_mig_state from = mig->state;
-	int ret = follow_arc(mig, to, owner);
+	int ret = follow_arc(mig, to, target, owner);
 
 	if (!ret) {
 		WRITE_ONCE(mig->state, to);
@@ -226,7 +242,7 @@ int vfio_mig_machine_rest(struct vfio_mig *mig)
 
 	end_session(mig);
 	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
-	ret = slow_down(mig, before, STOPPED);
+	ret = slow_down(mig, before, STOPPED, VFIO_MIG_STOP_FOR_RESET);
 	/* A fault knob can report an error although the device has stopped. */
 	if (!ret && before > STOPPED)
 		ret = vfio_mig_fault_stop(mig);

@@ -12,7 +12,7 @@ static inline bool vfio_mig_stopped(const struct vfio_mig *mig)
 }
 
 int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
-		   enum vfio_mig_owner owner);
+		   enum vfio_mig_state target, enum vfio_mig_owner owner);
 void vfio_mig_machine_start(struct vfio_mig *mig);
 void vfio_mig_machine_was_reset(struct vfio_mig *mig);
 int vfio_mig_machine_rest(struct vfio_mig *mig);

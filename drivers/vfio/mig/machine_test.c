@@ -75,11 +75,41 @@ static void owner_is_of_the_session(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_enter(&m->mig, VFIO_MIG_RUNNING_P2P,
-						VFIO_MIG_OWNER_V2));
+						VFIO_MIG_RUNNING_P2P, VFIO_MIG_OWNER_V2));
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_V2, m->mig.owner);
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_enter(&m->mig, VFIO_MIG_RUNNING,
-						VFIO_MIG_OWNER_V2));
+						VFIO_MIG_RUNNING, VFIO_MIG_OWNER_V2));
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
+}
+
+/* The driver learns why it stops the device: also on the way to another state. */
+static void stop_has_a_reason(struct kunit *test)
+{
+	static const struct {
+		enum vfio_mig_state to, target;
+		enum vfio_mig_stop_reason reason;
+	} want[] = {
+		{ VFIO_MIG_STOP, VFIO_MIG_STOP, VFIO_MIG_STOP_FOR_PAUSE },
+		{ VFIO_MIG_RUNNING_P2P, VFIO_MIG_RUNNING_P2P, VFIO_MIG_STOP_FOR_PAUSE },
+		{ VFIO_MIG_STOP, VFIO_MIG_STOP_COPY, VFIO_MIG_STOP_FOR_SAVE },
+		{ VFIO_MIG_STOP_COPY, VFIO_MIG_STOP_COPY, VFIO_MIG_STOP_FOR_SAVE },
+		{ VFIO_MIG_PRE_COPY_P2P, VFIO_MIG_PRE_COPY_P2P, VFIO_MIG_STOP_FOR_SAVE },
+		{ VFIO_MIG_RUNNING_P2P, VFIO_MIG_RESUMING, VFIO_MIG_STOP_FOR_LOAD },
+		{ VFIO_MIG_RESUMING, VFIO_MIG_RESUMING, VFIO_MIG_STOP_FOR_LOAD },
+	};
+	struct mock *m = test->priv;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(want); i++) {
+		vfio_mig_machine_start(&m->mig);
+		m->reason = -1;
+		KUNIT_ASSERT_EQ(test, 0, vfio_mig_enter(&m->mig, want[i].to,
+							want[i].target, VFIO_MIG_OWNER_V1));
+		KUNIT_EXPECT_EQ(test, want[i].reason, m->reason);
+	}
+	vfio_mig_machine_start(&m->mig);
+	vfio_mig_machine_start(&m->mig);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_STOP_FOR_RESET, m->reason);
 }
 
 /* If the device does not stop, the transition fails and changes nothing. */
@@ -219,6 +249,7 @@ static struct kunit_case machine_cases[] = {
 	KUNIT_CASE(device_rests_and_runs),
 	KUNIT_CASE(device_runs_in_pre_copy),
 	KUNIT_CASE(owner_is_of_the_session),
+	KUNIT_CASE(stop_has_a_reason),
 	KUNIT_CASE(arc_fails_with_stop),
 	KUNIT_CASE(resuming_is_not_left_without_a_state),
 	KUNIT_CASE(only_a_start_leaves_the_error_state),

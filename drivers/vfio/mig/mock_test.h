@@ -38,6 +38,7 @@ struct mock {
 	int runs;
 	int resets;
 	int stop_ret;
+	enum vfio_mig_stop_reason reason;
 	bool run_breaks;
 	struct vfio_mig_chunk *chunk;
 	u8 control[MOCK_CONTROL];
@@ -59,10 +60,11 @@ static inline void mock_start(struct vfio_device *vdev)
 	mock_of(vdev)->starts++;
 }
 
-static inline int mock_stop(struct vfio_device *vdev)
+static inline int mock_stop(struct vfio_device *vdev, enum vfio_mig_stop_reason reason)
 {
 	struct mock *m = mock_of(vdev);
 
+	m->reason = reason;
 	if (!m->stop_ret)
 		m->stops++;
 	return m->stop_ret;
@@ -133,7 +135,7 @@ static inline int mock_enter(struct mock *m, enum vfio_mig_state to)
 	int ret;
 
 	mutex_lock(&m->mig.lock);
-	ret = vfio_mig_enter(&m->mig, to, VFIO_MIG_OWNER_V1);
+	ret = vfio_mig_enter(&m->mig, to, to, VFIO_MIG_OWNER_V1);
 	mutex_unlock(&m->mig.lock);
 	return ret;
 }

@@ -104,6 +104,7 @@ static bool region_resuming(const struct vfio_mig *mig)
 static int set_device_state(struct vfio_mig *mig, u32 value)
 {
 	u32 from = v1_value[mig->state];
+	enum vfio_mig_state to;
 
 	if (mig->state == VFIO_MIG_ERROR)
 		return -EIO;
@@ -115,7 +116,8 @@ static int set_device_state(struct vfio_mig *mig, u32 value)
 		return -EBUSY;
 	if (!(v1_arcs[from].leads_to & BIT(value)))
 		return -EINVAL;
-	return vfio_mig_enter(mig, v1_arcs[value].state, VFIO_MIG_OWNER_V1);
+	to = v1_arcs[value].state;
+	return vfio_mig_enter(mig, to, to, VFIO_MIG_OWNER_V1);
 }
 
 /* Resets the iteration, and gives the next iteration a new number. */

@@ -75,7 +75,7 @@ static void session_of_v2_is_busy(struct kunit *test)
 	struct mock *m = test->priv;
 
 	KUNIT_ASSERT_EQ(test, 0, vfio_mig_enter(&m->mig, VFIO_MIG_RUNNING_P2P,
-						VFIO_MIG_OWNER_V2));
+						VFIO_MIG_RUNNING_P2P, VFIO_MIG_OWNER_V2));
 	KUNIT_EXPECT_EQ(test, -EBUSY, set_device_state(&m->mig, 0));
 	KUNIT_EXPECT_EQ(test, -EBUSY, set_device_state(&m->mig, 2));
 	/* The region already shows this state. */

@@ -27,7 +27,7 @@ static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
 		if (ret)
 			return ret;
 		ret = vfio_mig_enter(mig, (enum vfio_mig_state)next,
-				     VFIO_MIG_OWNER_V2);
+				     (enum vfio_mig_state)to, VFIO_MIG_OWNER_V2);
 		if (ret)
 			return ret;
 	}

@@ -3,7 +3,8 @@
  * What goes wrong, and when: /sys/kernel/debug/vfio_mig_test/UUID/
  *
  * fault: "CALLBACK N ACTION" has the N-th call of a callback, and all after it, do
- * something else. calls: how often each callback was called.
+ * something else. calls: how often each callback was called. stop_reason: why the device
+ * was stopped last.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -47,6 +48,13 @@ static const char * const actions[] = {
 	[TEST_WAIT]	= "wait",
 	[TEST_HUGE]	= "huge",
 	[TEST_SHORT]	= "short",
+};
+
+static const char * const stop_reasons[] = {
+	[VFIO_MIG_STOP_FOR_PAUSE]	= "pause",
+	[VFIO_MIG_STOP_FOR_SAVE]	= "save",
+	[VFIO_MIG_STOP_FOR_LOAD]	= "load",
+	[VFIO_MIG_STOP_FOR_RESET]	= "reset",
 };
 
 static struct dentry *root;
@@ -222,6 +230,15 @@ static int calls_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(calls);
 
+static int stop_reason_show(struct seq_file *m, void *unused)
+{
+	struct test_device *t = m->private;
+
+	seq_printf(m, "%s\n", stop_reasons[READ_ONCE(t->fault.stop_reason)]);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(stop_reason);
+
 /* Zeros when no save and no load goes on. */
 static int open_show(struct seq_file *m, void *unused)
 {
@@ -245,6 +262,7 @@ void test_fault_init(struct test_device *t)
 	f->dir = debugfs_create_dir(dev_name(t->vdev.dev), root);
 	debugfs_create_file("fault", 0600, f->dir, t, &fault_fops);
 	debugfs_create_file("calls", 0400, f->dir, t, &calls_fops);
+	debugfs_create_file("stop_reason", 0400, f->dir, t, &stop_reason_fops);
 	debugfs_create_file("open", 0400, f->dir, t, &open_fops);
 }
 

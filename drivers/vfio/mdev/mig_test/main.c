@@ -80,9 +80,12 @@ static int test_quiesce(struct vfio_device *vdev)
 	return test_fault(to_test(vdev), TEST_QUIESCE);
 }
 
-static int test_stop(struct vfio_device *vdev)
+static int test_stop(struct vfio_device *vdev, enum vfio_mig_stop_reason reason)
 {
-	return test_fault(to_test(vdev), TEST_STOP);
+	struct test_device *t = to_test(vdev);
+
+	WRITE_ONCE(t->fault.stop_reason, reason);
+	return test_fault(t, TEST_STOP);
 }
 
 static void test_start(struct vfio_device *vdev)

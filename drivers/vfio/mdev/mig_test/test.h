@@ -68,6 +68,7 @@ enum test_action {
  * struct test_fault - what is to go wrong, and when
  * @lock: protects what follows
  * @calls: how often each callback was called
+ * @stop_reason: the reason of the last call to stop the device
  * @callback: the one that goes wrong
  * @first: from this call of it on, counted as @calls is
  * @action: what it does then
@@ -79,6 +80,7 @@ enum test_action {
 struct test_fault {
 	spinlock_t lock; /* of all that follows */
 	u64 calls[TEST_NR_CALLBACKS];
+	enum vfio_mig_stop_reason stop_reason;
 	enum test_callback callback;
 	u64 first;
 	enum test_action action;

@@ -7,7 +7,7 @@
 
 #include "mnvme.h"
 
-static int mnvme_mig_stop(struct vfio_device *vdev)
+static int mnvme_mig_stop(struct vfio_device *vdev, enum vfio_mig_stop_reason reason)
 {
 	return mnvme_stop(to_mnvme(vdev));
 }

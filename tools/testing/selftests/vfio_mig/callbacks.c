@@ -410,6 +410,94 @@ TEST_F(waits, and_goes_on_when_it_is_released)
 	EXPECT_EQ(V2_STOP_COPY, v2_get_state(&self->a.end.v2));
 }
 
+FIXTURE(reason) {
+	struct testdev t;
+	struct endpoint *end;
+};
+
+FIXTURE_VARIANT(reason) {
+	int v2;
+};
+
+FIXTURE_VARIANT_ADD(reason, v1) { 0 };
+FIXTURE_VARIANT_ADD(reason, v2) { 1 };
+
+FIXTURE_SETUP(reason)
+{
+	self->end = &self->t.end;
+	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
+	self->end->by_v2 = variant->v2;
+}
+
+FIXTURE_TEARDOWN(reason)
+{
+	off();
+	testdev_close(&self->t);
+}
+
+/* By v2 the device stops on the way to STOP_COPY, in the state STOP. */
+TEST_F(reason, a_save_follows)
+{
+	ASSERT_RET(0, endpoint_stop(self->end));
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "save"));
+	ASSERT_RET(0, endpoint_cancel(self->end));
+	ASSERT_RET(0, endpoint_rest(self->end));
+	ASSERT_RET(0, endpoint_cancel(self->end));
+	ASSERT_RET(0, endpoint_precopy(self->end));
+	ASSERT_RET(0, endpoint_stop(self->end));
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "save"));
+}
+
+/* QEMU stops a device and saves its state later. The driver is not called again. */
+TEST_F(reason, the_device_pauses)
+{
+	long calls;
+
+	ASSERT_RET(0, endpoint_rest(self->end));
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "pause"));
+	calls = testdev_calls(&mdev[0], "stop");
+	ASSERT_RET(0, endpoint_stop(self->end));
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "pause"));
+	EXPECT_EQ(calls, testdev_calls(&mdev[0], "stop"));
+}
+
+TEST_F(reason, a_load_follows)
+{
+	ASSERT_RET(0, endpoint_resume(self->end));
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "load"));
+}
+
+TEST_F(reason, a_reset_follows)
+{
+	ASSERT_RET(0, endpoint_rest(self->end));
+	ASSERT_RET(0, endpoint_cancel(self->end));
+	ASSERT_RET(0, device_reset(&self->end->dev));
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "reset"));
+}
+
+TEST_F(reason, a_close_is_as_a_reset)
+{
+	ASSERT_RET(0, endpoint_rest(self->end));
+	ASSERT_RET(0, endpoint_cancel(self->end));
+	v2_close(&self->end->v2);
+	v1_close(&self->end->v1);
+	device_close(&self->end->dev);
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "reset"));
+	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
+}
+
+TEST_F(reason, a_broken_device_waits_for_its_reset)
+{
+	ASSERT_RET(0, endpoint_rest(self->end));
+	ASSERT_RET(0, endpoint_cancel(self->end));
+	ASSERT_RET(0, testdev_fault(&mdev[0], "run 1 break"));
+	ASSERT_RET(0, endpoint_rest(self->end));
+	EXPECT_RET(-EIO, endpoint_cancel(self->end));
+	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "reset"));
+	off();
+	ASSERT_RET(0, device_reset(&self->end->dev));
+}
+
 int main(int argc, char **argv)
 {
 	int i, ret = 0;

@@ -132,6 +132,17 @@ long testdev_calls(const struct mdev *mdev, const char *callback)
 	return -ENOENT;
 }
 
+/* Was this the reason for which the library stopped the device last? */
+int testdev_stop_reason(const struct mdev *mdev, const char *reason)
+{
+	char text[64];
+
+	if (knob(mdev, "stop_reason", NULL, text, sizeof(text)))
+		return 0;
+	text[strcspn(text, "\n")] = 0;
+	return !strcmp(text, reason);
+}
+
 /* Each save_begin has had its save_end, and each load_begin its load_end. */
 int testdev_idle(const struct mdev *mdev)
 {

@@ -30,6 +30,7 @@ int testdev_image(struct testdev *t, struct testdev_image *image);
 int testdev_fault(const struct mdev *mdev, const char *line);
 int testdev_waits(const struct mdev *mdev, double seconds);
 long testdev_calls(const struct mdev *mdev, const char *callback);
+int testdev_stop_reason(const struct mdev *mdev, const char *reason);
 int testdev_idle(const struct mdev *mdev);
 
 #endif /* VFIO_MIG_LIB_TESTDEV_H */
