@@ -93,6 +93,12 @@ class Machine(Controls):
             self._write_program()
             if guest:
                 self.attach()
+        except (QMPError, OSError):
+            # QEMU opens its sockets before its devices, and what a device refused says
+            # more than the end of the connection.
+            self._check_ended()
+            self.kill()
+            raise
         except BaseException:
             self.kill()
             raise
@@ -220,6 +226,15 @@ class Machine(Controls):
         if self.process.poll() is not None:
             raise MachineError(f"{self.name}: QEMU ended with status "
                                f"{self.process.returncode}: {self.errors()}")
+
+    def _check_ended(self):
+        """Complain if QEMU has ended, or does within a moment."""
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            return
+        self.detach()
+        self.check_alive()
 
     def show_end(self):
         """Print how QEMU ended, if it did or does within a moment, or else
