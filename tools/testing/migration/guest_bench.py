@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Measures mnvme against QEMU's own NVMe controller, in one guest.
+"""Measures mnvme against QEMU's own NVMe controller and virtio-blk, in one guest.
 
-Both are disks of the same guest under the same QEMU; QEMU's is on a file in the host's
-memory. fio in the guest goes from one to the other and back; what counts is the median
-of the ratios. Host CPU time is that of the whole host, the host VM: of QEMU, of the
-kernel's threads, and of the guest in it. The second table says what it is spent on: in
-the guest, in QEMU, in the kernel; and what KVM counts: how often a command takes the
-processor out of the guest, of that for a device's registers, and how many interrupts it
-comes with. Runs in the host VM; tools/testing/bench/run starts it there.
+All three are disks of the same guest. QEMU's disks are on files in the host's memory, and
+virtio-blk has an iothread of its own. fio in the guest goes from one disk to the next and
+back, and the tables have the medians.
+
+The first table has the ratios of commands per second, and of the host's CPU time for a
+command. The host is the host VM: its CPU time is that of QEMU, of the kernel's threads and
+of the guest. The other tables say what the CPU time is spent on: in the guest, in QEMU, in
+the kernel. They also have what KVM counts for a command: exits, exits for a device's
+registers, and interrupts. Runs in the host VM; tools/testing/bench/run starts it there.
 """
 
 import os
@@ -31,6 +33,9 @@ CASES = {
     "1 MiB sequential read": "--rw=read --bs=1m --iodepth=2",
     "1 MiB sequential write": "--rw=write --bs=1m --iodepth=2",
 }
+
+# What mnvme, the first one, is compared with.
+OTHERS = ("QEMU's NVMe", "virtio-blk")
 
 # Fields of fio's terse output: what read and wrote per second.
 READ_IOPS, WRITE_IOPS = 8, 49
@@ -76,49 +81,60 @@ def measure(guest, disk, options, seconds):
     return [rate, *(value / (rate * seconds) for value in [sum(spent[:3]), *spent])]
 
 
-def compare(guest, pair, options, rounds, seconds):
-    """Medians of rounds: (of mnvme, of QEMU, of the ratios), each as measure()'s."""
-    rows = ([], [], [])
+def compare(guest, disks, options, rounds, seconds):
+    """Medians of rounds: ([of each disk], [ratios of the first to each other]), each as
+    measure()'s."""
+    rows = [[] for _ in disks]
+    ratios = [[] for _ in disks[1:]]
     for number in range(rounds):
-        # Neither always comes first.
-        order = (0, 1) if number % 2 else (1, 0)
+        # No disk always comes first.
+        order = range(len(disks)) if number % 2 else reversed(range(len(disks)))
         for which in order:
-            rows[which].append(measure(guest, pair[which], options, seconds))
-        rows[2].append([mine / other if other else 0
-                        for mine, other in zip(rows[0][-1], rows[1][-1])])
-    return [[statistics.median(column) for column in zip(*row)] for row in rows]
+            rows[which].append(measure(guest, disks[which], options, seconds))
+        for ratio, row in zip(ratios, rows[1:]):
+            ratio.append([mine / other if other else 0
+                          for mine, other in zip(rows[0][-1], row[-1])])
+    return tuple([[statistics.median(column) for column in zip(*row)] for row in part]
+                 for part in (rows, ratios))
 
 
 def show(results):
     """The tables of {case: compare()}: how fast it is, and why."""
-    say(f"{'case':30} {'mnvme/s':>9} {'QEMU/s':>9} {'ratio':>6} "
-        f"{'CPU per command':>16}")
-    for name, (mine, other, ratio) in results.items():
-        say(f"{name:30} {mine[0]:9.0f} {other[0]:9.0f} {ratio[0]:6.2f} {ratio[1]:16.2f}")
-    say("")
-    say(f"{'per command: mnvme / QEMU':30}" +
-        "".join(f" {word:>13}" for word in (*PARTS, *COUNTS.values())))
-    for name, (mine, other, _) in results.items():
-        parts = [f"{a * 1e6:.0f} / {b * 1e6:.0f}" for a, b in zip(mine[2:5], other[2:5])]
-        counts = [f"{a:.2f} / {b:.2f}" for a, b in zip(mine[5:], other[5:])]
-        say(f"{name:30}" + "".join(f" {text:>13}" for text in parts + counts))
+    say(f"{'case':30} {'mnvme/s':>9}" +
+        "".join(f" {other + '/s':>14} {'ratio':>6} {'CPU':>5}" for other in OTHERS))
+    for name, (rows, ratios) in results.items():
+        say(f"{name:30} {rows[0][0]:9.0f}" +
+            "".join(f" {row[0]:14.0f} {ratio[0]:6.2f} {ratio[1]:5.2f}"
+                    for row, ratio in zip(rows[1:], ratios)))
+    say("ratio: of commands per second; CPU: of CPU time for a command")
+    for number, other in enumerate(OTHERS, 1):
+        say("")
+        say(f"{'per command: mnvme / ' + other:30}" +
+            "".join(f" {word:>13}" for word in (*PARTS, *COUNTS.values())))
+        for name, (rows, _) in results.items():
+            parts = [f"{a * 1e6:.0f} / {b * 1e6:.0f}"
+                     for a, b in zip(rows[0][2:5], rows[number][2:5])]
+            counts = [f"{a:.2f} / {b:.2f}"
+                      for a, b in zip(rows[0][5:], rows[number][5:])]
+            say(f"{name:30}" + "".join(f" {text:>13}" for text in parts + counts))
 
 
-class Pair:
-    """A guest with both disks, or another where the emulation broke it."""
+class Disks:
+    """A guest with all disks; a new one where the emulation broke it."""
 
     def __init__(self, lab):
         self.lab, self.guest, self.disks = lab, None, None
 
     def _boot(self):
-        image = os.path.join(self.lab.directory, "image")
-        with open(image, "wb") as f:
-            f.truncate(SIZE)
+        files = [os.path.join(self.lab.directory, name) for name in ("image", "virtio")]
+        for name in files:
+            with open(name, "wb") as f:
+                f.truncate(SIZE)
         # On all processors, as whoever uses it would have it.
-        guest = self.lab.start("bench", self.lab.device("64M"), image=image,
-                               processor=None).guest
+        guest = self.lab.start("bench", self.lab.device("64M"), image=files[0],
+                               virtio=files[1], processor=None).guest
         guest.wait_ready()
-        self.disks = guest.check("disks")[-1].split()
+        self.disks = [*guest.check("disks")[-1].split(), "vda"]
         for disk in self.disks:
             guest.check(f"dd if=/dev/urandom of=/dev/{disk} bs=1M count=64", 120)
         self.guest = guest
@@ -126,8 +142,8 @@ class Pair:
     def compare(self, options, rounds, seconds):
         """compare() in a guest that lives to its end.
 
-        That the emulation ends a guest (emulation.py) is no matter of what is measured
-        here, so that nothing has to be proved to do a case once more.
+        The emulation can end a guest (emulation.py). The case is then done once more,
+        because that says nothing of the disks.
         """
         for _ in range(ATTEMPTS):
             try:
@@ -143,13 +159,13 @@ class Pair:
 
 def main():
     """Command line: rounds, seconds."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 4
     kvm = "emulated" if emulated() else "real"
     say(f"# {kvm} virtualization, {rounds} rounds of {seconds} s, medians")
     with Lab() as lab:
-        pair = Pair(lab)
-        show({name: pair.compare(options, rounds, seconds)
+        disks = Disks(lab)
+        show({name: disks.compare(options, rounds, seconds)
               for name, options in CASES.items()})
 
 

@@ -58,7 +58,8 @@ class Machine(Controls):
     each vfio-pci device besides those it always has; snapshots, whether there is
     an image that can hold some; address, to be reached by TCP there instead of
     unix sockets; cpus; boot, whether the guest boots from its disk; image, the
-    file of a disk of QEMU's own NVMe controller, which the guest has besides;
+    file of a disk of QEMU's own NVMe controller, which the guest has besides; virtio, the
+    file of a virtio-blk disk that the guest has besides, with an iothread of its own;
     processor, the number of the one that QEMU may use where virtualization is emulated;
     packed, whether the guest's kernel is given to QEMU as it is packaged; port, whether
     the first device is behind a PCI Express port, where it can be unplugged.
@@ -67,7 +68,7 @@ class Machine(Controls):
     def __init__(self, name, directory, guest, devices=(), incoming=False,
                  qemu=None, machine_type=None, device_options="",
                  snapshots=False, address=None, cpus=1, boot=False, image=None,
-                 processor=None, packed=False, port=False):
+                 processor=None, packed=False, port=False, virtio=None):
         self.directory = os.path.join(directory, name)
         super().__init__(name, guest, {
             socket: f"tcp:{address}:{port}" if address else
@@ -79,7 +80,7 @@ class Machine(Controls):
         self.snapshots = snapshots
         self.cpus, self.boot, self.image = cpus, boot, image
         self.processor, self.packed = processor, packed
-        self.port = port
+        self.port, self.virtio = port, virtio
         os.makedirs(self.directory)
         self.error_log = os.path.join(self.directory, "qemu.log")
         self.trace_log = os.path.join(self.directory, "trace.log")
@@ -144,6 +145,10 @@ class Machine(Controls):
         if self.image:
             command += ["-drive", f"if=none,id=image,format=raw,file={self.image}",
                         "-device", "nvme,serial=image,drive=image"]
+        if self.virtio:
+            command += ["-object", "iothread,id=iothread0",
+                        "-drive", f"if=none,id=virtio,format=raw,file={self.virtio}",
+                        "-device", "virtio-blk-pci,drive=virtio,iothread=iothread0"]
         return command
 
     def unplug(self, timeout):
