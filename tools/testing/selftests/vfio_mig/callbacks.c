@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/check.h"
+#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/file.h"
 #include "lib/stream.h"
@@ -301,7 +302,7 @@ FIXTURE_SETUP(waits)
 	ASSERT_RET(0, testdev_set_image(&self->a, SEED, SIZE));
 	ASSERT_RET(0, v2_set_state(&self->a.end.v2, V2_STOP_COPY));
 	ASSERT_RET(0, testdev_fault(&mdev[0], "read 1 wait"));
-	self->pid = fork();
+	self->pid = child_start();
 	ASSERT_LE(0, self->pid);
 	if (!self->pid) {
 		struct buffer out = { 0 };
@@ -379,7 +380,7 @@ TEST_F(waits, and_who_only_looks_does_not)
 	EXPECT_EQ(1, poll(&p, 1, 0));
 	EXPECT_GT(20, clock_now() - before);
 
-	pid = fork();
+	pid = child_start();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(v2_get_state(&self->a.end.v2) < 0);

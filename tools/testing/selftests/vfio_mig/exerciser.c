@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/errname.h"
@@ -65,13 +66,10 @@ static void *act(void *arg)
 static pid_t start_process(unsigned int seed)
 {
 	static struct actor a;
-	pid_t keeper = getpid(), pid = fork();
+	pid_t pid = child_start();
 
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != keeper)
-		_exit(0);
 	actor_init(&a, devices, EXERCISE_DEVICES, seed, counts);
 	for (;;)
 		actor_act(&a);
@@ -107,7 +105,6 @@ static void keeper(unsigned int seed, int lasts)
 	pthread_t threads[THREADS];
 	int i, ret;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (i = 0; i < EXERCISE_DEVICES; i++) {
 		ret = exercised_open(&devices[i], mdev[i].path);
 		if (ret) {
@@ -244,7 +241,7 @@ static int generation(void)
 
 	choose_way();
 	fflush(stdout);
-	pid = fork();
+	pid = child_start();
 	if (!pid)
 		keeper(rand(), lasts);
 	if (killed) {

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/fixture.h"
@@ -96,11 +96,10 @@ static void stay_on_one_cpu(void)
 static pid_t start_call(long (*call)(struct endpoint *e, void *arg), struct endpoint *e,
 			void *arg)
 {
-	pid_t pid = fork();
+	pid_t pid = child_start();
 
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;)
 		if (call(e, arg) < 0)
 			_exit(1);
@@ -267,10 +266,9 @@ static pid_t start_reader(struct v1 *v1, struct reader *reader)
 
 	reader->begun = 0;
 	reader->done = 0;
-	pid = fork();
+	pid = child_start();
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	reader->begun = 1;
 	v1_open_iteration(v1);
 	reader->done = 1;
@@ -298,10 +296,9 @@ static pid_t begin_write(struct __test_metadata *_metadata, struct nvme *nvme,
 	ASSERT_RET(0, slow_map(slow, 0, NULL, 0));
 	ASSERT_RET(0, device_map(nvme->dev, slow->mem, cmd.prp1, GUEST_PAGE));
 	ASSERT_LE(0, nvme_submit(nvme, &nvme->io[0], &cmd));
-	pid = fork();
+	pid = child_start();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		nvme_ring(nvme, &nvme->io[0]);
 		for (;;)
 			pause();

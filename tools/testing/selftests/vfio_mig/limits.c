@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/child.h"
 #include "lib/endpoint.h"
 #include "lib/fixture.h"
 #include "lib/mdev.h"
@@ -48,11 +48,10 @@ struct charged {
 
 static pid_t start_bystander(struct memcg *group)
 {
-	pid_t pid = fork();
+	pid_t pid = child_start();
 
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (memcg_enter(group))
 		_exit(1);
 	for (;;)

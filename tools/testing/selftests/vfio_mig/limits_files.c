@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/mdev.h"
@@ -311,7 +311,6 @@ static void other(int sock, struct endpoint *e, bool sent, unsigned int seed)
 {
 	char byte = 0;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (sent && adopt(e, receive_fd(sock)))
 		_exit(1);
 	if (write(sock, &byte, 1) != 1)
@@ -322,7 +321,7 @@ static void other(int sock, struct endpoint *e, bool sent, unsigned int seed)
 
 static pid_t start_other(int sock[2], struct endpoint *e, bool sent, int round)
 {
-	pid_t pid = fork();
+	pid_t pid = child_start();
 
 	if (!pid)
 		other(sock[1], e, sent, 2 * round + 1);
@@ -406,7 +405,7 @@ TEST_F_TIMEOUT(sent, by_one_that_is_killed, 120)
 	pid_t pid;
 
 	for (i = 0; i < KILLS; i++) {
-		pid = fork();
+		pid = child_start();
 		ASSERT_LE(0, pid);
 		if (!pid) {
 			open_all(_metadata, e, &self->guest, nvme);

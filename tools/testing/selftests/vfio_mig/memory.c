@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/check.h"
+#include "lib/child.h"
 #include "lib/stream.h"
 #include "lib/suite.h"
 #include "lib/testdev.h"
@@ -452,7 +453,7 @@ TEST_F(driver, whose_write_waits_does_not_delay_a_reset)
 	ASSERT_RET(0, endpoint_resume(b));
 	ASSERT_RET(0, endpoint_give(b, &self->stream));
 	ASSERT_RET(0, testdev_fault(&target[BITMAP], "mem_write 5 wait"));
-	child = fork();
+	child = child_start();
 	ASSERT_LE(0, child);
 	if (!child)
 		_exit(endpoint_run(b) == 0);

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/child.h"
 #include "lib/fixture.h"
 #include "lib/poke.h"
 
@@ -365,7 +365,7 @@ TEST_F(end, is_for_loads_only_in_a_child_too)
 	ASSERT_EQ(0, pipe(down));
 	begin_session(_metadata, v1, variant->session, &self->stream);
 	self->last = look(_metadata, v1);
-	pid = fork();
+	pid = child_start();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		child_with_mapping(v1->map, up[1], down[0]);
@@ -449,7 +449,6 @@ static void copy_for_ever(const void *map, size_t size)
 {
 	void *to = malloc(size);
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (to)
 		memcpy(to, map, size);
 	_exit(1);
@@ -463,7 +462,7 @@ TEST_F(map, a_copy_survives_whatever_ends_the_session)
 	pid_t pid;
 
 	ASSERT_RET(0, v1_set_state(v1, V1_PRE_COPY));
-	pid = fork();
+	pid = child_start();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		copy_for_ever(v1->map, v1->window);

@@ -12,13 +12,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest.h"
 #include "bystander.h"
+#include "child.h"
 #include "clock.h"
 #include "endpoint.h"
 #include "errname.h"
@@ -373,7 +373,6 @@ static void run(int hear)
 {
 	char ask;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (read(hear, &ask, 1) == 1) {
 		if (ask == ASK_TAKE)
 			shared->ret = take();
@@ -429,7 +428,7 @@ static int start(struct bystander *b)
 
 	if (pipe2(pipes, O_CLOEXEC))
 		return -errno;
-	b->pid = fork();
+	b->pid = child_start();
 	if (!b->pid) {
 		shared = b->shared;
 		close(pipes[1]);

@@ -7,10 +7,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "exercise.h"
 #include "slow.h"
 
@@ -72,11 +72,10 @@ static void call(struct slow_call *c)
 /* A process that waits; it shares what the actor has open. */
 static pid_t start_caller(struct slow_call *c)
 {
-	pid_t pid = fork();
+	pid_t pid = child_start();
 
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (!slow_map(&c->slow, 0, NULL, 0))
 		call(c);
 	_exit(0);

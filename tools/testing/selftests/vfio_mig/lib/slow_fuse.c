@@ -17,11 +17,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "clock.h"
 #include "file.h"
 #include "slow.h"
@@ -206,7 +206,7 @@ static int mount_it(int *dev)
 	       -errno : 0;
 }
 
-static void run_server(struct slow_fuse *fuse)
+static void run_server(struct slow_fuse *fuse, pid_t parent)
 {
 	static __u64 request[REQUEST_MAX / sizeof(__u64)];
 	struct pollfd p = { .events = POLLIN };
@@ -216,7 +216,7 @@ static void run_server(struct slow_fuse *fuse)
 	close_range(3, ~0U, 0);
 	ret = mount_it(&dev);
 	/* After the change of credentials, which would undo it. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	child_ends_with(parent);
 	fuse->status = ret ? ret : 1;
 	if (ret)
 		_exit(1);
@@ -237,7 +237,7 @@ struct slow_fuse *slow_fuse_start(size_t size)
 {
 	double until = clock_now() + START_SECONDS;
 	struct slow_fuse *fuse;
-	pid_t pid;
+	pid_t parent = getpid(), pid;
 
 	fuse = mmap(NULL, sizeof(*fuse), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -246,7 +246,7 @@ struct slow_fuse *slow_fuse_start(size_t size)
 	fuse->size = size;
 	pid = fork();
 	if (!pid)
-		run_server(fuse);
+		run_server(fuse, parent);
 	fuse->pid = pid;
 	while (!fuse->status && clock_now() < until)
 		usleep(1000);

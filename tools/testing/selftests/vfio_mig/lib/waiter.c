@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "clock.h"
 #include "file.h"
 #include "suite.h"
@@ -44,10 +44,9 @@ int waiter_start(struct waiter *w, enum slow_kind kind, size_t size, waiter_fn f
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (w->shared == MAP_FAILED)
 		return -errno;
-	w->pid = fork();
+	w->pid = child_start();
 	if (w->pid)
 		return w->pid < 0 ? -errno : 0;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	w->shared->ret = fn(&w->slow, arg);
 	w->shared->done = 1;
 	for (;;)
