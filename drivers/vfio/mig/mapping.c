@@ -453,14 +453,50 @@ static size_t in_page(loff_t off, size_t count)
 	return min_t(size_t, count, PAGE_SIZE - offset_in_page(off));
 }
 
-static int bounds(struct vfio_mig_pages *p, size_t *count, loff_t off)
+static int read_piece(struct vfio_mig_pages *p, char __user *buf, size_t n,
+		      loff_t off, void *bounce)
+{
+	int ret = copy_out(p, off, bounce, n);
+
+	if (ret)
+		return ret;
+	return copy_to_user(buf, bounce, n) ? -EFAULT : 0;
+}
+
+static int write_piece(struct vfio_mig_pages *p, const char __user *buf, size_t n,
+		       loff_t off, void *bounce)
+{
+	if (copy_from_user(bounce, buf, n))
+		return -EFAULT;
+	return copy_in(p, off, bounce, n);
+}
+
+static ssize_t pages_rw(struct vfio_mig_pages *p, char __user *buf, size_t count,
+			loff_t off, bool write)
 {
 	u64 size = (u64)p->nr << PAGE_SHIFT;
+	size_t done, n;
+	void *bounce;
+	int ret = 0;
 
 	if (off < 0 || off >= size)
 		return -EINVAL;
-	*count = min_t(u64, *count, size - off);
-	return 0;
+	count = min_t(u64, count, size - off);
+	/* A fault in the user's buffer may need the lock that the page access holds. */
+	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
+	if (!bounce)
+		return -ENOMEM;
+
+	for (done = 0; !ret && done < count; done += n) {
+		n = in_page(off + done, count - done);
+		ret = write ? write_piece(p, buf + done, n, off + done, bounce) :
+			      read_piece(p, buf + done, n, off + done, bounce);
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	}
+	kfree(bounce);
+	return ret ? ret : count;
 }
 
 /**
@@ -478,31 +514,7 @@ static int bounds(struct vfio_mig_pages *p, size_t *count, loff_t off)
 ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off)
 {
-	size_t done, n;
-	void *bounce;
-	int ret;
-
-	ret = bounds(p, &count, off);
-	if (ret)
-		return ret;
-	/* A fault in the user's buffer may need the lock that the page access holds. */
-	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!bounce)
-		return -ENOMEM;
-
-	for (done = 0; !ret && done < count; done += n) {
-		n = in_page(off + done, count - done);
-		ret = copy_out(p, off + done, bounce, n);
-		if (ret)
-			break;
-		if (copy_to_user(buf + done, bounce, n))
-			ret = -EFAULT;
-		else if (fatal_signal_pending(current))
-			ret = -EINTR;
-		cond_resched();
-	}
-	kfree(bounce);
-	return ret ? ret : count;
+	return pages_rw(p, buf, count, off, false);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_read);
 
@@ -521,31 +533,6 @@ EXPORT_SYMBOL_GPL(vfio_mig_pages_read);
 ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,
 			     size_t count, loff_t off)
 {
-	size_t done, n;
-	void *bounce;
-	int ret;
-
-	ret = bounds(p, &count, off);
-	if (ret)
-		return ret;
-	bounce = kmalloc(PAGE_SIZE, GFP_KERNEL_ACCOUNT);
-	if (!bounce)
-		return -ENOMEM;
-
-	for (done = 0; !ret && done < count; done += n) {
-		n = in_page(off + done, count - done);
-		if (copy_from_user(bounce, buf + done, n)) {
-			ret = -EFAULT;
-			break;
-		}
-		ret = copy_in(p, off + done, bounce, n);
-		if (ret)
-			break;
-		if (fatal_signal_pending(current))
-			ret = -EINTR;
-		cond_resched();
-	}
-	kfree(bounce);
-	return ret ? ret : count;
+	return pages_rw(p, (char __user *)buf, count, off, true);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_write);

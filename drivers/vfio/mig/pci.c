@@ -318,6 +318,26 @@ static ssize_t access(struct vfio_mig *mig, u64 index, u64 off, char __user *buf
 	return done;
 }
 
+static ssize_t pci_rw(struct vfio_device *vdev, char __user *buf, size_t count,
+		      loff_t *ppos, bool write)
+{
+	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
+	struct vfio_mig *mig = to_mig(vdev);
+	ssize_t ret;
+
+	if (is_migration(mig, index))
+		ret = write ? vfio_mig_region_write(mig, buf, count, off) :
+			      vfio_mig_region_read(mig, buf, count, off);
+	else if (is_memory(mig, index))
+		ret = write ? vfio_mig_pages_write(mig->desc.pages, buf, count, off) :
+			      vfio_mig_pages_read(mig->desc.pages, buf, count, off);
+	else
+		ret = access(mig, index, off, buf, count, write);
+	if (ret > 0)
+		*ppos += ret;
+	return ret;
+}
+
 /**
  * vfio_mig_pci_read - read(2) of an emulated PCI function's regions
  * @vdev: the device
@@ -333,19 +353,7 @@ static ssize_t access(struct vfio_mig *mig, u64 index, u64 off, char __user *buf
 ssize_t vfio_mig_pci_read(struct vfio_device *vdev, char __user *buf,
 			  size_t count, loff_t *ppos)
 {
-	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
-	struct vfio_mig *mig = to_mig(vdev);
-	ssize_t ret;
-
-	if (is_migration(mig, index))
-		ret = vfio_mig_region_read(mig, buf, count, off);
-	else if (is_memory(mig, index))
-		ret = vfio_mig_pages_read(mig->desc.pages, buf, count, off);
-	else
-		ret = access(mig, index, off, buf, count, false);
-	if (ret > 0)
-		*ppos += ret;
-	return ret;
+	return pci_rw(vdev, buf, count, ppos, false);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_read);
 
@@ -362,19 +370,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_pci_read);
 ssize_t vfio_mig_pci_write(struct vfio_device *vdev, const char __user *buf,
 			   size_t count, loff_t *ppos)
 {
-	u64 index = vfio_mig_pci_index(*ppos), off = vfio_mig_pci_offset(*ppos);
-	struct vfio_mig *mig = to_mig(vdev);
-	ssize_t ret;
-
-	if (is_migration(mig, index))
-		ret = vfio_mig_region_write(mig, buf, count, off);
-	else if (is_memory(mig, index))
-		ret = vfio_mig_pages_write(mig->desc.pages, buf, count, off);
-	else
-		ret = access(mig, index, off, (char __user *)buf, count, true);
-	if (ret > 0)
-		*ppos += ret;
-	return ret;
+	return pci_rw(vdev, (char __user *)buf, count, ppos, true);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_write);
 

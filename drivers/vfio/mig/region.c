@@ -456,49 +456,42 @@ static int note_piece(struct vfio_mig *mig, struct bounce *b, size_t n,
 	return ret;
 }
 
-static int read_data(struct vfio_mig *mig, char __user *buf, size_t count,
-		     size_t off)
+static int read_piece(struct vfio_mig *mig, struct bounce *b, char __user *buf,
+		      size_t n, size_t off)
 {
-	struct bounce b;
-	size_t done, n;
-	int ret;
+	int ret = copy_piece(mig, b, n, off, false);
 
-	ret = check_data(mig, &b, count, off, false);
-	if (!ret)
-		ret = bounce_init(&b, count);
 	if (ret)
 		return ret;
-	for (done = 0; !ret && done < count; done += n) {
-		n = min(count - done, b.size);
-		ret = copy_piece(mig, &b, n, off + done, false);
-		if (!ret && copy_to_user(buf + done, b.buf, n))
-			ret = -EFAULT;
-		if (!ret)
-			ret = note_piece(mig, &b, n, off + done);
-		cond_resched();
-	}
-	bounce_free(&b);
-	return ret;
+	if (copy_to_user(buf, b->buf, n))
+		return -EFAULT;
+	return note_piece(mig, b, n, off);
 }
 
-static int write_data(struct vfio_mig *mig, const char __user *buf,
-		      size_t count, size_t off)
+static int write_piece(struct vfio_mig *mig, struct bounce *b,
+		       const char __user *buf, size_t n, size_t off)
+{
+	if (copy_from_user(b->buf, buf, n))
+		return -EFAULT;
+	return copy_piece(mig, b, n, off, true);
+}
+
+static int access_data(struct vfio_mig *mig, char __user *buf, size_t count,
+		       size_t off, bool write)
 {
 	struct bounce b;
 	size_t done, n;
 	int ret;
 
-	ret = check_data(mig, &b, count, off, true);
+	ret = check_data(mig, &b, count, off, write);
 	if (!ret)
 		ret = bounce_init(&b, count);
 	if (ret)
 		return ret;
 	for (done = 0; !ret && done < count; done += n) {
 		n = min(count - done, b.size);
-		if (copy_from_user(b.buf, buf + done, n))
-			ret = -EFAULT;
-		if (!ret)
-			ret = copy_piece(mig, &b, n, off + done, true);
+		ret = write ? write_piece(mig, &b, buf + done, n, off + done) :
+			      read_piece(mig, &b, buf + done, n, off + done);
 		cond_resched();
 	}
 	bounce_free(&b);
@@ -543,7 +536,7 @@ ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 	if (!count)
 		return 0;
 	if (pos >= DATA_OFFSET) {
-		ret = read_data(mig, buf, count, pos - DATA_OFFSET);
+		ret = access_data(mig, buf, count, pos - DATA_OFFSET, false);
 		return ret ? ret : count;
 	}
 	if (!is_register(pos, count))
@@ -584,7 +577,8 @@ ssize_t vfio_mig_region_write(struct vfio_mig *mig, const char __user *buf,
 	if (!count)
 		return 0;
 	if (pos >= DATA_OFFSET) {
-		ret = write_data(mig, buf, count, pos - DATA_OFFSET);
+		ret = access_data(mig, (char __user *)buf, count,
+				  pos - DATA_OFFSET, true);
 		return ret ? ret : count;
 	}
 	if (!is_register(pos, count))

@@ -24,16 +24,18 @@ static u16 mnvme_status_at(struct mnvme_req *req, u16 status, u16 offset)
 #define MNVME_STATUS_AT(req, status, field) \
 	mnvme_status_at(req, status, offsetof(struct nvme_command, field))
 
-/* Checks fields of both kinds of queue, for which create_cq and create_sq are the same. */
-static u16 mnvme_check_queue(struct mnvme_req *req, u8 entry_shift,
-			     u8 entry_shift_required)
+/*
+ * Checks the fields that create_cq and create_sq have in common. @shift is the place in CC
+ * of the size of the queue's entries, and @entry_size the size that the controller supports.
+ */
+static u16 mnvme_check_queue(struct mnvme_req *req, u8 shift, u8 entry_size)
 {
 	const struct nvme_create_cq *c = &req->cmd->create_cq;
 	u16 qsize = le16_to_cpu(c->qsize);
 
 	if (!qsize || qsize >= MNVME_QUEUE_SIZE_MAX)
 		return MNVME_STATUS_AT(req, NVME_SC_QUEUE_SIZE, create_cq.qsize);
-	if (entry_shift != entry_shift_required)
+	if (((READ_ONCE(req->dev->cc) >> shift) & 0xf) != entry_size)
 		return MNVME_STATUS_AT(req, NVME_SC_QUEUE_SIZE, create_cq.qsize);
 	/* CAP.CQR: the controller needs contiguous queues. */
 	if (!(le16_to_cpu(c->cq_flags) & NVME_QUEUE_PHYS_CONTIG))
@@ -55,8 +57,7 @@ static u16 mnvme_create_cq(struct mnvme_req *req)
 
 	if (!qid || qid > MNVME_IO_QUEUES || dev->cq[qid].live)
 		return MNVME_STATUS_AT(req, NVME_SC_QID_INVALID, create_cq.cqid);
-	status = mnvme_check_queue(req, (READ_ONCE(dev->cc) >>
-				   NVME_CC_IOCQES_SHIFT) & 0xf, NVME_NVM_IOCQES);
+	status = mnvme_check_queue(req, NVME_CC_IOCQES_SHIFT, NVME_NVM_IOCQES);
 	if (status)
 		return status;
 	if (vector >= mnvme_irq_vectors(dev))
@@ -87,8 +88,7 @@ static u16 mnvme_create_sq(struct mnvme_req *req)
 		return MNVME_STATUS_AT(req, NVME_SC_QID_INVALID, create_sq.cqid);
 	if (!dev->cq[cqid].live)
 		return MNVME_STATUS_AT(req, NVME_SC_CQ_INVALID, create_sq.cqid);
-	status = mnvme_check_queue(req, (READ_ONCE(dev->cc) >>
-				   NVME_CC_IOSQES_SHIFT) & 0xf, NVME_NVM_IOSQES);
+	status = mnvme_check_queue(req, NVME_CC_IOSQES_SHIFT, NVME_NVM_IOSQES);
 	if (status)
 		return status;
 
