@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Differences between the kernels that this builds for, and nothing else */
+/* Differences between the kernels that the modules are built for, and nothing else */
 #ifndef _LINUX_VFIO_MIG_COMPAT_H
 #define _LINUX_VFIO_MIG_COMPAT_H
 
@@ -18,21 +18,21 @@
 #error "vfio-mig-core supports Linux 6.1 and later"
 #endif
 
-/* 6.2 has the VFIO core free the device after its release(). */
+/* From 6.2 on, the VFIO core frees the device after &vfio_device_ops.release. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #define vfio_mig_free_device(vdev)	vfio_free_device(vdev)
 #else
 #define vfio_mig_free_device(vdev)	do { } while (0)
 #endif
 
-/* 6.8 took the count away, which had to be 1. */
+/* 6.8 removed the second argument, which had to be 1. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 #define vfio_mig_signal(eventfd)	eventfd_signal(eventfd, 1)
 #else
 #define vfio_mig_signal(eventfd)	eventfd_signal(eventfd)
 #endif
 
-/* 6.19 made an operation of VFIO_DEVICE_GET_REGION_INFO. */
+/* 6.19 gave VFIO_DEVICE_GET_REGION_INFO an operation of its own. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
 #define VFIO_MIG_REGION_INFO_OP(fn)
 #else
@@ -40,8 +40,8 @@
 #endif
 
 /*
- * Where VFIO has iommufd it takes no device without these. 6.2 brought them, 6.6
- * the last one.
+ * A kernel with iommufd registers no VFIO device without these operations. 6.2 added the
+ * first three, and 6.6 added detach_ioas.
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #define VFIO_MIG_IOMMUFD_OPS
@@ -59,14 +59,14 @@
 #endif
 #endif
 
-/* 6.4 takes classes that are const. */
+/* 6.4 and later register classes that are const. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
 #define VFIO_MIG_CONST_CLASS
 #else
 #define VFIO_MIG_CONST_CLASS		const
 #endif
 
-/* The same for a driver that embeds a struct vfio_pci_core_device. */
+/* VFIO_MIG_IOMMUFD_OPS for a driver that embeds a struct vfio_pci_core_device */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #define VFIO_MIG_IOMMUFD_PHYSICAL_OPS
 #else
@@ -83,7 +83,7 @@
 #endif
 #endif
 
-/* 6.17 made an operation of the check of a VF's token. */
+/* 6.17 gave the check of a VF's token an operation of its own. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 #define VFIO_MIG_PCI_TOKEN_OP
 #else
@@ -91,8 +91,9 @@
 #endif
 
 /*
- * vfio-pci maps a page in a fault from 6.12 on, in the address space of the device's own
- * inode. Before that a fault maps all that was asked for.
+ * From 6.12 on, a fault in a mapping of vfio-pci maps one page, and the device has an
+ * inode whose address space has all its mappings. In older kernels the first fault maps
+ * the whole range.
  */
 #define VFIO_MIG_PCI_FAULTS_BY_PAGE	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0))
 
@@ -105,8 +106,9 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #endif
 
 /*
- * Where the kernel has no iova_bitmap it has stubs of it: a user would find DMA
- * logging offered, and every report fail. Until 6.2 it was a part of VFIO itself.
+ * A kernel that is built without iova_bitmap has stubs of its functions. With these stubs
+ * the library would offer DMA logging, and each report would fail. Until 6.2 iova_bitmap
+ * was a part of VFIO.
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #define VFIO_MIG_HAS_IOVA_BITMAP	1
@@ -121,8 +123,8 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #endif
 
 /*
- * 6.2 brought PRE_COPY to the v2 protocol, with the ioctl that is probed here. A
- * kernel without it is not told of the states that only v1 can then reach.
+ * 6.2 added PRE_COPY to the v2 protocol, and the ioctl that is probed here. On an older
+ * kernel only v1 reaches the states of pre-copy, and v2 does not offer them.
  */
 #ifdef VFIO_MIG_GET_PRECOPY_INFO
 #define VFIO_MIG_V2_PRE_COPY	VFIO_MIGRATION_PRE_COPY
@@ -130,14 +132,17 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #define VFIO_MIG_V2_PRE_COPY	0
 #endif
 
-/* Threads of a user's process: 6.4 brought them, 6.10 the way to survive its death. */
+/*
+ * Threads in a user's process exist since 6.4. Since 6.10 the thread's owner is told when
+ * the process is killed.
+ */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
 #define VFIO_MIG_HAS_VHOST_TASK	IS_ENABLED(CONFIG_VHOST_TASK)
 #else
 #define VFIO_MIG_HAS_VHOST_TASK	0
 #endif
 
-/* 7.1 has users opt in to flags of struct vfio_precopy_info. */
+/* From 7.1 on, a user opts in to the flags of struct vfio_precopy_info. */
 #ifdef VFIO_PRECOPY_INFO_REINIT
 #define VFIO_MIG_PRECOPY_REINIT	VFIO_PRECOPY_INFO_REINIT
 static inline bool vfio_mig_precopy_info_v2(struct vfio_device *vdev)

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What goes wrong, and when: /sys/kernel/debug/vfio_mig_test/UUID/
+ * Fault injection into the test device's callbacks: /sys/kernel/debug/vfio_mig_test/UUID/
  *
- * fault: "CALLBACK N ACTION" has the N-th call of a callback, and all after it, do
- * something else. calls: how often each callback was called. stop_reason: why the device
- * was stopped last.
+ * fault        "CALLBACK N ACTION": from its Nth call on, the callback does ACTION (enum
+ *              test_action) instead of its task. Calls are counted from the write on. "off"
+ *              ends this.
+ * calls        how often the library called each callback
+ * open         the numbers of saves and of loads that have begun and not ended
+ * stop_reason  the reason of the last call of the stop callback
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>
@@ -77,7 +80,7 @@ static int wait_here(struct test_device *t)
 	return vfio_mig_cancelled(t->mig) ? -ECANCELED : 0;
 }
 
-/* Counts a call, and says what it is to do. */
+/* Counts a call, and returns its action. */
 static enum test_action next_action(struct test_fault *f, enum test_callback callback,
 				    int *err)
 {
@@ -94,11 +97,13 @@ static enum test_action next_action(struct test_fault *f, enum test_callback cal
 }
 
 /**
- * test_fault - a callback is called
+ * test_fault - count the call of a callback, and inject a fault
  * @t: the device
- * @callback: which
+ * @callback: the callback that is called
  *
- * Return: 0: nothing is wrong. TEST_RET_HUGE, TEST_RET_SHORT: lie. Else the error to return.
+ * Context: may wait, if the action is TEST_WAIT.
+ * Return: 0 if the callback works as usual, TEST_RET_HUGE or TEST_RET_SHORT if its result
+ * must be a wrong one, or the error that it returns.
  */
 int test_fault(struct test_device *t, enum test_callback callback)
 {
@@ -122,11 +127,14 @@ int test_fault(struct test_device *t, enum test_callback callback)
 }
 
 /**
- * test_fault_void - a callback is called that cannot fail: then the device breaks
+ * test_fault_void - as test_fault(), for a callback that cannot return an error
  * @t: the device
- * @callback: which
+ * @callback: the callback that is called
  *
- * Return: whether it failed.
+ * The device breaks instead of the error.
+ *
+ * Context: as test_fault().
+ * Return: whether a fault was injected.
  */
 bool test_fault_void(struct test_device *t, enum test_callback callback)
 {
@@ -138,8 +146,11 @@ bool test_fault_void(struct test_device *t, enum test_callback callback)
 }
 
 /**
- * test_cancel - a callback that waits is to return
+ * test_cancel - wake a callback that waits
  * @vdev: the device
+ *
+ * The library calls it after vfio_mig_cancelled() has become true, and the callback
+ * returns -ECANCELED then.
  */
 void test_cancel(struct vfio_device *vdev)
 {
@@ -239,7 +250,7 @@ static int stop_reason_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(stop_reason);
 
-/* Zeros when no save and no load goes on. */
+/* The library ends each save and each load that it begins, so both become 0 again. */
 static int open_show(struct seq_file *m, void *unused)
 {
 	struct test_device *t = m->private;
@@ -250,7 +261,7 @@ static int open_show(struct seq_file *m, void *unused)
 DEFINE_SHOW_ATTRIBUTE(open);
 
 /**
- * test_fault_init - nothing is to go wrong
+ * test_fault_init - create the device's files in debugfs; no fault is injected yet
  * @t: the device, not registered yet
  */
 void test_fault_init(struct test_device *t)
@@ -268,7 +279,7 @@ void test_fault_init(struct test_device *t)
 
 /**
  * test_fault_exit - opposite of test_fault_init()
- * @t: the device, which nobody has open
+ * @t: the device, which is unregistered
  */
 void test_fault_exit(struct test_device *t)
 {
@@ -276,7 +287,7 @@ void test_fault_exit(struct test_device *t)
 }
 
 /**
- * test_fault_setup - the module is loaded
+ * test_fault_setup - create the module's directory in debugfs
  */
 void test_fault_setup(void)
 {
@@ -284,7 +295,7 @@ void test_fault_setup(void)
 }
 
 /**
- * test_fault_cleanup - the module is removed
+ * test_fault_cleanup - opposite of test_fault_setup()
  */
 void test_fault_cleanup(void)
 {

@@ -2,12 +2,13 @@
 /*
  * The test device's image
  *
- * Its bytes follow from a seed, so an image of gigabytes takes no memory, neither here
- * nor at the target, which checks each byte. An image travels as a record. Another
- * record is due whenever the image is another than that of the last record.
+ * A seed determines the bytes of the image. So an image of gigabytes takes no memory,
+ * neither at the source nor at the target, which checks each byte. A stream carries the
+ * image as a record. If the guest changes the image later, the stream carries another
+ * record.
  *
- * Callbacks are called with the library's session mutex held. The device's own lock is
- * for its registers, which the user can write at any time.
+ * The library calls these functions with its session mutex held. The device's own lock
+ * protects the registers, because the user can write them at any time.
  */
 #include <linux/math64.h>
 #include <linux/minmax.h>
@@ -17,7 +18,7 @@
 
 #define MAGIC		0x31474d4954534554ULL	/* "TESTIMG1" */
 #define HDR		sizeof(struct test_record)
-/* So many bytes in a row are alike, 8 by 8. */
+/* All words of 8 bytes within a block are equal. */
 #define BLOCK		SZ_4K
 
 static u64 record_size(const struct test_stream *s)
@@ -48,13 +49,13 @@ static struct test_image image_now(struct test_device *t)
 	return image;
 }
 
-/* Eight bytes of an image. */
+/* The word at @off of an image */
 static u64 pattern(u64 seed, u64 off)
 {
 	return seed + (off / BLOCK + 1) * 0x9e3779b97f4a7c15ULL;
 }
 
-/* Bytes of an image from @off on that are alike, 8 by 8, of @len at most. */
+/* Returns how many bytes from @off on belong to the same block, @len at the most. */
 static size_t alike(u64 off, size_t len)
 {
 	return min_t(u64, len, BLOCK - off % BLOCK);
@@ -71,7 +72,7 @@ static void fill(u8 *to, u64 seed, u64 off, size_t len)
 	}
 }
 
-/* As fill(), which is for what is not aligned. */
+/* As fill(), but faster. The caller aligns all arguments to 8 bytes. */
 static void fill_words(__le64 *to, u64 seed, u64 off, size_t len)
 {
 	for (size_t n; len; to += n / 8, off += n, len -= n) {
@@ -88,7 +89,7 @@ static void fill_image(void *to, u64 seed, u64 off, size_t len)
 		fill_words(to, seed, off, len);
 }
 
-/* The first word is what it should be, and each is as the one before. */
+/* Checks the first word of each block, and compares each other word with its predecessor. */
 static bool good(const u8 *from, u64 seed, u64 off, size_t len)
 {
 	u8 first[8];
@@ -110,7 +111,10 @@ static void end_record(struct test_stream *s)
 	s->sent = image_of(&s->record);
 }
 
-/* Begins a record, if none is at hand and one is due. Returns whether there is one. */
+/*
+ * Begins a record if the current one is complete, and the image has changed since. Returns
+ * whether there is a record to send.
+ */
 static bool next_record(struct test_stream *s, struct test_image now)
 {
 	if (s->open || same(&now, &s->sent))
@@ -124,7 +128,7 @@ static bool next_record(struct test_stream *s, struct test_image now)
 	return true;
 }
 
-/* Bytes of the records that are due, as the registers are now: two records at most. */
+/* The rest of the current record, and another record if the image has changed since. */
 static u64 bytes_due(const struct test_stream *s, struct test_image now)
 {
 	struct test_stream rest = *s;
@@ -161,7 +165,7 @@ static int image_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 		size->dirty = U64_MAX;
 	if (ret)
 		return min(ret, 0);
-	/* The first record is what a target needs before the device is stopped. */
+	/* The first record is the initial data of VFIO_MIG_GET_PRECOPY_INFO. */
 	if (phase == VFIO_MIG_IMAGE_INFO)
 		size->initial = bytes_due(&none, now);
 	else if (!t->saving.sent.size)
@@ -171,7 +175,7 @@ static int image_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 	return 0;
 }
 
-/* Some bytes of the record at hand. */
+/* Reads bytes of the current record: of its header or of its image. */
 static size_t read_record(struct test_stream *s, void *buf, size_t len)
 {
 	size_t n = min_t(u64, len, record_size(s) - s->pos);
@@ -229,7 +233,7 @@ static bool record_valid(const struct test_stream *s)
 	return s->record.magic == cpu_to_le64(MAGIC) && size <= TEST_IMAGE_MAX && !(size % 8);
 }
 
-/* Takes @n bytes that belong together: of a header, or behind it. */
+/* Takes @n bytes, which are either all of the header or all of the image. */
 static bool write_record(struct test_stream *s, const void *buf, size_t n)
 {
 	if (s->pos < HDR) {
@@ -299,7 +303,7 @@ const struct vfio_mig_image_ops test_image_ops = {
 };
 
 /**
- * test_image_reset - the image is what it is after power-on
+ * test_image_reset - give the image its value after power-on
  * @t: the device; its lock is held
  */
 void test_image_reset(struct test_device *t)
@@ -308,7 +312,7 @@ void test_image_reset(struct test_device *t)
 }
 
 /**
- * test_image_apply - the image that was loaded is the device's
+ * test_image_apply - give the device the image that was loaded
  * @t: the device; its lock is held, and the image was checked
  */
 void test_image_apply(struct test_device *t)

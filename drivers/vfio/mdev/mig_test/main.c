@@ -2,13 +2,14 @@
 /*
  * vfio_mig_test: a device that has every kind of state
  *
- * A mediated PCI function. BAR2 is memory. BAR0 has registers of 32 bits:
+ * It is a mediated PCI function with memory in BAR2, and with these registers of 32 bits in
+ * BAR0:
  *
- *   0x00 to 0x0c  keep what is written to them: the control state
+ *   0x00 to 0x0c  keep the values that the guest writes: the control state
  *   0x10, 0x14    seed of the image, low half first
  *   0x18, 0x1c    size of the image in bytes, a multiple of 8, at most 8 GiB
  *
- * Types differ in the kinds of state and the protocols that they have.
+ * The types differ in the kinds of state that they have, and in their protocols.
  */
 #include <linux/mdev.h>
 #include <linux/module.h>
@@ -22,15 +23,16 @@
 
 /**
  * struct test_type - a type of test device
- * @type: as mdev has it
- * @stream_type: as its streams have it
- * @has_image: its state has an image
- * @image_only: and nothing else
- * @memory: its memory is the driver's own
- * @bitmap: and the device knows what changed of it
+ * @type: mdev's part
+ * @stream_type: &vfio_mig_desc.type
+ * @has_image: the device has an image
+ * @image_only: the device has an image, but no memory and no control state
+ * @memory: the driver allocates the memory, instead of the library
+ * @bitmap: with @memory: the device reports itself which pages changed
  * @protocols: VFIO_MIG_PROTOCOL_*, 0 for both
  *
- * The stream depends neither on the protocols nor on whose the memory is.
+ * Types that differ in @memory, @bitmap and @protocols only have the same @stream_type,
+ * because the stream does not depend on these.
  */
 struct test_type {
 	struct mdev_type type;
@@ -53,7 +55,7 @@ static struct test_type types[] = {
 	{ { .sysfs_name = "v2" }, "vfio_mig_test-plain", .protocols = VFIO_MIG_PROTOCOL_V2 },
 };
 
-/* Configuration space and registers: after a reset, and what can be written. */
+/* Configuration space and registers: values after a reset, and bits that can be written */
 static const struct {
 	u32 value;
 	u32 mask;
@@ -174,7 +176,7 @@ static const struct vfio_mig_ops test_ops = {
 	.cancel = test_cancel,
 };
 
-/* A device that has an image and nothing else. */
+/* For a device that has an image, but neither memory nor control state */
 static const struct vfio_mig_ops test_image_only_ops = {
 	.stop = test_stop,
 	.run = test_run,
@@ -236,7 +238,7 @@ static const struct vfio_mig_pci test_pci = {
 	.access = test_access,
 };
 
-/* Memory that one user left is not for the next. */
+/* The memory is cleared, because the next user must not see what this one left. */
 static void test_close(struct vfio_device *vdev)
 {
 	struct test_device *t = to_test(vdev);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of the driver's own, which users map as it is
+ * Memory that the driver allocates, and that users map directly
  *
- * A device of the type bitmap knows what changed, whoever wrote it, as hardware may: it
- * compares the memory with a copy that it took when it was asked last.
+ * A device of the type "bitmap" finds its dirty pages itself, as hardware with a dirty
+ * bitmap does. Therefore it keeps a copy of the memory, and compares the memory with the
+ * copy when the library asks for the dirty pages.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -91,12 +92,12 @@ static const struct vfio_mig_memory_ops bitmap_ops = {
 };
 
 /**
- * test_memory_init - the device's memory is its driver's
+ * test_memory_init - allocate the device's memory
  * @t: the device
- * @nr: pages
- * @bitmap: the device knows what changed
+ * @nr: number of pages
+ * @bitmap: whether the device finds its dirty pages itself
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM. The caller calls test_memory_free() in either case.
  */
 int test_memory_init(struct test_device *t, pgoff_t nr, bool bitmap)
 {
@@ -109,7 +110,7 @@ int test_memory_init(struct test_device *t, pgoff_t nr, bool bitmap)
 }
 
 /**
- * test_memory_clear - what one user left is not for the next
+ * test_memory_clear - zero the memory, because the next user must not see its content
  * @t: the device, closed
  */
 void test_memory_clear(struct test_device *t)
@@ -119,7 +120,7 @@ void test_memory_clear(struct test_device *t)
 
 /**
  * test_memory_free - opposite of test_memory_init(), which may have failed
- * @t: the device, whose paged state is destroyed
+ * @t: the device. Its paged state was destroyed.
  */
 void test_memory_free(struct test_device *t)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* vfio_mig_test: a device that has every kind of state, and fails when it is told to */
+/* vfio_mig_test: a device that has every kind of state, with fault injection */
 #ifndef VFIO_MIG_TEST_H
 #define VFIO_MIG_TEST_H
 
@@ -11,15 +11,15 @@
 #include <linux/vfio_mig_core.h>
 #include <linux/wait.h>
 
-/* More than a test needs, and nothing of it takes memory. */
+/* The largest image. It is large because images take no memory. */
 #define TEST_IMAGE_MAX		(8ULL * SZ_1G)
-/* What a reset makes of the image. */
+/* Size of the image after a reset */
 #define TEST_IMAGE_SIZE		(40 * SZ_1K)
 
 /*
- * Callbacks that can be made to fail. They are named as the members of struct vfio_mig_ops,
- * struct vfio_mig_image_ops and, with TEST_MEM_ where these have the same name, struct
- * vfio_mig_memory_ops.
+ * Callbacks that fault injection reaches. Their names are those of the members of struct
+ * vfio_mig_ops, struct vfio_mig_image_ops and struct vfio_mig_memory_ops. TEST_MEM_READ and
+ * TEST_MEM_WRITE are members of the latter.
  */
 enum test_callback {
 	TEST_QUIESCE,
@@ -47,13 +47,14 @@ enum test_callback {
 };
 
 /**
- * enum test_action - what a callback does in place of what it is there for
- * @TEST_NONE: nothing is wrong
- * @TEST_FAIL: it returns an error
- * @TEST_BREAK: the device breaks in it, and it returns -EIO if it can
- * @TEST_WAIT: it waits until it is released, cancelled, or the caller is killed
- * @TEST_HUGE: it says that there is more than there can be
- * @TEST_SHORT: it says that there is nothing more, and there is
+ * enum test_action - what a callback does instead of its task
+ * @TEST_NONE: its task
+ * @TEST_FAIL: return an error
+ * @TEST_BREAK: call vfio_mig_device_error(), and return -EIO if the callback can fail
+ * @TEST_WAIT: wait until the test writes another action, the library cancels the
+ *	callback, or the caller is killed
+ * @TEST_HUGE: report a size that no state can have
+ * @TEST_SHORT: report the end of the data before it is reached
  */
 enum test_action {
 	TEST_NONE,
@@ -65,20 +66,20 @@ enum test_action {
 };
 
 /**
- * struct test_fault - what is to go wrong, and when
- * @lock: protects what follows
- * @calls: how often each callback was called
+ * struct test_fault - fault injection into one callback
+ * @lock: protects the members below
+ * @calls: how often the library called each callback
  * @stop_reason: the reason of the last call to stop the device
- * @callback: the one that goes wrong
- * @first: from this call of it on, counted as @calls is
- * @action: what it does then
- * @err: the error it fails with
- * @waiting: it waits now
- * @wait: woken when it is released or cancelled
- * @dir: the device's folder in debugfs
+ * @callback: the callback with the fault
+ * @first: the first call with the fault, as a value of @calls
+ * @action: what @callback does then
+ * @err: the error of TEST_FAIL
+ * @waiting: whether @callback waits now
+ * @wait: TEST_WAIT waits here
+ * @dir: the device's directory in debugfs
  */
 struct test_fault {
-	spinlock_t lock; /* of all that follows */
+	spinlock_t lock; /* protects the members below */
 	u64 calls[TEST_NR_CALLBACKS];
 	enum vfio_mig_stop_reason stop_reason;
 	enum test_callback callback;
@@ -91,7 +92,7 @@ struct test_fault {
 };
 
 /**
- * struct test_image - an image: its content follows from these two
+ * struct test_image - an image, whose content these two numbers determine
  * @seed: chooses the bytes
  * @size: how many bytes there are, a multiple of 8
  */
@@ -100,19 +101,19 @@ struct test_image {
 	u64 size;
 };
 
-/* An image travels as records. Each has this header; little-endian. */
+/* The header of a record, which an image follows in a stream; little-endian */
 struct test_record {
 	__le64 magic;
 	__le64 seed;
-	__le64 size;		/* of what follows */
+	__le64 size;		/* of the image */
 };
 
 /**
- * struct test_stream - where in its records an image is
- * @record: the record at hand
- * @pos: bytes of it that were done, its header included
- * @open: there is a record at hand
- * @sent: the image that the last record was of, at first one of no bytes
+ * struct test_stream - a position in a sequence of records
+ * @record: header of the current record
+ * @pos: position in the current record, including its header
+ * @open: whether there is a current record
+ * @sent: image of the last complete record; an image of no bytes before the first one
  */
 struct test_stream {
 	struct test_record record;
@@ -128,20 +129,20 @@ enum { TEST_SCRATCH = PCI_CFG_SPACE_SIZE / 4, TEST_REG1, TEST_REG2, TEST_REG3, T
  * @vdev: the device
  * @mig: the library's object
  * @pages: memory in BAR2
- * @memory: the same, where it is the driver's own, else NULL
- * @known: what was in it when the library asked what changed; NULL where the device does
- *	not know
- * @tracking: a save goes on, so the library may ask
- * @pci: its description as a PCI function
- * @image_ops: callbacks of its image, NULL without one
- * @lock: protects what follows
- * @word: configuration space, then four registers in BAR0
- * @image: what the registers behind those say: seed at 16, size at 24
- * @saving: the image while it is saved
- * @loading: the image while it is loaded
- * @saves: begun and not ended
- * @loads: begun and not ended
- * @fault: what is to go wrong
+ * @memory: the memory behind @pages if the driver allocated it, else NULL
+ * @known: type "bitmap": content of @memory when the library asked for the dirty pages last,
+ *	else NULL
+ * @tracking: type "bitmap": whether the library may ask for the dirty pages
+ * @pci: description of the PCI function
+ * @image_ops: callbacks of the image; NULL without an image
+ * @lock: protects the members below
+ * @word: configuration space, then the first four registers of BAR0
+ * @image: the other registers of BAR0: seed at 16, size at 24
+ * @saving: position in the image that is saved
+ * @loading: position in the image that is loaded
+ * @saves: number of saves that have begun and not ended
+ * @loads: number of loads that have begun and not ended
+ * @fault: fault injection
  */
 struct test_device {
 	struct vfio_device vdev;
@@ -152,7 +153,7 @@ struct test_device {
 	bool tracking;
 	struct vfio_mig_pci pci;
 	const struct vfio_mig_image_ops *image_ops;
-	struct mutex lock; /* of all that follows */
+	struct mutex lock; /* protects the members below */
 	__le32 word[TEST_NR_WORDS];
 	struct test_image image;
 	struct test_stream saving;
@@ -167,7 +168,7 @@ static inline struct test_device *to_test(struct vfio_device *vdev)
 	return container_of(vdev, struct test_device, vdev);
 }
 
-/* fault.c. Where a callback does something that is no error test_fault() returns: */
+/* fault.c. test_fault() returns these for actions that are not an error: */
 #define TEST_RET_HUGE	1
 #define TEST_RET_SHORT	2
 
