@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* BARs that are memory, which a user can map. */
+/* BARs that consist of memory and that a user can map */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "bar.h"
 
-/* The first that has @size bytes or more, or -ENOENT. */
+/* Finds the first such BAR of @size bytes or more. Returns 0 or -ENOENT. */
 int bar_find(struct region *r, struct device *dev, size_t size)
 {
 	unsigned int i;
@@ -19,9 +19,8 @@ int bar_find(struct region *r, struct device *dev, size_t size)
 }
 
 /*
- * Pages of zeros take no room in a stream. So what is to be known of a stream's size is
- * known only after this, of a device whose memory is always there. A device without such
- * a BAR is left as it is.
+ * Fills all BARs that consist of memory. A stream has no data of pages of zeros, so a test
+ * of a stream's size does this first. A device without such a BAR stays as it is.
  */
 int bar_fill(struct device *dev, int byte)
 {

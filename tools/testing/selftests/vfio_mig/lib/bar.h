@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* BARs that are memory, which a user can map. */
+/* BARs that consist of memory and that a user can map */
 #ifndef VFIO_MIG_LIB_BAR_H
 #define VFIO_MIG_LIB_BAR_H
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Bytes that grow. Running out of memory ends the test: abort(). */
+/* A buffer that grows. A lack of memory ends the test with abort(). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "buffer.h"
 
-/* Make room for @len more bytes and return where they start. */
+/* Appends @len bytes, and returns a pointer to the first of them. */
 void *buffer_grow(struct buffer *b, size_t len)
 {
 	if (b->room - b->len < len) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Bytes that grow: what a stream is collected in. */
+/* A buffer that grows, for a stream */
 #ifndef VFIO_MIG_LIB_BUFFER_H
 #define VFIO_MIG_LIB_BUFFER_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Somebody else, who must not be harmed by what a hostile user does to one device. */
+/* A process that a hostile user of one device must not harm */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -27,23 +27,24 @@
 #include "poke.h"
 #include "waiter.h"
 
-#define LIMIT		1.0	/* seconds that each thing may take */
-#define TIMES		5	/* and so many times what it takes when all is well */
+#define LIMIT		1.0	/* seconds that each step may take */
+#define TIMES		5	/* a step may also take this many times its usual time */
 #define GUEST_BYTES	(1 << 20)
 #define PARAMETERS	"/sys/module/"
 
 /**
- * struct bystander_shared - what the process and its parent both see
- * @other: a device that is nobody's but the bystander's, in sysfs
- * @path: the device under attack, in sysfs
- * @pid: who has that open
- * @fds: that process' files: the device, a data file, a dead data file
- * @doing: the step at hand, counted from 1; 0: none
- * @began: when it began
- * @asked: how often it was asked
- * @answered: how often it answered
- * @ret: its last answer
- * @usual: how long each step takes when all is well
+ * struct bystander_shared - memory that the bystander shares with its parent
+ * @other: sysfs path of a device that only the bystander uses
+ * @path: sysfs path of the device under attack
+ * @pid: process that has the device under attack open
+ * @fds: file descriptors of @pid: the device, a data file, the data file of a session that
+ *	has ended
+ * @doing: number of the present step, counted from 1; 0 between requests
+ * @began: time at which the present step began
+ * @asked: number of requests of the parent
+ * @answered: number of answers
+ * @ret: last answer
+ * @usual: seconds that each step takes without an attack
  */
 struct bystander_shared {
 	char other[PATH_MAX];
@@ -60,11 +61,11 @@ struct bystander_shared {
 
 enum { DEVICE, DATA, DEAD, NR_FDS };
 
-/* The bystander's own. */
+/* Variables of the bystander's process */
 static struct bystander_shared *shared;
 static int fds[NR_FDS] = { -1, -1, -1 };
 
-/* What others do with other things. */
+/* Steps that have nothing to do with the device under attack */
 
 static int other_device(void)
 {
@@ -95,7 +96,7 @@ static int other_device(void)
 	return ret;
 }
 
-/* The last reference to a file goes with a ring, and is put by the kernel's workers. */
+/* The last reference to a file is in a ring, so a kernel worker closes the file. */
 static int deferred_close(void)
 {
 	struct io_uring_params params = { 0 };
@@ -104,7 +105,7 @@ static int deferred_close(void)
 
 	ring = syscall(SYS_io_uring_setup, 1, &params);
 	if (ring < 0)
-		return 0;	/* this kernel has none, or nobody may use it */
+		return 0;	/* this kernel has no io_uring, or users may not use it */
 	if (pipe2(ends, O_CLOEXEC))
 		return -errno;
 	ret = syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &ends[1], 1);
@@ -134,7 +135,7 @@ static int read_all_in(const char *dir)
 	return n ? 0 : -ENOENT;
 }
 
-/* Each is read, and written as it is. */
+/* Reads each parameter, and writes the same value. */
 static int module_parameters(void)
 {
 	static const char * const names[] = {
@@ -175,7 +176,7 @@ static int debugfs(void)
 	return read_all_in(dir);
 }
 
-/* What another process that shares the device does to it. */
+/* Steps of another process that shares the device under attack */
 
 static int device_info(void)
 {
@@ -186,7 +187,7 @@ static int device_info(void)
 	return ioctl(fds[DEVICE], VFIO_DEVICE_GET_INFO, &info) ? -errno : 0;
 }
 
-/* A device of which there is nothing but its file. */
+/* Makes a struct device of a file descriptor. */
 static int adopt(struct device *dev)
 {
 	memset(dev, 0, sizeof(*dev));
@@ -230,7 +231,7 @@ static int state_of_v2(void)
 	return ret < 0 ? ret : 0;
 }
 
-/* An access may be SIGBUS, but has to end. */
+/* The access may raise SIGBUS, but it must end. */
 static int mapped_window(void)
 {
 	unsigned char byte;
@@ -290,7 +291,7 @@ static int let_go(void)
 	return close_fd(DEVICE);
 }
 
-/* The device under attack, when that is over. */
+/* The device under attack, after the attack */
 static int reopen(void)
 {
 	struct buffer s = { 0 };
@@ -387,7 +388,7 @@ static void run(int hear)
 	_exit(0);
 }
 
-/* How long the step may take: what it takes elsewhere counts, on a busy machine. */
+/* Returns how long the step may take. The usual time counts, because the machine may be busy. */
 static double may_take(const struct bystander_shared *s)
 {
 	int doing = s->doing;
@@ -440,8 +441,8 @@ static int start(struct bystander *b)
 }
 
 /*
- * Before the attack on the device at @path: what it does takes as long as it does when
- * all is well.
+ * Starts the bystander and measures its usual times. The attack on the device at @path has
+ * not begun yet.
  */
 int bystander_start(struct bystander *b, const char *path, const char *other_device)
 {
@@ -459,8 +460,9 @@ int bystander_start(struct bystander *b, const char *path, const char *other_dev
 }
 
 /*
- * Shares the device that is to be attacked, as another process of its user. From now
- * on the last reference to a file that the user closes is the bystander's.
+ * The bystander takes references to the files of the device under attack, as another
+ * process of the same user would. If the user closes a file now, the bystander holds its
+ * last reference.
  */
 int bystander_take(struct bystander *b, const struct bystander_target *target)
 {
@@ -474,19 +476,22 @@ int bystander_take(struct bystander *b, const struct bystander_target *target)
 	return ask(b, ASK_TAKE, 0);
 }
 
-/* Does everything, and lets go of what it took. -ETIMEDOUT: it waits for ever. */
+/*
+ * The bystander does all steps, and drops its references. Returns -ETIMEDOUT if a step did
+ * not end in time.
+ */
 int bystander_lives(struct bystander *b)
 {
 	return ask(b, ASK_LIVES, 0);
 }
 
-/* The device can be opened again, runs and can be saved. */
+/* The bystander opens the device under attack again, runs it and saves its state. */
 int bystander_reopens(struct bystander *b)
 {
 	return ask(b, ASK_REOPEN, 0);
 }
 
-/* One that waits for ever, and cannot be killed, is left behind. */
+/* Ends the bystander. A bystander that cannot be killed stays behind. */
 void bystander_end(struct bystander *b)
 {
 	double until = clock_now() + waiter_patience(5);

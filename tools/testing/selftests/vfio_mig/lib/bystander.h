@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Somebody else, who must not be harmed by what a hostile user does to one device: a
- * process that does what others do, while its parent watches how long each thing takes.
+ * A bystander is a process that a hostile user of one device must not harm. It does what
+ * other processes do, and its parent watches how long each step takes.
  */
 #ifndef VFIO_MIG_LIB_BYSTANDER_H
 #define VFIO_MIG_LIB_BYSTANDER_H
@@ -11,11 +11,11 @@
 struct bystander_shared;
 
 /**
- * struct bystander - such a process
- * @pid: it
- * @ask: where its parent asks
- * @shared: what both see
- * @failed: what failed last, for a message
+ * struct bystander - a bystander, as its parent has it
+ * @pid: process
+ * @ask: the parent's end of the pipe of requests
+ * @shared: memory that parent and bystander share
+ * @failed: name of the step that failed last, for a message
  */
 struct bystander {
 	pid_t pid;
@@ -25,12 +25,12 @@ struct bystander {
 };
 
 /**
- * struct bystander_target - the device that is under attack, and what is to be shared
- * @path: in sysfs
- * @pid: the process that has it open, or 0
- * @device: that process' file of the device
- * @data: its data file of a session that goes on, or -1
- * @dead: its data file of a session that is over, or -1
+ * struct bystander_target - the device under attack, and its files
+ * @path: sysfs path
+ * @pid: process that has the device open, or 0
+ * @device: file descriptor of the device in @pid
+ * @data: file descriptor in @pid of the data file of the present session, or -1
+ * @dead: file descriptor in @pid of the data file of a session that has ended, or -1
  */
 struct bystander_target {
 	const char *path;

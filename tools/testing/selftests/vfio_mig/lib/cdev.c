@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that is opened through a file of its own, bound to an iommufd of its
- * own: /dev/vfio/devices/vfioN, since Linux 6.6.
+ * Opens a device through its character device /dev/vfio/devices/vfioN, and binds it to a
+ * new iommufd. Linux 6.6 added this.
  *
- * What that added to the uapi is spelled here, so that the tests build with older
- * headers; whether the running kernel has it, cdev_missing() finds out.
+ * This file defines the new parts of the uapi itself, so that the tests build with older
+ * headers. cdev_missing() finds out whether the running kernel has them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 #define BIND_IOMMUFD	_IO(VFIO_TYPE, VFIO_BASE + 18)
 #define ATTACH_PT	_IO(VFIO_TYPE, VFIO_BASE + 19)
 
-/* struct vfio_device_bind_iommufd, as it came: later ones are longer. */
+/* struct vfio_device_bind_iommufd as in 6.6; later versions are longer. */
 struct bind_iommufd {
 	__u32 argsz;
 	__u32 flags;
@@ -69,7 +69,7 @@ struct ioas_unmap {
 	__aligned_u64 length;
 };
 
-/* Not glob(): it keeps for itself why a folder cannot be read. */
+/* glob() would not report why it cannot read the directory. */
 static int cdev_name(const char *path, char *name, size_t size)
 {
 	char folder[PATH_MAX];
@@ -116,7 +116,7 @@ static int bind_iommufd(struct device *dev)
 	return ioctl(dev->fd, BIND_IOMMUFD, &bind) ? -errno : 0;
 }
 
-/* Of an emulated device the page table is the address space itself. */
+/* An emulated device attaches to the IOAS itself, because it has no page table. */
 static int attach_ioas(struct device *dev)
 {
 	struct ioas_alloc alloc = { .size = sizeof(alloc) };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Checks on top of the harness's: they name the errno and the state. */
+/* Additions to the harness's checks. Their messages name the errno and the state. */
 #ifndef VFIO_MIG_LIB_CHECK_H
 #define VFIO_MIG_LIB_CHECK_H
 
@@ -16,12 +16,12 @@
 		       errname(__want), errname(__got), ##__VA_ARGS__);	\
 } while (0)
 
-/* The call returns what it should, 0 or a negative errno. */
+/* The call returns @want: 0 or a negative errno. */
 #define EXPECT_RET(want, call)						\
 	__CHECK_RET(EXPECT_EQ, want, call, "")
 #define ASSERT_RET(want, call)						\
 	__CHECK_RET(ASSERT_EQ, want, call, "")
-/* The same, and words on what it was about. */
+/* As EXPECT_RET(). The message says also what was tested. */
 #define EXPECT_RET_FOR(want, call, fmt, ...)				\
 	__CHECK_RET(EXPECT_EQ, want, call, ": " fmt, ##__VA_ARGS__)
 #define ASSERT_RET_FOR(want, call, fmt, ...)				\
@@ -39,7 +39,7 @@
 #define EXPECT_STATE(want, v1)	__CHECK_STATE(EXPECT_EQ, want, v1)
 #define ASSERT_STATE(want, v1)	__CHECK_STATE(ASSERT_EQ, want, v1)
 
-/* A 64-bit register reads as it should. */
+/* A read of the 64-bit register at @at returns @want. */
 #define EXPECT_REG64(want, v1, at) do {					\
 	__u64 __want = (want), __value = ~0ULL;				\
 	int __at = (at);						\

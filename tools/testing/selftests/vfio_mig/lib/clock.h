@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Time that passes, in seconds. */
+/* Monotonic time in seconds */
 #ifndef VFIO_MIG_LIB_CLOCK_H
 #define VFIO_MIG_LIB_CLOCK_H
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Shadow doorbells, in memory; those of the admin queue only for a driver that asks. */
+/*
+ * Shadow doorbells. Those of the admin queue are used only if the test sets
+ * &nvme.shadow_admin.
+ */
 #include <string.h>
 
 #include "nvme.h"
 
 #define ADMIN_DBBUF	0x7c
 
-/* Doorbell Buffer Config: 0, a negative errno or the NVMe status. */
+/* Doorbell Buffer Config. Returns 0, a negative errno or the NVMe status. */
 int nvme_dbbuf_at(struct nvme *nvme, __u64 shadow, __u64 event_idx)
 {
 	struct nvme_cmd cmd = {
@@ -18,7 +21,7 @@ int nvme_dbbuf_at(struct nvme *nvme, __u64 shadow, __u64 event_idx)
 	return nvme_do(nvme, &nvme->admin, &cmd, NULL);
 }
 
-/* The same with pages of the guest's, which are used from then on. */
+/* Doorbell Buffer Config with two new pages of guest memory, which are used from now on. */
 int nvme_dbbuf(struct nvme *nvme)
 {
 	void *shadow = guest_alloc(nvme->guest, GUEST_PAGE);
@@ -37,16 +40,16 @@ int nvme_dbbuf(struct nvme *nvme)
 }
 
 /*
- * Write a doorbell in memory. Is the register to be written as well? It is when
- * the value passes EventIdx, in numbers of 16 bits that wrap around.
+ * Writes a shadow doorbell. Returns whether the driver must write the register as well: it
+ * must if the value passes EventIdx. These numbers have 16 bits and wrap around.
  */
 int nvme_passes_event_idx(struct nvme *nvme, __u32 doorbell, __u16 value)
 {
 	__u16 old = nvme->shadow[doorbell], at;
 
-	__sync_synchronize(); /* the entries before the doorbell */
+	__sync_synchronize(); /* write the entries before the doorbell */
 	nvme->shadow[doorbell] = value;
-	__sync_synchronize(); /* the doorbell before the look at EventIdx */
+	__sync_synchronize(); /* write the doorbell before reading EventIdx */
 	at = nvme->event_idx[doorbell];
 	return (__u16)(value - at - 1) < (__u16)(value - old);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Opening a VFIO device, its DMA mappings and its interrupts. */
+/* Opens a VFIO device, maps its DMA and sets up its interrupts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 #include "opener.h"
 
-/* The way that VFIO_MIG_OPEN names, or NULL if there is none of that name. */
+/* Finds the opener that VFIO_MIG_OPEN names. NULL if there is no such opener. */
 static const struct opener *find_opener(void)
 {
 	const char *name = getenv("VFIO_MIG_OPEN");
@@ -24,7 +24,7 @@ static const struct opener *find_opener(void)
 	return NULL;
 }
 
-/* Why no device can be opened in the way that is asked for, or NULL. */
+/* Returns the reason why the opener of VFIO_MIG_OPEN cannot open the device, or NULL. */
 const char *device_missing(const char *path)
 {
 	const struct opener *opener = find_opener();
@@ -135,7 +135,7 @@ int device_irq_disable(struct device *dev, __u32 index)
 	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &set) ? -errno : 0;
 }
 
-/* A number in the device's sysfs folder, or -ENOENT. */
+/* Reads a number from the device's directory in sysfs, or returns -ENOENT. */
 long long device_counter(struct device *dev, const char *name)
 {
 	char path[PATH_MAX + 64], text[32] = "";

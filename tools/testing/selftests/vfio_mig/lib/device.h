@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A VFIO device, opened by its sysfs path: through group and container or, with
- * VFIO_MIG_OPEN=cdev in the environment, through its own file and iommufd.
+ * A VFIO device that is opened by its sysfs path. With VFIO_MIG_OPEN=cdev in the
+ * environment it is opened through its character device and an iommufd, else through its
+ * group and a container.
  *
- * Every verb returns 0 (or a count) or a negative errno, so that a test can
- * compare with the errno that a rule names.
+ * Each function returns 0 (or a count) or a negative errno, so that a test can compare the
+ * errno with the specified one.
  */
 #ifndef VFIO_MIG_LIB_DEVICE_H
 #define VFIO_MIG_LIB_DEVICE_H
@@ -18,13 +19,13 @@
 struct opener;
 
 struct device {
-	const struct opener *opener;	/* the way in which it was opened */
+	const struct opener *opener;	/* that opened it */
 	int fd;
-	int container;			/* through a group; else -1 */
+	int container;			/* -1 if not opened through a group */
 	int group;
-	int iommufd;			/* through its own file; else -1 */
-	__u32 ioas;			/* its address space there */
-	char path[PATH_MAX];		/* as it was opened, in sysfs */
+	int iommufd;			/* -1 if not opened through its character device */
+	__u32 ioas;			/* address space in the iommufd */
+	char path[PATH_MAX];		/* in sysfs, as the caller spelled it */
 	struct vfio_device_info info;
 };
 
@@ -35,11 +36,11 @@ struct region {
 	__u32 index;
 	__u32 flags;			/* VFIO_REGION_INFO_FLAG_* */
 	__u64 size;
-	__u64 offset;			/* in the device's file */
-	__u32 type;			/* of the type capability, else 0 */
+	__u64 offset;			/* offset in the device's file */
+	__u32 type;			/* from the type capability, 0 without one */
 	__u32 subtype;
-	int sparse;			/* is there a sparse-mmap capability? */
-	__u32 nr_areas;			/* of it, the first REGION_AREAS_MAX kept */
+	int sparse;			/* whether there is a sparse-mmap capability */
+	__u32 nr_areas;			/* in the capability; @areas has the first of them */
 	struct vfio_region_sparse_mmap_area areas[REGION_AREAS_MAX];
 };
 

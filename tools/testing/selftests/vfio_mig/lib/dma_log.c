@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* VFIO_DEVICE_FEATURE_DMA_LOGGING_*, a call each. */
+/* One function for each of VFIO_DEVICE_FEATURE_DMA_LOGGING_* */
 #include "dma_log.h"
 
-/* Can the device do it? -ENOTTY if not, or if the kernel has no iova_bitmap. */
+/* Returns 0 if the device offers DMA logging. -ENOTTY also if the kernel has no iova_bitmap. */
 int dma_log_probe(struct v2 *v2)
 {
 	return v2_feature(v2, VFIO_DEVICE_FEATURE_PROBE |
@@ -25,7 +25,7 @@ int dma_log_start(struct v2 *v2,
 			  sizeof(control));
 }
 
-/* Pages @first to @first + @nr - 1 of the guest's memory. */
+/* Starts logging of pages @first to @first + @nr - 1 of the guest's memory. */
 int dma_log_pages(struct v2 *v2, const struct guest *guest, __u64 first,
 		  __u64 nr)
 {
@@ -43,7 +43,7 @@ int dma_log_stop(struct v2 *v2)
 			  VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0);
 }
 
-/* Sets bits of @bitmap, one for a page; others stay as they are. */
+/* Sets the bit of each dirty page in @bitmap. Other bits keep their value. */
 int dma_log_report(struct v2 *v2, __u64 iova, __u64 length, __u64 page_size,
 		   __u64 *bitmap)
 {

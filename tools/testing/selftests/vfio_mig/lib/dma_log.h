@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* VFIO_DEVICE_FEATURE_DMA_LOGGING_*: which pages of its user's memory a device wrote. */
+/* VFIO_DEVICE_FEATURE_DMA_LOGGING_*: pages of the user's memory that a device wrote */
 #ifndef VFIO_MIG_LIB_DMA_LOG_H
 #define VFIO_MIG_LIB_DMA_LOG_H
 

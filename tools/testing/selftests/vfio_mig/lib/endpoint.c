@@ -33,7 +33,7 @@ void endpoint_close(struct endpoint *e)
 	device_close(&e->dev);
 }
 
-/* Where v2 has no pre-copy, as in 6.1, the device just goes on. */
+/* If v2 has no pre-copy, as in 6.1, the device continues to run. */
 int endpoint_precopy(struct endpoint *e)
 {
 	if (!e->by_v2)
@@ -42,7 +42,7 @@ int endpoint_precopy(struct endpoint *e)
 	return v2_has(&e->v2, V2_PRE_COPY) ? v2_set_state(&e->v2, V2_PRE_COPY) : 0;
 }
 
-/* What there is to be had at once: bytes, 0 for none. */
+/* Reads the data that the device has now. Returns the number of bytes, which may be 0. */
 ssize_t endpoint_take(struct endpoint *e, struct buffer *out)
 {
 	__u64 pending;
@@ -65,7 +65,7 @@ int endpoint_stop(struct endpoint *e)
 			  v1_set_state(&e->v1, V1_STOP_COPY);
 }
 
-/* All the rest, of a device that is stopped. */
+/* Reads the rest of the stream. The device is stopped. */
 int endpoint_drain(struct endpoint *e, struct buffer *out)
 {
 	ssize_t ret;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One end of a migration, which speaks v1 or v2 as it is asked to, each time anew. */
+/* One end of a migration. Each session can use another protocol. */
 #ifndef VFIO_MIG_LIB_ENDPOINT_H
 #define VFIO_MIG_LIB_ENDPOINT_H
 
@@ -12,20 +12,20 @@ struct endpoint {
 	struct v2 v2;
 	int has_v1;
 	int has_v2;
-	int by_v2;	/* what it speaks now; at first v1, if it can */
+	int by_v2;	/* present protocol; at first v1 if the device has it */
 };
 
 int endpoint_open(struct endpoint *e, const char *path);
 void endpoint_close(struct endpoint *e);
 
-/* The source. */
+/* For the source */
 int endpoint_precopy(struct endpoint *e);
 ssize_t endpoint_take(struct endpoint *e, struct buffer *out);
 int endpoint_stop(struct endpoint *e);
 int endpoint_drain(struct endpoint *e, struct buffer *out);
 int endpoint_cancel(struct endpoint *e);
 int endpoint_rest(struct endpoint *e);
-/* The target. */
+/* For the target */
 int endpoint_resume(struct endpoint *e);
 int endpoint_give(struct endpoint *e, const struct buffer *in);
 int endpoint_run(struct endpoint *e);

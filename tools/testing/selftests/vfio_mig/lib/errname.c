@@ -6,7 +6,7 @@
 
 #include "errname.h"
 
-/* "success", "-EINVAL", or the number. Good for four uses at a time. */
+/* Returns "success", "-EINVAL", or the number. The text of the last four calls is valid. */
 const char *errname(long ret)
 {
 	static __thread char text[4][32];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What can be done to a device that is open. */
+/* Random operations on an open device */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +21,7 @@
 #define ARG_BYTES	4096
 #define STREAM_MAX	(1U << 20)
 
-/* A state to change, and to load. What the device was told before is gone then. */
+/* Saves a state, which random operations change and load later. */
 static int save(struct exercised *x)
 {
 	int ret = v1_save(&x->end.v1, &x->stream);
@@ -77,7 +77,7 @@ void actor_end(struct actor *a)
 	}
 }
 
-/* What an ioctl made is not kept. */
+/* Closes a file that an ioctl created. */
 static void drop_file(unsigned int nr, const __u32 *arg, int ret)
 {
 	const struct vfio_device_feature_mig_state *mig = (const void *)(arg + 2);
@@ -93,7 +93,7 @@ static void drop_file(unsigned int nr, const __u32 *arg, int ret)
 		close(mig->data_fd);
 }
 
-/* Any request of VFIO's, or iommufd's, to any of the files. */
+/* Any ioctl of VFIO or iommufd, on any of the files */
 static void random_ioctl(struct actor *a, struct exercised *x)
 {
 	const int fds[] = {
@@ -117,7 +117,7 @@ static void random_ioctl(struct actor *a, struct exercised *x)
 	drop_file(nr, arg, ret);
 }
 
-/* Any feature, with any flags, in too much or too little room. */
+/* Any feature with any flags, in a buffer that may be too large or too small */
 static void feature(struct actor *a, struct exercised *x)
 {
 	__u32 arg[32] = { 0 };
@@ -156,7 +156,7 @@ static void interrupts(struct actor *a, struct exercised *x)
 		close(fd);
 }
 
-/* Where something starts or ends, or anywhere. */
+/* An offset at the start or end of something, or any other offset */
 static __u64 place(struct actor *a, const struct region *r)
 {
 	switch (actor_dice(a, 4)) {
@@ -208,7 +208,7 @@ static void touch(struct actor *a, unsigned char *map, size_t len)
 	}
 }
 
-/* Mapped, touched, split, moved and given back. */
+/* Maps a region, accesses it, splits and moves the mapping, and unmaps it. */
 static void mappings(struct actor *a, struct exercised *x)
 {
 	size_t len = (1 + actor_dice(a, 32)) * GUEST_PAGE;
@@ -239,7 +239,7 @@ static void mappings(struct actor *a, struct exercised *x)
 	else
 		munmap(to, len);
 	touch(a, map, len);
-	/* In two pieces, as it may have been split. */
+	/* Two calls, because the mapping may be split. */
 	munmap(map, GUEST_PAGE);
 	if (len > GUEST_PAGE)
 		munmap(map + GUEST_PAGE, len - GUEST_PAGE);
@@ -299,7 +299,7 @@ static void v2_session(struct actor *a, struct endpoint *e)
 		v2_close(&e->v2);
 }
 
-/* Bytes that are wrong, some of them under sums that are right. */
+/* Changes bytes of a stream. Some of the changed chunks get correct checksums. */
 static void mutate(struct actor *a, struct buffer *s)
 {
 	struct chunk c;
@@ -333,7 +333,7 @@ static void mutate(struct actor *a, struct buffer *s)
 	}
 }
 
-/* By read and write: a session that others end takes a mapping's pages away. */
+/* Uses read() and write(), because a mapping loses its pages if another thread ends the session. */
 static void stream(struct actor *a, struct exercised *x, struct endpoint *e)
 {
 	void *map = e->v1.map;
@@ -352,7 +352,7 @@ static void stream(struct actor *a, struct exercised *x, struct endpoint *e)
 	buffer_free(&s);
 }
 
-/* The guest's memory: taken away and given back, in a part of its own too. */
+/* Unmaps guest memory and maps it again, also a part of it. */
 static void memory(struct actor *a, struct exercised *x)
 {
 	struct guest *g = &x->guest;
@@ -372,7 +372,7 @@ static void resets(struct actor *a, struct exercised *x)
 	exercise_did(&a->counts->ioctls);
 }
 
-/* The device's file once more, and all that its folder in sysfs has to tell. */
+/* Opens the device's file again, and reads all files of its directory in sysfs. */
 static void files(struct actor *a, struct exercised *x)
 {
 	char path[PATH_MAX + 300], text[256];
@@ -400,7 +400,7 @@ static void files(struct actor *a, struct exercised *x)
 	closedir(dir);
 }
 
-/* One thing, to one device. */
+/* Does one operation on one device. */
 void actor_act(struct actor *a)
 {
 	int i = actor_dice(a, a->nr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What can be done to a device that is open, valid or not, chosen at random. Nothing
- * is expected of it but that the kernel and the device are well afterwards.
+ * Random operations on an open device, valid and invalid ones. The results do not matter,
+ * but the kernel and the device must work afterwards.
  */
 #ifndef VFIO_MIG_LIB_EXERCISE_H
 #define VFIO_MIG_LIB_EXERCISE_H
@@ -15,7 +15,7 @@
 #define EXERCISE_DEVICES	4
 
 /**
- * struct exercise_counts - what was done, by all processes: in memory they share
+ * struct exercise_counts - counters of operations, in memory that all processes share
  */
 struct exercise_counts {
 	unsigned long ioctls;
@@ -28,12 +28,12 @@ struct exercise_counts {
 };
 
 /**
- * struct exercised - a device that is open
- * @end: it
+ * struct exercised - an open device
+ * @end: the device
  * @bar: its BAR0
- * @is_nvme: it is an NVMe controller
- * @guest: its memory for DMA, which processes share
- * @stream: a state of it
+ * @is_nvme: whether it is an NVMe controller
+ * @guest: memory for its DMA, which all processes share
+ * @stream: a saved state
  */
 struct exercised {
 	struct endpoint end;
@@ -44,12 +44,12 @@ struct exercised {
 };
 
 /**
- * struct actor - one thread that does things
- * @devices: to which
- * @own: for each, what of it is the thread's own: mapping and data file
- * @nr: how many
- * @seed: of what it does
- * @counts: where it is counted
+ * struct actor - a thread that does random operations
+ * @devices: the devices
+ * @own: for each device, the thread's own mapping and data file
+ * @nr: number of devices
+ * @seed: seed of the random numbers
+ * @counts: counters of the operations
  */
 struct actor {
 	struct exercised *devices;
@@ -76,13 +76,13 @@ static inline void exercise_did(unsigned long *count)
 	__atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
 }
 
-/* A number below @n. */
+/* A random number below @n */
 static inline unsigned int actor_dice(struct actor *a, unsigned int n)
 {
 	return rand_r(&a->seed) % n;
 }
 
-/* A number of any size, small ones often. */
+/* A random number of any size, often a small one */
 static inline __u64 actor_number(struct actor *a)
 {
 	__u64 n = (__u64)rand_r(&a->seed) << 33 ^ (__u64)rand_r(&a->seed) << 11 ^

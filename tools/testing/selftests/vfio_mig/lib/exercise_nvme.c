@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe commands at random, by threads and processes that share the queues and know
- * nothing of each other: nobody takes completions.
+ * Random NVMe commands. Threads and processes share the queues without synchronisation,
+ * and none of them takes completions.
  */
 #include <string.h>
 #include <unistd.h>
@@ -14,9 +14,9 @@
 #define ADMIN_CREATE_SQ	0x01
 #define ADMIN_CREATE_CQ	0x05
 
-/* Pages of the guest's memory. */
+/* Use of the pages of guest memory */
 enum {
-	PAGE_SQ,		/* the admin queue's, then the I/O queue's */
+	PAGE_SQ,		/* of the admin queue, then of the I/O queue */
 	PAGE_CQ		= 2,
 	PAGE_LIST	= 4,
 	PAGE_TAILS	= 5,
@@ -33,7 +33,7 @@ static __u64 iova(struct exercised *x, int nr)
 	return x->guest.iova + nr * GUEST_PAGE;
 }
 
-/* Which entry is next, for all who share the queue. */
+/* Index of the next entry, which all users of the queue share */
 static __u32 *tail(struct exercised *x, int queue)
 {
 	return (__u32 *)page(x, PAGE_TAILS) + queue;
@@ -65,7 +65,7 @@ static void submit(struct actor *a, struct exercised *x, int queue,
 	memcpy((struct nvme_cmd *)page(x, PAGE_SQ + queue) + at % DEPTH, cmd,
 	       sizeof(*cmd));
 	write32(a, x, DOORBELLS + 8 * queue, (at + 1) % DEPTH);
-	/* As if all completions were taken, most often. */
+	/* Mostly acknowledges all completions. */
 	write32(a, x, DOORBELLS + 8 * queue + 4,
 		actor_dice(a, 8) ? at % DEPTH : actor_number(a));
 	exercise_did(&a->counts->commands);
@@ -105,7 +105,7 @@ static void start(struct actor *a, struct exercised *x)
 	submit(a, x, 0, &sq);
 }
 
-/* Somewhere in the guest's memory, or nearly so, or anywhere. */
+/* An address in or near guest memory, or any other address */
 static __u64 address(struct actor *a, struct exercised *x)
 {
 	__u64 at = iova(x, actor_dice(a, x->guest.size / GUEST_PAGE));
@@ -149,7 +149,7 @@ static void random_command(struct actor *a, struct exercised *x, int queue)
 	submit(a, x, queue, &cmd);
 }
 
-/* A controller, started anew now and then, and commands for it. */
+/* Sends commands to the controller, and restarts it now and then. */
 void exercise_nvme(struct actor *a, struct exercised *x)
 {
 	int i;

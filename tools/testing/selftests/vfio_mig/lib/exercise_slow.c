@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that does not answer, as the buffer of whatever a device is asked to do: by
- * threads that wait for it until it answers, or until their process is killed.
+ * Calls whose buffer is in memory that does not answer (slow.h). The caller waits until
+ * the memory answers, or until its process is killed.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -15,14 +15,14 @@
 #include "slow.h"
 
 #define SLOW_BYTES	(16UL << 10)
-#define WAITS		50000	/* us that one waits, at most */
+#define WAITS		50000	/* longest wait in microseconds */
 
 /**
- * struct slow_call - one call with such memory
+ * struct slow_call - a call whose buffer is in memory that does not answer
  * @x: the device
- * @end: the thread's own files of it
+ * @end: the thread's own files of the device
  * @slow: the memory
- * @dice: which call, and where in the memory
+ * @dice: random number that chooses the call and the place in the memory
  */
 struct slow_call {
 	struct exercised *x;
@@ -54,7 +54,7 @@ static void call(struct slow_call *c)
 		v1_write_data(&e->v1, 0, mem, SLOW_BYTES);
 		break;
 	case 5:
-		/* As guest memory: what commands say where theirs is finds it there. */
+		/* The memory takes the place of guest memory, so the DMA of commands meets it. */
 		device_unmap(&e->dev, c->x->guest.iova, c->x->guest.size);
 		device_map(&e->dev, c->slow.mem, c->x->guest.iova, SLOW_BYTES);
 		break;
@@ -69,7 +69,7 @@ static void call(struct slow_call *c)
 	}
 }
 
-/* A process that waits; it shares what the actor has open. */
+/* Starts the process that does the call. It inherits the open files of the actor. */
 static pid_t start_caller(struct slow_call *c)
 {
 	pid_t pid = child_start();
@@ -81,7 +81,7 @@ static pid_t start_caller(struct slow_call *c)
 	_exit(0);
 }
 
-/* It waits a little; then the memory answers, or the process is killed, or both. */
+/* After a short wait the memory answers, or the process is killed, or both. */
 void exercise_slow(struct actor *a, struct exercised *x, struct endpoint *e)
 {
 	struct slow_call c = { .x = x, .end = e };

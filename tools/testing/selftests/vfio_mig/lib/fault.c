@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Failures of one's choice, by /proc/thread-self/fail-nth. */
+/* Fault injection by /proc/thread-self/fail-nth and by debugfs */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static const char * const kinds[FAULT_NR_KINDS] = {
 	"failslab", "fail_page_alloc", "fail_usercopy",
 };
 
-/* What fault_arm() asked for. */
+/* The number of failures that fault_arm() requested */
 static int armed[FAULT_NR_KINDS];
 
 static int set(enum fault_kind kind, const char *what, const char *value)
@@ -40,7 +40,7 @@ static int set_number(enum fault_kind kind, const char *what, unsigned long numb
 	return set(kind, what, text);
 }
 
-/* Where a module's code is; the size is that of code and data, which is more. */
+/* Finds a module's address. @size covers code and data, so it exceeds the code. */
 static int find_module(const char *module, unsigned long *at, unsigned long *size)
 {
 	char name[64];
@@ -58,8 +58,8 @@ static int find_module(const char *module, unsigned long *at, unsigned long *siz
 }
 
 /*
- * What fails, by this or by fault_begin(), is what @module does or has others do, from
- * now on; NULL: whatever anybody does. -ENOENT: it is not loaded.
+ * From now on only calls fail that have @module in their stack. This holds for fault_arm()
+ * and for fault_begin(). With NULL, all calls can fail. -ENOENT: the module is not loaded.
  */
 int fault_within(const char *module)
 {
@@ -78,9 +78,9 @@ int fault_within(const char *module)
 }
 
 /*
- * By default what may sleep does not fail, nor does a single page, and each
- * failure is told with a stack. What an earlier program limited is limited no
- * more. -ENOENT where the kernel cannot do it.
+ * Changes the kernel's defaults: allocations that may sleep and allocations of a single page
+ * can fail, too, and the kernel does not log the stack of each failure. Removes limits that
+ * an earlier program set. -ENOENT: the kernel has no fault injection.
  */
 int fault_init(void)
 {
@@ -110,7 +110,7 @@ int fault_init(void)
 	return access("/proc/thread-self/fail-nth", W_OK) ? -errno : 0;
 }
 
-/* Where the code of a kernel function is: [from, to), or nowhere. */
+/* Finds the code of a kernel function: [from, to). Both are 0 if there is no such function. */
 static void find_function(const char *function, unsigned long *from,
 			  unsigned long *to)
 {
@@ -127,14 +127,14 @@ static void find_function(const char *function, unsigned long *from,
 		if (!strcmp(name, function))
 			*from = at;
 	rewind(f);
-	/* It ends where the next one begins; a module's are in no order. */
+	/* A function ends at the next higher symbol. Symbols of a module are not sorted. */
 	while (*from && fscanf(f, "%lx %*c %127s%*[^\n]", &at, name) == 2)
 		if (at > *from && (!*to || at < *to))
 			*to = at;
 	fclose(f);
 }
 
-/* Nothing fails in @function or in what it calls, if the kernel has it. */
+/* Calls that have @function in their stack do not fail. The kernel may lack @function. */
 void fault_spare(const char *function)
 {
 	unsigned long from, to;
@@ -150,21 +150,21 @@ void fault_spare(const char *function)
 			abort();
 }
 
-/* From now on, the @nth fails, counted from 1. */
+/* The @nth call from now on fails, counted from 1. */
 void fault_begin(unsigned int nth)
 {
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%u", nth);
 
-	/* Opened by each process: it is about the one that opened it. */
+	/* Each process opens the file, because it applies to the process that opened it. */
 	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (fail_nth < 0 || pwrite(fail_nth, text, len, 0) != len)
 		abort();
 }
 
 /*
- * No more failures. Did one happen? The kernel counts down: what is left tells, and
- * to read it takes a user copy that must not be the one that fails.
+ * Ends fault_begin(). Returns whether a call failed. The kernel counts the file's number
+ * down to 0, but the read of the number is itself a copy to the user that can fail.
  */
 int fault_end(void)
 {
@@ -174,7 +174,7 @@ int fault_end(void)
 	len = pread(fail_nth, left, sizeof(left) - 1, 0);
 	if (len < 0 && errno != EFAULT)
 		abort();
-	/* The read itself was what failed: nothing before it did. */
+	/* The read failed, so no call before it did. */
 	if (len < 0)
 		strcpy(left, "1");
 	if (pwrite(fail_nth, "0", 1, 0) != 1 && pwrite(fail_nth, "0", 1, 0) != 1)
@@ -190,9 +190,9 @@ const char *fault_kind_name(enum fault_kind kind)
 }
 
 /*
- * After @after more of @kind, @times in a row fail. Allocations from slabs are
- * counted by their size, in eights of bytes: in steps of one none is left out, and
- * many are met more than once.
+ * @after calls of @kind succeed, and @times calls after them fail. The kernel counts slab
+ * allocations by their bytes, so @after counts units of 8 bytes for them. Steps of one unit
+ * miss no allocation, and meet many more than once.
  */
 void fault_arm(enum fault_kind kind, unsigned int after, unsigned int times)
 {
@@ -203,7 +203,7 @@ void fault_arm(enum fault_kind kind, unsigned int after, unsigned int times)
 		abort();
 }
 
-/* No more of them. How many failed? */
+/* Ends fault_arm(). Returns how many calls failed. */
 int fault_disarm(enum fault_kind kind)
 {
 	char path[128], left[16];

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Failures of one's choice, where the kernel can do that (CONFIG_FAULT_INJECTION):
- * the n-th allocation or user copy of this thread; or the n-th of a kind that is done
- * inside of a module, by whichever thread.
+ * Fault injection (CONFIG_FAULT_INJECTION). The Nth allocation or user copy of this thread
+ * fails, or the Nth allocation or user copy of any thread within a module.
  */
 #ifndef VFIO_MIG_LIB_FAULT_H
 #define VFIO_MIG_LIB_FAULT_H

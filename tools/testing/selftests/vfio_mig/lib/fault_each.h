@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Operations that fail at each point at which they can; for test programs.
+ * Repeats an operation, and lets each of its allocations and user copies fail in turn.
  *
- * Each failure is an errno that says so, leaves the state that was, and the
- * operation succeeds when it is done again.
+ * The operation must return the errno of the failure and leave the state unchanged. It must
+ * succeed when it is repeated.
  */
 #ifndef VFIO_MIG_LIB_FAULT_EACH_H
 #define VFIO_MIG_LIB_FAULT_EACH_H
@@ -11,19 +11,19 @@
 #include "check.h"
 #include "fault.h"
 
-/* No operation has as many points; one that never passes would. */
+/* Exceeds the number of points in any operation, so an operation that never succeeds ends. */
 #define POINTS_MAX	2000
 
-/* What the operations of a program work on: its own. */
+/* The data of the operations, which each program defines */
 struct world;
 
 /**
- * struct operation - what is made to fail
- * @name: for people
- * @before: brings things to where it starts, before each attempt; may be NULL
- * @act: it. Returns 0 or a negative errno
- * @intact: after it failed, is all as it was? May be NULL
- * @after: after it passed, is its work there? May be NULL
+ * struct operation - an operation that is made to fail
+ * @name: name for messages
+ * @before: prepares each attempt; may be NULL
+ * @act: does the operation; returns 0 or a negative errno
+ * @intact: returns whether the state is unchanged after a failure; may be NULL
+ * @after: returns whether the result is right after a success; may be NULL
  */
 struct operation {
 	const char *name;
@@ -33,13 +33,13 @@ struct operation {
 	int (*after)(struct world *w);
 };
 
-/* Memory, or the user's memory; ENOSPC is shmem's word for a lack of an inode. */
+/* Errors of a lack of memory or of bad user memory. shmem returns ENOSPC if it has no inode. */
 static inline bool fault_is_clean(int ret)
 {
 	return ret == -ENOMEM || ret == -EFAULT || ret == -ENOSPC;
 }
 
-/* @op said @ret when something failed for the @n-th time; it need not have minded. */
+/* @op returned @ret when the @n-th call failed. It may have succeeded in spite of this. */
 static inline void fault_check(struct __test_metadata *_metadata, struct world *w,
 			       const struct operation *op, unsigned int n, int ret)
 {
@@ -56,16 +56,16 @@ static inline void fault_check(struct __test_metadata *_metadata, struct world *
 }
 
 /**
- * struct fault_module - a failure inside of the module that fault_within() named
- * @kind: of what
- * @times: in a row, so that who tries again fails, too
+ * struct fault_module - failures within the module that fault_within() named
+ * @kind: kind of call
+ * @times: number of calls in a row that fail, so that a second attempt fails, too
  */
 struct fault_module {
 	enum fault_kind kind;
 	unsigned int times;
 };
 
-/* Has the @n-th fail, of @module or of this thread. Returns what @op said. */
+/* Does @op while the @n-th call of @module or of this thread fails. Returns the result of @op. */
 static inline int fault_try(struct world *w, const struct operation *op,
 			    const struct fault_module *module, unsigned int n,
 			    int *hits)
@@ -82,8 +82,8 @@ static inline int fault_try(struct world *w, const struct operation *op,
 }
 
 /*
- * Fails @op at each point of @module, in whichever thread that is, or, if it is NULL,
- * of this thread. Returns how often something failed.
+ * Repeats @op and lets one call after another fail: those of any thread within @module, or
+ * those of this thread if @module is NULL. Returns the number of failures.
  */
 static inline unsigned int fail_each_of(struct __test_metadata *_metadata,
 					struct world *w,
@@ -126,12 +126,12 @@ static inline void fail_all(struct __test_metadata *_metadata, struct world *w,
 			       fail_each(_metadata, w, &ops[i]));
 }
 
-/* For main(): without a kernel that can all is skipped. */
+/* Called by main(). Skips all tests if the kernel has no fault injection. */
 static inline void fault_need(void)
 {
 	int ret;
 
-	/* A test's process ends without writing what is left in a buffer. */
+	/* The process of a test ends without flushing its buffers. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ret = fault_init();
 	if (!ret)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Small files, of sysfs, debugfs or cgroupfs, whole. */
+/* Reads and writes small files of sysfs, debugfs or cgroupfs at once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Something for a device to send: more than fits into a small window. */
+/* Gives a device more state than fits into a small window. */
 #include "fill.h"
 #include "nvme.h"
 
 /*
- * Write FILL_BYTES to an NVMe device, through @guest, which is made for it. Any
- * other device is left as it is. 0, a negative errno, or an NVMe status.
+ * Writes FILL_BYTES to an NVMe device by DMA from @guest, which this function creates. Any
+ * other device stays as it is. Returns 0, a negative errno, or an NVMe status.
  */
 int fill_device(struct device *dev, struct guest *guest)
 {

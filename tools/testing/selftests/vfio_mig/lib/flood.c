@@ -5,7 +5,7 @@
 
 #include "flood.h"
 
-/* Even slots write, odd ones read a range that stays as it is here. */
+/* Even slots write their range. Odd slots read theirs, which does not change. */
 static int is_read(__u32 slot)
 {
 	return slot & 1;
@@ -16,7 +16,7 @@ static __u64 range(struct flood *f, __u32 slot)
 	return f->lba + (__u64)slot * f->blocks;
 }
 
-/* Allocate buffers and write all ranges. */
+/* Allocates buffers and writes all ranges. */
 int flood_init(struct flood *f, struct nvme *nvme, struct nvme_queue *q,
 	       __u64 lba)
 {
@@ -39,7 +39,7 @@ int flood_init(struct flood *f, struct nvme *nvme, struct nvme_queue *q,
 	return 0;
 }
 
-/* Queue @nr commands; the caller rings the doorbell. */
+/* Queues @nr commands. The caller writes the doorbell. */
 int flood_submit(struct flood *f, __u32 nr)
 {
 	int cid;
@@ -65,8 +65,8 @@ int flood_submit(struct flood *f, __u32 nr)
 }
 
 /*
- * Take completions until each command had one. -EPROTO for one that came twice,
- * -ETIMEDOUT for one that did not come, -EIO for one with an error.
+ * Takes completions until each command has one. Returns -EPROTO if a command has two,
+ * -ETIMEDOUT if one has none, and -EIO if one failed.
  */
 int flood_finish(struct flood *f)
 {
@@ -85,12 +85,12 @@ int flood_finish(struct flood *f)
 			return -EIO;
 		left--;
 	}
-	/* And no more than that. */
+	/* There must be no other completion. */
 	ret = nvme_poll(f->nvme, f->q, &cqe);
 	return ret > 0 ? -EPROTO : ret;
 }
 
-/* What was read is what the ranges hold: the index of a bad one, or -1. */
+/* Compares the data that was read with the ranges. Returns the index of a bad one, or -1. */
 int flood_check_reads(struct flood *f)
 {
 	__u32 i;
@@ -103,7 +103,7 @@ int flood_check_reads(struct flood *f)
 	return -1;
 }
 
-/* Read all ranges back, into @scratch. The index of a bad one, or -1. */
+/* Reads all ranges back, into @scratch. Returns the index of a bad one, or -1. */
 int flood_check_blocks(struct flood *f, void *scratch)
 {
 	__u32 i, when;
@@ -113,7 +113,7 @@ int flood_check_blocks(struct flood *f, void *scratch)
 		if (nvme_io(f->nvme, NVME_OP_READ, range(f, i), f->blocks,
 			    scratch))
 			return i;
-		/* A range that earlier floods wrote has their generation. */
+		/* A range that this flood did not write has the generation of an earlier flood. */
 		if (i >= f->nr && !is_read(i))
 			continue;
 		if (pattern_check(f->nvme, scratch, range(f, i), f->blocks,

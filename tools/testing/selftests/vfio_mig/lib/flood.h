@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Commands that keep an NVMe device busy, each of which must complete once.
+ * A flood of commands keeps an NVMe device busy. Each command must complete once.
  *
- * A flood reads and writes disjoint ranges of blocks. What was read is checked
- * against what the range holds, what was written is read back by the caller.
+ * The commands read and write disjoint ranges of blocks. flood_check_reads() checks the data
+ * that the flood read, and the caller checks the data that it wrote.
  */
 #ifndef VFIO_MIG_LIB_FLOOD_H
 #define VFIO_MIG_LIB_FLOOD_H
 
 #include "nvme.h"
 
-#define FLOOD_MAX	48		/* commands at a time */
-#define FLOOD_BYTES	(64U << 10)	/* each of them */
+#define FLOOD_MAX	48		/* most commands in flight */
+#define FLOOD_BYTES	(64U << 10)	/* of each command */
 
 struct flood {
 	struct nvme *nvme;
 	struct nvme_queue *q;
-	__u32 blocks;			/* of one command */
-	__u64 lba;			/* where its ranges start */
-	__u32 when;			/* generation of what is written */
+	__u32 blocks;			/* of each command */
+	__u64 lba;			/* first block of the ranges */
+	__u32 when;			/* generation of the data that is written */
 	unsigned char *buf[FLOOD_MAX];
 	int slot[NVME_DEPTH_MAX];	/* by command id */
-	int done[FLOOD_MAX];		/* how often each completed */
+	int done[FLOOD_MAX];		/* number of completions of each command */
 	__u32 nr;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A device that is opened through its group, in a container of its own. */
+/* Opens a device through its group, in a new container. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -10,7 +10,7 @@
 
 #include "opener.h"
 
-/* The number of the IOMMU group that the device is in, or a negative errno. */
+/* Returns the number of the device's IOMMU group, or a negative errno. */
 static int group_number(const char *path)
 {
 	char link[PATH_MAX], target[PATH_MAX];
@@ -79,7 +79,7 @@ static int group_open(struct device *dev)
 	return ret;
 }
 
-/* Every kernel that is supported has it: a lack is an error, seen on opening. */
+/* All supported kernels have groups, so a lack of them is an error of the open. */
 static const char *group_missing(const char *path)
 {
 	(void)path;

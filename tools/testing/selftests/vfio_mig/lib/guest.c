@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Memory that devices do DMA to. */
+/* Guest memory, which devices access by DMA */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #include "guest.h"
 
-/* Anywhere but at 0, so that an address of 0 is seen to be wrong. */
+/* Not 0, so that DMA to address 0 fails. */
 #define GUEST_IOVA	0x10000000UL
 
 int guest_create(struct guest *g, size_t size)
@@ -42,7 +42,7 @@ int guest_detach(struct guest *g, struct device *dev)
 	return device_unmap(dev, g->iova, g->size);
 }
 
-/* Whole pages, never given back. Running out of them ends the test. */
+/* Allocates whole pages, which are never freed. A lack of pages ends the test. */
 void *guest_alloc(struct guest *g, size_t size)
 {
 	void *at = g->mem + g->used;
@@ -59,7 +59,7 @@ __u64 guest_iova(const struct guest *g, const void *at)
 	return g->iova + ((const unsigned char *)at - g->mem);
 }
 
-/* Tells whether one byte has changed. */
+/* A checksum, to find out whether a byte has changed */
 __u64 guest_sum(const struct guest *g)
 {
 	return XXH64(g->mem, g->used, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory that devices do DMA to, as a guest's: it stays where it is while the
- * device behind it is replaced.
+ * Guest memory, which devices access by DMA. It keeps its address when another device takes
+ * the place of the first one in a migration.
  */
 #ifndef VFIO_MIG_LIB_GUEST_H
 #define VFIO_MIG_LIB_GUEST_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* VFIO_DEVICE_SET_IRQS with whatever a test makes up, and eventfds. */
+/* VFIO_DEVICE_SET_IRQS with any arguments, and eventfds */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ const char *irq_name(__u32 index)
 	return index < VFIO_PCI_NUM_IRQS ? names[index] : "beyond";
 }
 
-/* There can be several of the kind. */
+/* Returns whether the kind of interrupt can have several vectors. */
 int irq_is_vector(__u32 index)
 {
 	return index == VFIO_PCI_MSI_IRQ_INDEX ||
@@ -59,7 +59,7 @@ int irq_eventfds(struct device *dev, __u32 index, __u32 start, const int *fds,
 		       nr * sizeof(*fds));
 }
 
-/* Loopback: as if the device had raised them. */
+/* Loopback: VFIO signals the eventfds as if the device had raised the interrupts. */
 int irq_fire(struct device *dev, __u32 index, __u32 start, __u32 count)
 {
 	return irq_set(dev, IRQ_NONE | IRQ_TRIGGER, index, start, count, NULL, 0);
@@ -75,7 +75,7 @@ int irq_open(void)
 	return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
-/* How often an eventfd was signalled since it was last asked. */
+/* Returns how often an eventfd was signalled since the last call. */
 int irq_taken(int fd)
 {
 	uint64_t n;

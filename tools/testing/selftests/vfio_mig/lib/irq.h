@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* VFIO_DEVICE_SET_IRQS with whatever a test makes up, and eventfds. */
+/* VFIO_DEVICE_SET_IRQS with any arguments, and eventfds */
 #ifndef VFIO_MIG_LIB_IRQ_H
 #define VFIO_MIG_LIB_IRQ_H
 

@@ -4,7 +4,7 @@
 
 struct device;
 
-/* A device to test with; what a variant of a fixture consists of. */
+/* A device to test, which is the variant of a fixture */
 struct kind {
 	const char *name;
 	const char *path;	/* in sysfs */

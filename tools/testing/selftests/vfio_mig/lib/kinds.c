@@ -29,7 +29,7 @@ const struct kind *kinds_get(unsigned int i)
 	return i < nr_kinds ? &kinds[i] : NULL;
 }
 
-/* One that does not even open is left for the tests to fail on. */
+/* A device that cannot be opened counts as one of them, so that the tests fail. */
 static int asked(const char *path, int (*has)(struct device *dev))
 {
 	struct device dev;
@@ -71,7 +71,7 @@ static void create(int (*has)(struct device *dev))
 	}
 }
 
-/* Before the harness runs: where there is no device all is skipped. */
+/* Called before the harness runs. Skips all tests if there is no device. */
 void kinds_init(int argc, char **argv, int (*has)(struct device *dev))
 {
 	const char *given = argc > 1 ? argv[1] : getenv("VFIO_MIG_DEVICE");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Devices for what is about VFIO itself, whatever the device does: one of each kind
- * that this project has, or the one that the suite was given (suite.h). Each fixture
- * has a variant for each of them: FIXTURE_VARIANT(name) { struct kind kind; };
+ * Devices for tests of VFIO's interface, which do not depend on the device's function. There
+ * is one device of each kind in this project, or only the device that the suite was given
+ * (suite.h). Each fixture has a variant for each kind: FIXTURE_VARIANT(name) { struct kind
+ * kind; };
  */
 #ifndef VFIO_MIG_LIB_KINDS_H
 #define VFIO_MIG_LIB_KINDS_H
@@ -31,7 +32,7 @@ static inline void kinds_register(void)
 		}
 }
 
-/* @has says whether a device is one of those that the program is about. */
+/* @has returns whether the program tests the device. */
 #define KINDS_MAIN_OF(has)						\
 	int main(int argc, char **argv)					\
 	{								\

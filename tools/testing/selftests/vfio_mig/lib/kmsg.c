@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The kernel's log, of a device, from a moment on. */
+/* The messages about one device in the kernel's log */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -7,11 +7,11 @@
 
 #include "kmsg.h"
 
-/* Most lines in a row of what is rate limited, and seconds until there are more. */
+/* The kernel's rate limit: number of lines in an interval, and its length in seconds */
 #define BURST		10
 #define INTERVAL	5
 
-/* What came before is another's. A descriptor to be closed, or a negative errno. */
+/* Opens the log behind its last message. Returns a file descriptor or a negative errno. */
 int kmsg_open(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC), ret;
@@ -25,7 +25,7 @@ int kmsg_open(void)
 	return ret;
 }
 
-/* The text of the next record that is about @dev, until the next call; or NULL. */
+/* Returns the next message about @dev, or NULL. The text is valid until the next call. */
 const char *kmsg_next(int kmsg, const struct device *dev)
 {
 	const char *name = strrchr(dev->path, '/') + 1;
@@ -35,7 +35,7 @@ const char *kmsg_next(int kmsg, const struct device *dev)
 
 	for (;;) {
 		len = read(kmsg, record, sizeof(record) - 1);
-		if (len < 0 && errno == EPIPE)	/* some were overwritten */
+		if (len < 0 && errno == EPIPE)	/* the kernel overwrote some messages */
 			continue;
 		if (len <= 0)
 			return NULL;
@@ -47,7 +47,7 @@ const char *kmsg_next(int kmsg, const struct device *dev)
 	}
 }
 
-/* How many there are that were not read. */
+/* Returns the number of messages that were not read yet. */
 int kmsg_count(int kmsg, const struct device *dev)
 {
 	int lines = 0;
@@ -57,7 +57,7 @@ int kmsg_count(int kmsg, const struct device *dev)
 	return lines;
 }
 
-/* Most lines that there may be in some time, of what is rate limited. */
+/* Returns how many lines a rate-limited message may have in @seconds. */
 int kmsg_most(double seconds)
 {
 	return BURST * ((int)(seconds / INTERVAL) + 2);

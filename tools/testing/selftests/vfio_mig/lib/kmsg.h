@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The kernel's log, of a device, from a moment on. */
+/* The messages about one device in the kernel's log */
 #ifndef VFIO_MIG_LIB_KMSG_H
 #define VFIO_MIG_LIB_KMSG_H
 

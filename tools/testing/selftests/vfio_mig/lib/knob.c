@@ -23,7 +23,7 @@ static void knob_path(char path[PATH_SIZE], const char *device,
 		 last ? last + 1 : device, name);
 }
 
-/* Has the device of this sysfs path knobs? Mounts debugfs if nobody has. */
+/* Returns whether the device at this sysfs path has knobs. Mounts debugfs if necessary. */
 int knob_there(const char *device)
 {
 	char path[PATH_SIZE];

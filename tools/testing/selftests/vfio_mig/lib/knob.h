@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The fault knobs of vfio-mig-core, in debugfs: a device that fails on purpose.
+ * The fault knobs of vfio-mig-core in debugfs, which make a device fail.
  *
- * Each verb returns 0 or a negative errno.
+ * Each function returns 0 or a negative errno.
  */
 #ifndef VFIO_MIG_LIB_KNOB_H
 #define VFIO_MIG_LIB_KNOB_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The target's side of a migration. */
+/* The target of a v1 migration */
 #include <string.h>
 
 #include "v1.h"
@@ -16,8 +16,8 @@ static int commit(struct v1 *v1, const void *data, size_t len)
 }
 
 /*
- * Feed a part of a stream, in commits of @portion bytes, 0 for as much as the
- * window takes. Returns the first error.
+ * Writes a part of a stream in commits of @portion bytes, or of the window's size if
+ * @portion is 0. Returns the first error.
  */
 int v1_feed(struct v1 *v1, const void *data, size_t len, size_t portion)
 {
@@ -35,7 +35,7 @@ int v1_feed(struct v1 *v1, const void *data, size_t len, size_t portion)
 	return 0;
 }
 
-/* From 001 or 000: load a stream. The device is in 100 afterwards. */
+/* Loads a stream. The device is in state 001 or 000 before, and in 100 afterwards. */
 int v1_load(struct v1 *v1, const struct buffer *in, size_t portion)
 {
 	int ret;

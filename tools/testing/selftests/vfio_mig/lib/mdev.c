@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Creating and removing mediated devices. */
+/* Creates and removes mediated devices. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -15,10 +15,10 @@
 
 #define MDEV_DEVICES	"/sys/bus/mdev/devices"
 
-/* Starts the UUIDs of this program's devices, so that it finds them again. */
+/* First part of the UUIDs of this program's devices, by which it finds them again */
 static char prefix[9];
 
-/* To be called once, before a test's own process is forked. */
+/* Called once, before the harness forks the processes of the tests. */
 void mdev_init(void)
 {
 	snprintf(prefix, sizeof(prefix), "76%06x", getpid() & 0xffffff);
@@ -38,8 +38,8 @@ static void new_uuid(char *uuid)
 }
 
 /*
- * Create a device of the type that @type ends the name of ("64M" finds
- * "mnvme-64M"), of the parent driver @parent. -ENOENT if there is no such type.
+ * Creates a device of the parent driver @parent. @type is the end of the type's name: "64M"
+ * finds "mnvme-64M". -ENOENT if there is no such type.
  */
 int mdev_create(struct mdev *mdev, const char *parent, const char *type)
 {
@@ -74,7 +74,7 @@ int mdev_remove(struct mdev *mdev)
 	return file_write(name, "1");
 }
 
-/* Remove what tests that were killed have left behind. */
+/* Removes the devices of tests that were killed. */
 void mdev_sweep(void)
 {
 	struct dirent *entry;
@@ -94,7 +94,7 @@ void mdev_sweep(void)
 	closedir(dir);
 }
 
-/* The number that a file has, or a negative errno. */
+/* Reads a number from a file, or returns a negative errno. */
 static long long number_in(const char *path)
 {
 	char text[32];
@@ -107,8 +107,8 @@ static long long number_in(const char *path)
 }
 
 /*
- * Set the size of the data section of devices created from now on, if @kib is
- * not 0. Returns what it was, or a negative errno.
+ * Sets the size of the data section of devices that are created from now on, if @kib is not
+ * 0. Returns the previous size, or a negative errno.
  */
 long mdev_window_kib(long kib)
 {
@@ -125,7 +125,7 @@ long mdev_window_kib(long kib)
 	return ret ? ret : was;
 }
 
-/* A number that the parent device of driver @parent shows, or a negative errno. */
+/* Reads an attribute of the parent device of driver @parent, or returns a negative errno. */
 long long mdev_parent_number(const char *parent, const char *name)
 {
 	char path[PATH_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Mediated devices: found, created and removed through sysfs. */
+/* Finds, creates and removes mediated devices through sysfs. */
 #ifndef VFIO_MIG_LIB_MDEV_H
 #define VFIO_MIG_LIB_MDEV_H
 
@@ -7,7 +7,7 @@
 
 struct mdev {
 	char uuid[37];
-	char path[PATH_MAX];	/* in sysfs; empty: does not exist */
+	char path[PATH_MAX];	/* in sysfs; empty without a device */
 };
 
 void mdev_init(void);

@@ -28,7 +28,7 @@ static int read_file(const char *dir, const char *name, char *text, size_t room)
 	return file_read(path, text, room);
 }
 
-/* Why there can be no group, or NULL. */
+/* Returns the reason why the test cannot create a group, or NULL. */
 const char *memcg_missing(void)
 {
 	char text[256];
@@ -56,7 +56,7 @@ static int find_home(struct memcg *g)
 	return 0;
 }
 
-/* A group that is empty and may have @limit bytes. */
+/* Creates an empty group with a limit of @limit bytes. */
 int memcg_create(struct memcg *g, long long limit)
 {
 	int ret;
@@ -85,7 +85,7 @@ int memcg_enter(struct memcg *g)
 	return write_file(g->path, "cgroup.procs", "0");
 }
 
-/* What was charged meanwhile stays with the group. */
+/* Memory that was charged to the group stays charged to it. */
 int memcg_leave(struct memcg *g)
 {
 	return write_file(g->home, "cgroup.procs", "0");
@@ -107,7 +107,7 @@ long long memcg_used(struct memcg *g)
 	return ret ? ret : atoll(text);
 }
 
-/* How often memory.events says that @name happened: "max", "oom_kill". */
+/* Reads a counter of memory.events, for example "max" or "oom_kill". */
 long long memcg_event(struct memcg *g, const char *name)
 {
 	char text[512], want[32], *at;

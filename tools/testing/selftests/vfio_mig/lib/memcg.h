@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A memory control group of one's own, of cgroup v2.
+ * A memory control group of cgroup v2 that the test creates.
  *
- * Each verb returns 0 (or a number) or a negative errno.
+ * Each function returns 0 (or a number) or a negative errno.
  */
 #ifndef VFIO_MIG_LIB_MEMCG_H
 #define VFIO_MIG_LIB_MEMCG_H

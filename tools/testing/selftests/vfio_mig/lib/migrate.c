@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A migration in one process: what the source gives goes to the target at once.
- * Each verb returns the first error of either side.
+ * A migration in one process. The target loads each piece as soon as the source has sent it.
+ * Each function returns the first error of either side.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "migrate.h"
 
-/* Source into pre-copy, target into resuming. */
+/* The source enters pre-copy, and the target enters resuming. */
 int migration_begin(struct migration *m)
 {
 	int ret = v1_set_state(m->from, V1_PRE_COPY);
@@ -16,7 +16,7 @@ int migration_begin(struct migration *m)
 	return ret ? ret : v1_set_state(m->to, V1_RESUMING);
 }
 
-/* One iteration: bytes moved, 0 if there was nothing to send. */
+/* Moves the data of one iteration. Returns its bytes, 0 if there was nothing to send. */
 static ssize_t move_one(struct migration *m)
 {
 	ssize_t size;
@@ -32,7 +32,7 @@ static ssize_t move_one(struct migration *m)
 	return ret ? ret : size;
 }
 
-/* Until there is nothing pending, or for a number of rounds if not 0. */
+/* Moves data until nothing is pending, or for @rounds iterations if that is not 0. */
 static int move(struct migration *m, unsigned int rounds, __u64 *bytes)
 {
 	__u64 pending;
@@ -63,7 +63,7 @@ int migration_blackout(struct migration *m)
 	return ret ? ret : move(m, 0, &m->blackout_bytes);
 }
 
-/* The source is stopped and keeps its state, the target goes to @state. */
+/* The source stops and keeps its state, and the target enters @state. */
 int migration_finish(struct migration *m, __u32 state)
 {
 	int ret = v1_set_state(m->from, V1_STOPPED);
@@ -76,7 +76,7 @@ void migration_free(struct migration *m)
 	buffer_free(&m->chunk);
 }
 
-/* All of it, with the target left stopped, so that a guest can be moved. */
+/* Migrates. The target stays stopped, so that the caller can move the guest to it. */
 int migrate(struct v1 *from, struct v1 *to)
 {
 	struct migration m = { .from = from, .to = to };

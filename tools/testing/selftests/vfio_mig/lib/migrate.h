@@ -8,11 +8,11 @@
 struct migration {
 	struct v1 *from;
 	struct v1 *to;
-	size_t portion;		/* of a commit; 0: what the window takes */
+	size_t portion;		/* size of a commit; 0: size of the window */
 	__u64 precopy_bytes;
 	__u64 blackout_bytes;
 	struct buffer *keep;	/* the whole stream, if not NULL */
-	struct buffer chunk;	/* what is on its way */
+	struct buffer chunk;	/* the data in transit */
 };
 
 int migration_begin(struct migration *m);

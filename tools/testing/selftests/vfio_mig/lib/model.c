@@ -45,7 +45,7 @@ static void no_session(struct model *m)
 	m->pos = 0;
 }
 
-/* What a device shows that was opened, or reset. */
+/* The state of a device after an open or a reset */
 void model_reset(struct model *m)
 {
 	no_session(m);
@@ -91,7 +91,7 @@ static bool want_value(struct model *m, const struct result *r, __u64 want)
 
 /* device_state */
 
-/* The table: which states each one leads to, itself included. */
+/* Bitmaps of the states that each state leads to, itself included */
 static const unsigned char arcs[5] = {
 	[V1_STOPPED]	= 0x17,
 	[V1_RUNNING]	= 0x1f,
@@ -110,7 +110,7 @@ static void begin_session(struct model *m, __u32 to)
 	no_session(m);
 	if (to == V1_RESUMING)
 		memset(m->window, 0, m->v1->window);
-	/* A save has its first chunk to send, whatever else there is. */
+	/* A save sends at least its first chunk. */
 	m->rest = to == V1_STOP_COPY || to == V1_PRE_COPY;
 	m->stream.len = 0;
 	m->gap = false;
@@ -130,7 +130,7 @@ static bool judge_set_state(struct model *m, __u32 to, const struct result *r)
 	}
 	if (!want_ret(m, r, 0))
 		return false;
-	/* Stopping adds what can only be sent then; an open one stays. */
+	/* A stopped device has more to send. An open iteration stays open. */
 	if (m->state == V1_PRE_COPY && to == V1_STOP_COPY)
 		m->rest = true;
 	else
@@ -220,7 +220,7 @@ static bool judge_read_all(struct model *m, const struct result *r)
 		return want_ret(m, r, -EINVAL);
 	if (!want_ret(m, r, 0))
 		return false;
-	/* One byte only, where data_size was not read. */
+	/* Reads only one byte if data_size was not read. */
 	if (!m->size)
 		return true;
 	if (m->learned)
@@ -247,7 +247,7 @@ static bool judge_data_read(struct model *m, const struct op *op,
 	if (op->code == OP_DATA_READ_1)
 		return want_ret(m, r, 0) &&
 		       (!m->learned || same_data(m, m->data.data, 1));
-	/* Two bytes may be there, where it is not known how many are. */
+	/* The size is unknown, so there may be two bytes. */
 	return !m->size || want_ret(m, r, -EINVAL);
 }
 
@@ -269,7 +269,7 @@ static bool at_boundary(const struct model *m)
 	return !m->pos || complete(m) || chunk_end(m, m->pos - 1) == m->pos;
 }
 
-/* How much a feed commits; 0: it is not carried out here. */
+/* Returns the size of the commit; 0: the operation does not apply in this state. */
 size_t model_feed_size(const struct model *m, const struct op *op)
 {
 	size_t pos = complete(m) ? 0 : m->pos, len;
@@ -306,7 +306,7 @@ static bool judge_feed(struct model *m, const struct op *op,
 	memcpy(m->window, m->scratch, len);
 	if (m->poison)
 		return want_ret(m, &commit, m->poison);
-	/* The same save's header a second time; or no chunk at all. */
+	/* Either the header of the save for a second time, or no chunk at all. */
 	if (op->code == OP_FEED_BAD)
 		m->poison = -EBADMSG;
 	else if (complete(m))
@@ -321,7 +321,7 @@ static bool judge_commit_0(struct model *m, const struct result *r)
 {
 	if (!resuming(m))
 		return want_ret(m, r, -EINVAL);
-	/* "does nothing", or "every further commit": both are said of it. */
+	/* The protocol permits both: the commit does nothing, or each further commit fails. */
 	return (m->poison && r->ret == m->poison) || want_ret(m, r, 0);
 }
 
@@ -334,7 +334,7 @@ static bool judge_data_write(struct model *m, const struct op *op,
 	return want_ret(m, r, 0);
 }
 
-/* Was that right? If not, @m->why tells. */
+/* Returns whether the result is right. If not, @m->why has the reason. */
 bool model_judge(struct model *m, const struct op *op, const struct result *r)
 {
 	switch (op->code) {

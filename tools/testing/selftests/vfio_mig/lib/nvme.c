@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Setting up an NVMe controller, and continuing on another one. */
+/* Initialises an NVMe controller, and continues on another one after a migration. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static int write64(struct nvme *nvme, __u32 reg, __u64 value)
 	return ret ? ret : nvme_write32(nvme, reg + 4, value >> 32);
 }
 
-/* Is it an NVMe controller? -ENODEV if not. */
+/* Returns 0 for an NVMe controller, and -ENODEV for any other device. */
 int nvme_probe(struct device *dev)
 {
 	struct region config;
@@ -55,7 +55,7 @@ int nvme_probe(struct device *dev)
 	return class >> 8 == PCI_CLASS_NVME ? 0 : -ENODEV;
 }
 
-/* What a VMM restores itself: the PCI command register and the interrupts. */
+/* Sets the PCI command register and the interrupts, as a VMM does after a migration. */
 static int attach(struct nvme *nvme, struct device *dev)
 {
 	__u16 command = PCI_COMMAND_MEM_MASTER;
@@ -89,7 +89,7 @@ static int wait_ready(struct nvme *nvme, __u32 ready)
 		ret = nvme_read32(nvme, REG_CSTS, &csts);
 		if (ret)
 			return ret;
-		/* A reset ends it, but not at once. */
+		/* A reset clears CSTS.CFS, but not at once. */
 		if (ready && csts & CSTS_CFS)
 			return -EIO;
 		if ((csts & CSTS_RDY) == ready)
@@ -165,7 +165,7 @@ static int identify(struct nvme *nvme)
 	ret = nvme_do(nvme, &nvme->admin, &cmd, NULL);
 	if (ret)
 		return ret;
-	/* MDTS; without one, what a PRP list of one page can say. */
+	/* MDTS. If MDTS is 0, a PRP list of one page is the limit. */
 	nvme->transfer_max = id[77] ? GUEST_PAGE << id[77] : GUEST_PAGE * 512;
 	if (nvme->transfer_max > GUEST_PAGE * 512)
 		nvme->transfer_max = GUEST_PAGE * 512;
@@ -230,8 +230,8 @@ static int start(struct nvme *nvme, __u16 depth)
 }
 
 /*
- * Reset and initialise the controller of @dev, which can do DMA to @guest
- * already. 0, a negative errno, or the NVMe status of a command that failed.
+ * Resets and initialises the controller of @dev. The memory of @guest is mapped already.
+ * Returns 0, a negative errno, or the NVMe status of a command that failed.
  */
 int nvme_start(struct nvme *nvme, struct device *dev, struct guest *guest,
 	       __u32 nr_queues, __u16 depth)
@@ -255,7 +255,7 @@ int nvme_start(struct nvme *nvme, struct device *dev, struct guest *guest,
 	return ret;
 }
 
-/* Go on with @dev, which has the old one's state and @guest's memory. */
+/* Continues on @dev, which has the state of the old device. The guest's memory is mapped. */
 int nvme_adopt(struct nvme *nvme, struct device *dev)
 {
 	return attach(nvme, dev);
@@ -268,7 +268,7 @@ static void queue_close(struct nvme_queue *q)
 	q->eventfd = -1;
 }
 
-/* Does not touch the device, which may be gone. */
+/* Does not access the device, which may not exist any more. */
 void nvme_close(struct nvme *nvme)
 {
 	__u32 i;

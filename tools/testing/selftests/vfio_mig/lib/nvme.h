@@ -28,7 +28,7 @@
 #define NVME_DEPTH_MAX		256
 #define NVME_QUEUES_MAX		4	/* I/O queues */
 
-/* What a completion that never came is reported as. */
+/* The time after which a missing completion is an error */
 #define NVME_TIMEOUT_MS		20000
 
 struct nvme_cmd {
@@ -66,7 +66,7 @@ struct nvme_queue {
 	__u16 in_flight;
 	struct nvme_cmd *sq;
 	volatile struct nvme_cqe *cq;
-	__u64 *prp_lists;	/* a page for each command id */
+	__u64 *prp_lists;	/* a page for each command identifier */
 	__u8 busy[NVME_DEPTH_MAX];	/* command ids in use */
 	int eventfd;		/* -1: polled only */
 };
@@ -82,9 +82,9 @@ struct nvme {
 	__u32 transfer_max;	/* bytes in one command */
 	volatile __u32 *shadow;	/* doorbells in memory, or NULL */
 	volatile __u32 *event_idx;
-	int shadow_admin;	/* those of the admin queue, too */
-	int ring_all;		/* the registers as well, whatever EventIdx says */
-	unsigned long rings;	/* doorbell registers written */
+	int shadow_admin;	/* whether the admin queue has some, too */
+	int ring_all;		/* write the registers, too, whatever EventIdx is */
+	unsigned long rings;	/* number of writes to doorbell registers */
 	struct nvme_queue admin;
 	struct nvme_queue io[NVME_QUEUES_MAX];
 };
@@ -103,7 +103,7 @@ int nvme_passes_event_idx(struct nvme *nvme, __u32 doorbell, __u16 value);
 int nvme_read32(struct nvme *nvme, __u32 reg, __u32 *value);
 int nvme_write32(struct nvme *nvme, __u32 reg, __u32 value);
 
-/* Waits until CSTS is @want: 0, a negative errno, or the value that it keeps. */
+/* Waits until CSTS is @want. Returns 0, a negative errno, or the last value of CSTS. */
 int nvme_wait_csts(struct nvme *nvme, __u32 want);
 
 /* queue.c: asynchronous */
@@ -117,10 +117,10 @@ int nvme_poll_many(struct nvme *nvme, struct nvme_queue *q,
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe);
 int nvme_irqs(struct nvme_queue *q);
 
-/* Asynchronous Event Request: the command's identifier, or a negative errno. */
+/* Asynchronous Event Request. Returns the command's identifier, or a negative errno. */
 int nvme_request_event(struct nvme *nvme);
 
-/* one command at a time: 0, a negative errno or the NVMe status */
+/* synchronous; these return 0, a negative errno or the NVMe status */
 int nvme_do(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd,
 	    __u32 *result);
 int nvme_io(struct nvme *nvme, __u8 opcode, __u64 lba, __u32 nr,
@@ -128,7 +128,7 @@ int nvme_io(struct nvme *nvme, __u8 opcode, __u64 lba, __u32 nr,
 int nvme_deallocate(struct nvme *nvme, __u64 lba, __u32 nr, void *scratch);
 int nvme_flush(struct nvme *nvme);
 
-/* The data of @cmd are described by the @nr SGL descriptors at @iova. */
+/* @nr SGL descriptors at @iova describe the data of @cmd. */
 static inline void nvme_cmd_sgl(struct nvme_cmd *cmd, __u64 iova, unsigned int nr)
 {
 	cmd->flags |= CMD_SGL;
@@ -136,7 +136,7 @@ static inline void nvme_cmd_sgl(struct nvme_cmd *cmd, __u64 iova, unsigned int n
 	cmd->prp2 = SGL_LAST << 56 | nr * 16;
 }
 
-/* pattern.c: data that tells where and when it was written */
+/* pattern.c: data that depends on the block and on the generation of the write */
 void pattern_fill(struct nvme *nvme, void *buf, __u64 lba, __u32 nr, __u32 when);
 __s64 pattern_check(struct nvme *nvme, const void *buf, __u64 lba, __u32 nr,
 		    __u32 when);

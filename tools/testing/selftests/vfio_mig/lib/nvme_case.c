@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Sends commands of a table, and looks at what comes of it. */
+/* Sends the commands of a table, and checks the results. */
 #include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static int read_log(struct nvme_cases *c, struct entry *entry)
 	return ret;
 }
 
-/* @q: where the commands are to go, one of @nvme's. */
+/* The commands go to @q, which is a queue of @nvme. */
 int nvme_cases_init(struct nvme_cases *c, struct nvme *nvme,
 		    struct nvme_queue *q)
 {
@@ -101,7 +101,7 @@ static int complain(struct nvme_cases *c, const struct nvme_case *one,
 	return -1;
 }
 
-/* Nothing is logged that is not an error. */
+/* A success must not add an entry to the error log. */
 static int check_no_entry(struct nvme_cases *c, const struct nvme_case *one)
 {
 	struct entry entry;
@@ -115,7 +115,7 @@ static int check_no_entry(struct nvme_cases *c, const struct nvme_case *one)
 			entry.status >> 1, entry.at);
 }
 
-/* 0, or -1 with the reason in @why. */
+/* Returns 0, or -1 with the reason in @why. */
 static int check_entry(struct nvme_cases *c, const struct nvme_cmd *cmd,
 		       const struct nvme_case *one, __u16 status)
 {
@@ -165,11 +165,11 @@ static int expected(const struct nvme_case *one)
 		return 0;
 	if (one->at != AT_NO_ENTRY)
 		want |= ST_MORE;
-	/* A transfer may well succeed the next time. */
+	/* A transfer error has no DNR bit, because a second attempt may succeed. */
 	return want == (ST_DATA_TRANSFER | ST_MORE) ? want : want | ST_DNR;
 }
 
-/* A controller that has been sent it works: 0, or -1 with the reason. */
+/* The controller must work after the command. Returns 0, or -1 with the reason in @why. */
 int nvme_case_try(struct nvme_cases *c, const struct nvme_case *one)
 {
 	struct nvme_cmd cmd = one->cmd;
@@ -194,7 +194,7 @@ int nvme_case_try(struct nvme_cases *c, const struct nvme_case *one)
 	return ret ? complain(c, one, "a Flush after it: %#x", ret) : 0;
 }
 
-/* All opcodes but the @nr @known ones. The first that is not refused, or -1. */
+/* Tries all opcodes except for @known. Returns the first that is not refused, or -1. */
 int nvme_cases_opcodes(struct nvme_cases *c, const char *section,
 		       const __u8 *known, int nr)
 {

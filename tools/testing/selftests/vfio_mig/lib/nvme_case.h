@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Commands, and what the NVMe specification says of them: a table of these is a
- * test. Each is sent to a controller that works. Status, error log entry, result and
- * data are compared, and then the controller has to work still.
+ * A test is a table of commands with the results that the NVMe specification requires. Each
+ * command goes to a controller that works. The test compares status, error log entry, result
+ * and data. The controller must still work after each command.
  */
 #ifndef VFIO_MIG_LIB_NVME_CASE_H
 #define VFIO_MIG_LIB_NVME_CASE_H
@@ -12,7 +12,7 @@
 #include "nvme.h"
 #include "nvme_errors.h"
 
-/* Opcodes of admin commands. */
+/* Opcodes of admin commands */
 #define ADMIN_DELETE_SQ		0x00
 #define ADMIN_CREATE_SQ		0x01
 #define ADMIN_GET_LOG		0x02
@@ -25,7 +25,7 @@
 #define ADMIN_AER		0x0c
 #define ADMIN_DBBUF		0x7c
 
-/* CDW10 of what creates a queue: 32 entries; and its CDW11. */
+/* CDW10 and CDW11 of a command that creates a queue of 32 entries */
 #define QUEUE(id)	(31U << 16 | (id))
 #define PC		1U
 #define IEN		2U
@@ -33,13 +33,13 @@
 #define VECTOR(v)	((__u32)(v) << 16)
 #define ENTRIES(n)	((__u32)((n) - 1) << 16)
 
-/* Nothing is there. */
+/* An address without memory */
 #define FAR		(1ULL << 50)
 
-/* Where the command's data are, and what is wrong with that. */
+/* The place of the command's data, and the error in its description */
 enum nvme_case_data {
 	DATA_GOOD,
-	DATA_OWN,		/* nothing: the table has the data pointer */
+	DATA_OWN,		/* the table has the data pointer */
 	DATA_PRP1,		/* @offset is added to PRP1 */
 	DATA_PRP2,		/* PRP2 is the second page, with @offset */
 	DATA_LIST,		/* PRP2 is a list, with @offset */
@@ -47,7 +47,7 @@ enum nvme_case_data {
 	DATA_SGL,		/* the descriptor is of type @offset */
 };
 
-/* What a command that succeeds has to give. */
+/* The result of a command that succeeds */
 enum nvme_case_want {
 	WANT_NOTHING,
 	WANT_RESULT,		/* dword 0 of the completion is @value */
@@ -55,11 +55,11 @@ enum nvme_case_want {
 };
 
 struct nvme_case {
-	const char *section;	/* of NVMe 1.4 */
+	const char *section;	/* section of NVMe 1.4 */
 	const char *name;
 	struct nvme_cmd cmd;
 	__u16 status;
-	__u16 at;		/* AT_: what the error log says is at fault */
+	__u16 at;		/* AT_*: location of the error in the error log */
 	__u8 data;
 	__u64 offset;
 	__u8 want;
@@ -74,11 +74,11 @@ struct nvme_case {
 
 struct nvme_cases {
 	struct nvme *nvme;
-	struct nvme_queue *q;		/* where the commands go */
-	unsigned char *buf;		/* 8 pages that are good */
+	struct nvme_queue *q;		/* queue of the commands */
+	unsigned char *buf;		/* 8 valid pages */
 	__u64 *list;
 	unsigned char *log;
-	__u64 count;			/* errors logged so far */
+	__u64 count;			/* number of errors in the log so far */
 	char why[256];
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What an NVMe controller says of a command that is wrong. */
+/* Errors that an NVMe controller reports for a bad command */
 #ifndef VFIO_MIG_LIB_NVME_ERRORS_H
 #define VFIO_MIG_LIB_NVME_ERRORS_H
 
@@ -37,7 +37,7 @@ enum nvme_status {
 #define ST_MORE			0x2000
 #define ST_DNR			0x4000
 
-/* Parameter Error Location: the byte of the command. */
+/* Parameter Error Location: the byte in the command */
 #define AT_OPCODE	0
 #define AT_FLAGS	1
 #define AT_NSID		4
@@ -50,7 +50,7 @@ enum nvme_status {
 #define AT_CDW12	48
 #define AT_CDW12_SECOND	49
 #define AT_NONE		0xffff
-/* No entry in the error log at all. */
+/* The error log gets no entry. */
 #define AT_NO_ENTRY	0xfffe
 
 #endif /* VFIO_MIG_LIB_NVME_ERRORS_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Set-up and teardown of fixtures with a controller that works; for test programs. */
+/* Setup and teardown of fixtures with an initialised controller */
 #ifndef VFIO_MIG_LIB_NVME_FIXTURE_H
 #define VFIO_MIG_LIB_NVME_FIXTURE_H
 
@@ -14,7 +14,7 @@ struct nvme_fixture {
 	struct nvme nvme;
 };
 
-/* The suite's device with @memory bytes of guest, and a pair of queues of 16. */
+/* Opens the suite's device with @memory bytes of guest memory, and creates queues of 16. */
 static inline void nvme_fixture_open(struct __test_metadata *_metadata,
 				     struct nvme_fixture *f, size_t memory)
 {
@@ -31,7 +31,7 @@ static inline void nvme_fixture_close(struct nvme_fixture *f)
 	guest_destroy(&f->guest);
 }
 
-/* Two devices with 16 MiB of guest memory, and a controller that works on the first one. */
+/* Two devices with 16 MiB of guest memory. The controller of the first one is initialised. */
 struct nvme_pair {
 	struct device dev[2];
 	struct v1 v1[2];
@@ -63,7 +63,7 @@ static inline void nvme_pair_close(struct nvme_pair *p)
 	guest_destroy(&p->guest);
 }
 
-/* All of a table, each case a check of its own. */
+/* Tries all commands of a table. */
 static inline void try_cases(struct __test_metadata *_metadata,
 			     struct nvme_cases *c, const struct nvme_case *one,
 			     size_t nr)
@@ -73,7 +73,7 @@ static inline void try_cases(struct __test_metadata *_metadata,
 			TH_LOG("%s", c->why);
 }
 
-/* The same for commands of one opcode, which the table does not name. */
+/* As try_cases(), with @opcode for all commands of the table. */
 static inline void try_opcode(struct __test_metadata *_metadata,
 			      struct nvme_cases *c, const struct nvme_case *cases,
 			      size_t nr, __u8 opcode)

@@ -14,7 +14,7 @@
 #define REG_ACQ			0x30
 #define DOORBELLS		0x1000
 
-/* Entries of 64 and 16 bytes, pages of 4 KiB. */
+/* Queue entries of 64 and 16 bytes, pages of 4 KiB */
 #define CC_ENABLE		((6 << 16) | (4 << 20) | 1)
 #define CC_SHN			(1 << 14)
 

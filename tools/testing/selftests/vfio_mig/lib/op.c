@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Operations on a v1 region, as data: carried out, and named. */
+/* Does operations on a v1 region, and names them for messages. */
 #include <stdio.h>
 #include <string.h>
 
 #include "model.h"
 
-/* Accesses of another width or alignment than a register has, and the hole. */
+/* Accesses of a wrong width or alignment, and accesses between the registers */
 static const struct {
 	__u64 at;
 	size_t len;
@@ -49,7 +49,7 @@ static void access_wrong(struct model *m, const struct op *op,
 	size_t len;
 
 	op_wrong(m, op->arg, &at, &len);
-	/* What would be an arc, if it were taken for one. */
+	/* A value that would be a transition if the device took the access. */
 	buf[0] = m->state == V1_RUNNING ? V1_STOPPED : V1_RUNNING;
 	if (op->code == OP_READ_WRONG)
 		r->ret = region_read(&m->v1->region, at, buf, len);
@@ -87,7 +87,7 @@ static void data(struct model *m, const struct op *op, struct result *r)
 	r->value = m->scratch[0];
 }
 
-/* Carry @op out. What data is read is in @m->scratch. */
+/* Does @op. Data that it reads is in @m->scratch. */
 void op_run(struct model *m, const struct op *op, struct result *r)
 {
 	struct v1 *v1 = m->v1;

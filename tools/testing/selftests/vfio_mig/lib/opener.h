@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The ways to open a VFIO device. Each has the verbs that device_open(),
- * device_map() and device_unmap() stand for; 0 or a negative errno.
+ * Two implementations of device_open(), device_map() and device_unmap(). Their functions
+ * return 0 or a negative errno.
  */
 #ifndef VFIO_MIG_LIB_OPENER_H
 #define VFIO_MIG_LIB_OPENER_H
@@ -9,13 +9,14 @@
 #include "device.h"
 
 /**
- * struct opener - a way to open a device
- * @name: what VFIO_MIG_OPEN calls it
- * @open: sets the device's @fd, and what else it keeps. What was opened when it
- *	fails is closed by its caller.
- * @missing: why the running kernel cannot open the device at a path so, or NULL
- * @map: memory for the device's DMA, to read and to write
- * @unmap: the same range again
+ * struct opener - functions that open a device and map its DMA
+ * @name: value of VFIO_MIG_OPEN that selects this opener
+ * @open: sets &device.fd and the opener's own members. After a failure the caller closes
+ *	the files that are open.
+ * @missing: returns the reason why the running kernel cannot open the device at a path with
+ *	this opener, or NULL
+ * @map: maps memory for the device's DMA, for reads and writes
+ * @unmap: unmaps a range that @map has mapped
  */
 struct opener {
 	const char *name;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Data that tells where and when it was written, for each block its own. */
+/* Data of blocks that depends on the block and on the generation of the write */
 #include "nvme.h"
 
 static __u64 word(__u64 lba, __u32 when, __u32 i)
@@ -8,7 +8,7 @@ static __u64 word(__u64 lba, __u32 when, __u32 i)
 
 	x ^= x >> 29;
 	x *= 0xbf58476d1ce4e5b9ULL;
-	/* Never 0: a page of zeros is a thing of its own to a driver. */
+	/* Never 0, because drivers treat pages of zeros differently. */
 	return (x ^ x >> 32) | 1;
 }
 
@@ -22,7 +22,7 @@ void pattern_fill(struct nvme *nvme, void *buf, __u64 lba, __u32 nr, __u32 when)
 			*at++ = word(lba, when, i);
 }
 
-/* -1 if all is as it was written, else the first block that is not. */
+/* Returns the first block with wrong data, or -1. */
 __s64 pattern_check(struct nvme *nvme, const void *buf, __u64 lba, __u32 nr,
 		    __u32 when)
 {

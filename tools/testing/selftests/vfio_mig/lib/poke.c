@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Loads and stores that may meet a SIGBUS: one at a time in each thread. */
+/* Loads and stores that may raise SIGBUS. A thread does one at a time. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>

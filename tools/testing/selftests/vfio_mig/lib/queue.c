@@ -23,7 +23,7 @@ static int free_cid(struct nvme_queue *q)
 {
 	int cid;
 
-	/* A full queue has one slot that is empty. */
+	/* One entry of a full queue is empty. */
 	if (q->in_flight >= q->depth - 1)
 		return -EBUSY;
 	for (cid = 0; q->busy[cid]; cid++)
@@ -33,7 +33,7 @@ static int free_cid(struct nvme_queue *q)
 	return cid;
 }
 
-/* Put a command into the queue, without telling the device. Returns its id. */
+/* Puts a command into the queue without a doorbell. Returns its identifier. */
 int nvme_submit(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd)
 {
 	int cid = free_cid(q);
@@ -47,7 +47,7 @@ int nvme_submit(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd)
 	return cid;
 }
 
-/* Buffers are contiguous for the device, so a list is all that varies. */
+/* Buffers are contiguous in guest memory, so all that varies is whether there is a list. */
 static void set_prps(struct nvme *nvme, struct nvme_queue *q,
 		     struct nvme_cmd *cmd, int cid, const void *buf, size_t len)
 {
@@ -70,7 +70,7 @@ static void set_prps(struct nvme *nvme, struct nvme_queue *q,
 	cmd->prp2 = guest_iova(nvme->guest, list);
 }
 
-/* The same for an I/O command on @nr blocks from @lba. */
+/* As nvme_submit(), for an I/O command on @nr blocks from @lba on. */
 int nvme_submit_io(struct nvme *nvme, struct nvme_queue *q, __u8 opcode,
 		   __u64 lba, __u32 nr, const void *buf)
 {
@@ -99,7 +99,7 @@ int nvme_ring(struct nvme *nvme, struct nvme_queue *q)
 	return ring(nvme, q, 0, q->tail);
 }
 
-/* 1 and the completion that is next, 0 if there is none; -EPROTO as nvme_poll(). */
+/* Takes the next completion. Returns 1, 0 if there is none, or -EPROTO as nvme_poll_many(). */
 static int take(struct nvme_queue *q, struct nvme_cqe *cqe)
 {
 	volatile struct nvme_cqe *at = &q->cq[q->head];
@@ -124,9 +124,8 @@ static int take(struct nvme_queue *q, struct nvme_cqe *cqe)
 }
 
 /*
- * As many completions as there are, at most @max, with one write of the doorbell.
- * -EPROTO for one that the device should not have sent: its command is not, or no
- * longer, in flight.
+ * Takes all completions, @max at the most, with one write of the doorbell. Returns their
+ * number, or -EPROTO for a completion whose command is not in flight.
  */
 int nvme_poll_many(struct nvme *nvme, struct nvme_queue *q,
 		   struct nvme_cqe *cqe, int max)
@@ -144,13 +143,13 @@ int nvme_poll_many(struct nvme *nvme, struct nvme_queue *q,
 	return ret < 0 ? ret : nr;
 }
 
-/* 1 and the completion, 0 if there is none, or an errno as nvme_poll_many(). */
+/* Takes a completion. Returns 1, 0 if there is none, or an errno of nvme_poll_many(). */
 int nvme_poll(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
 {
 	return nvme_poll_many(nvme, q, cqe, 1);
 }
 
-/* 0 and the completion, or -ETIMEDOUT. */
+/* Waits for a completion. Returns 0 or -ETIMEDOUT. */
 int nvme_wait(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
 {
 	double until = clock_now() + NVME_TIMEOUT_MS / 1000;
@@ -166,7 +165,7 @@ int nvme_wait(struct nvme *nvme, struct nvme_queue *q, struct nvme_cqe *cqe)
 	}
 }
 
-/* How many times the queue's interrupt was signalled since it was last asked. */
+/* Returns how often the queue's interrupt was signalled since the last call. */
 int nvme_irqs(struct nvme_queue *q)
 {
 	__u64 count;
@@ -213,7 +212,7 @@ int nvme_do(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd,
 	return finish(nvme, q, nvme_submit(nvme, q, cmd), result);
 }
 
-/* As many commands as the device's transfer limit makes necessary. */
+/* Splits the range into commands, because the device limits the length of a transfer. */
 int nvme_io(struct nvme *nvme, __u8 opcode, __u64 lba, __u32 nr,
 	    const void *buf)
 {
@@ -233,7 +232,7 @@ int nvme_io(struct nvme *nvme, __u8 opcode, __u64 lba, __u32 nr,
 	return 0;
 }
 
-/* @scratch: a page of the guest's, for the range. */
+/* @scratch is a page of guest memory, which takes the description of the range. */
 int nvme_deallocate(struct nvme *nvme, __u64 lba, __u32 nr, void *scratch)
 {
 	struct nvme_cmd cmd = {

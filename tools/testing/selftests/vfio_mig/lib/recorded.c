@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A guest's part in a state that is recorded. Never change it: files depend on it. */
+/*
+ * The guest's part of a recorded state. This must not change, because recorded files depend
+ * on it.
+ */
 #include "recorded.h"
 
 #define SET_FEATURES	0x09
@@ -24,7 +27,7 @@ static int request(struct recorded *r)
 	return nvme_ring(&r->nvme, &r->nvme.admin);
 }
 
-/* An entry in the error log. */
+/* Adds an entry to the error log. */
 static int fail_once(struct nvme *nvme)
 {
 	struct nvme_cmd cmd = { .opcode = 0x7f, .nsid = 1 };
@@ -33,8 +36,9 @@ static int fail_once(struct nvme *nvme)
 }
 
 /*
- * A queue of 16 with commands all around it, data, features, a request for an event,
- * an error; and from level 2 on shadow doorbells. 0, a negative errno or a status.
+ * Creates a state: a queue of 16 that has wrapped around, data, features, an outstanding
+ * Asynchronous Event Request, an error and, from level 2 on, shadow doorbells. Returns 0, a
+ * negative errno or an NVMe status.
  */
 int recorded_drive(struct recorded *r, struct device *dev, struct guest *guest,
 		   int level)

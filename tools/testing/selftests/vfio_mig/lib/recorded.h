@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a guest did before its controller was recorded: the same each time, so that
- * whoever does it again on another device has the guest's memory and queues as they
- * were, and goes on with a state that was recorded by an older driver.
+ * The guest's actions before the state of its controller was recorded. A test repeats them
+ * on another device, so it has the same guest memory and the same queues. Then it loads the
+ * recorded state of an older driver and continues.
  */
 #ifndef VFIO_MIG_LIB_RECORDED_H
 #define VFIO_MIG_LIB_RECORDED_H
@@ -17,7 +17,7 @@
 struct recorded {
 	struct nvme nvme;
 	unsigned char *buf;
-	int event;		/* command identifier of a request that is outstanding */
+	int event;		/* identifier of the outstanding request for an event */
 };
 
 int recorded_drive(struct recorded *r, struct device *dev, struct guest *guest,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A device's regions: their description, reads, writes and mappings. */
+/* Describes, reads, writes and maps the regions of a device. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static int parse_caps(struct region *r, const struct vfio_region_info *info)
 	if (!(info->flags & VFIO_REGION_INFO_FLAG_CAPS))
 		return 0;
 	for (at = info->cap_offset; at; at = cap->next) {
-		/* "left" ends a chain that goes in circles. */
+		/* "left" ends a chain of capabilities that is a cycle. */
 		if (at > info->argsz - sizeof(*cap) || !left--)
 			return -EBADMSG;
 		cap = (const void *)info + at;
@@ -123,7 +123,7 @@ ssize_t region_write(struct region *r, __u64 at, const void *buf, size_t len)
 	return ret < 0 ? -errno : ret;
 }
 
-/* All or nothing, as with registers: a short transfer is an error of its own. */
+/* A short transfer is an error, because a register is read completely or not at all. */
 int region_read_all(struct region *r, __u64 at, void *buf, size_t len)
 {
 	ssize_t ret = region_read(r, at, buf, len);

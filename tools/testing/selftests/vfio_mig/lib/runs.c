@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the pages chunks of a stream hold. */
+/* Counts pages in the pages chunks of a stream. */
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #include "stream.h"
 
-/* One LEB128 number; the end of the input is a malformed one. */
+/* Reads a LEB128 number. A number that does not end is malformed. */
 static int leb128(const unsigned char **at, const unsigned char *end,
 		  __u64 *value)
 {
@@ -71,7 +71,7 @@ static int count_chunk(const struct chunk *c, struct pages_total *total)
 	return 0;
 }
 
-/* Count the pages in a stream or, from a chunk's start on, a part of one. */
+/* Counts the pages of a stream, or of any sequence of whole chunks. */
 int stream_pages(const struct buffer *s, struct pages_total *total)
 {
 	struct chunk c;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The source's side of a migration: iterations, collected in a buffer. */
+/* The source of a v1 migration. A buffer collects the data of the iterations. */
 #include <errno.h>
 #include <string.h>
 
 #include "v1.h"
 
 /*
- * Go through one iteration, short of what concludes it, and append its data.
- * Returns its size, 0 where there is nothing to send.
+ * Opens an iteration, and appends its data. The next read of pending_bytes concludes the
+ * iteration. Returns the size of the data, 0 if there is nothing to send.
  */
 ssize_t v1_iteration(struct v1 *v1, struct buffer *out)
 {
@@ -27,8 +27,8 @@ ssize_t v1_iteration(struct v1 *v1, struct buffer *out)
 }
 
 /*
- * Take data until pending_bytes reads 0, as QEMU does. Returns the bytes taken.
- * In pre-copy with a busy device that may never end: use v1_iteration() there.
+ * Reads data until pending_bytes is 0, as QEMU does. Returns the number of bytes. This may
+ * never end in pre-copy if the device is busy. Use v1_iteration() there.
  */
 ssize_t v1_drain(struct v1 *v1, struct buffer *out)
 {
@@ -51,8 +51,8 @@ ssize_t v1_drain(struct v1 *v1, struct buffer *out)
 }
 
 /*
- * The blackout: the rest of a stream. The device is in 010 afterwards. -ENOMSG
- * if pending_bytes tells of data and there is none.
+ * Enters the stop-and-copy phase (state 010), and reads the rest of the stream. -ENOMSG if
+ * pending_bytes is not 0, but there is no data.
  */
 int v1_save(struct v1 *v1, struct buffer *out)
 {

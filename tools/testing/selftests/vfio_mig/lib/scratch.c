@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Two mscratch devices, for the tests that are about these. */
+/* Two mscratch devices */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 #define PARENT	"mscratch"
 
-/* Before the harness runs: without devices all is skipped. */
+/* Called before the harness runs. Skips all tests if there is no such device. */
 void scratch_create(struct mdev mdev[2], long window_kib)
 {
 	int i, ret = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Two mscratch devices, for the tests that are about these. */
+/* Two mscratch devices */
 #ifndef VFIO_MIG_LIB_SCRATCH_H
 #define VFIO_MIG_LIB_SCRATCH_H
 

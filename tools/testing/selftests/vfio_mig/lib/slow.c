@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Memory that does not answer. */
+/* Memory that does not answer (slow.h) */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -20,10 +20,10 @@
 #endif
 
 /**
- * struct slow_shared - what the process that mapped it tells the one that watches
- * @pid: which process that is, 0 until it has mapped it
+ * struct slow_shared - data from the process that maps the memory, for the test
+ * @pid: the process, 0 until it has mapped the memory
  * @uffd: its userfaultfd
- * @mem: where the memory is
+ * @mem: address of the memory
  */
 struct slow_shared {
 	volatile pid_t pid;
@@ -36,7 +36,7 @@ static int uffd_open(__u64 features)
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int fd;
 
-	/* Without O_NONBLOCK it cannot be polled. */
+	/* poll() needs O_NONBLOCK. */
 	fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
@@ -51,7 +51,7 @@ static __u64 uffd_features(enum slow_kind kind)
 	return kind == SLOW_UFFD_WP ? UFFD_FEATURE_PAGEFAULT_FLAG_WP : 0;
 }
 
-/* Why there can be no such memory, or NULL. */
+/* Returns the reason why the test cannot create such memory, or NULL. */
 const char *slow_missing(enum slow_kind kind)
 {
 	int fd;
@@ -78,7 +78,7 @@ const char *slow_kind_name(enum slow_kind kind)
 	return names[kind];
 }
 
-/* By the process that watches, before there is one that maps it. */
+/* Called by the test, before another process maps the memory. */
 int slow_create(struct slow *s, enum slow_kind kind, size_t size)
 {
 	int ret = 0;
@@ -145,9 +145,9 @@ static int map_pages(struct slow *s)
 }
 
 /*
- * By the process that is to wait. Something of @len bytes begins @before bytes before
- * @mem, in memory that answers, and goes on in memory that does not: there it is only
- * where that can be read.
+ * Called by the process that will wait. Copies @content to @mem - @before, so the first
+ * @before bytes are in ordinary memory. The rest is copied only if the memory can be read
+ * (SLOW_UFFD_WP).
  */
 int slow_map(struct slow *s, size_t before, const void *content, size_t len)
 {
@@ -175,7 +175,7 @@ int slow_map(struct slow *s, size_t before, const void *content, size_t len)
 	return 0;
 }
 
-/* The userfaultfd of the process that mapped the memory, for this one. */
+/* Gets a copy of the userfaultfd of the process that mapped the memory. */
 static int uffd_take(struct slow *s)
 {
 	int pidfd, fd;
@@ -189,7 +189,7 @@ static int uffd_take(struct slow *s)
 	if (fd < 0)
 		fd = -errno;
 	close(pidfd);
-	/* With this kind it must not be open here when the process ends. */
+	/* SLOW_UFFD: the userfaultfd must close when the process ends, so the test must not keep it. */
 	if (s->kind != SLOW_UFFD)
 		s->kept = fd;
 	return fd;
@@ -221,7 +221,7 @@ static int is_waiting(struct slow *s)
 	return s->kind == SLOW_FUSE ? slow_fuse_reads(s->fuse) > 0 : uffd_waiting(s);
 }
 
-/* Does somebody wait for the memory, now or within so many seconds? */
+/* Returns whether a task waits for the memory now or within @seconds. */
 int slow_waiting(struct slow *s, double seconds)
 {
 	double until = clock_now() + seconds;
@@ -236,7 +236,7 @@ int slow_waiting(struct slow *s, double seconds)
 	return 0;
 }
 
-/* From now on it is memory like any other, and those who wait go on. */
+/* Makes it ordinary memory, and wakes the tasks that wait for it. */
 int slow_answer(struct slow *s)
 {
 	struct uffdio_range range = { (unsigned long)s->shared->mem, s->size };
@@ -249,14 +249,14 @@ int slow_answer(struct slow *s)
 	fd = uffd_take(s);
 	if (fd < 0)
 		return fd;
-	/* Who waits because of write protection is not woken by the first. */
+	/* UFFDIO_UNREGISTER does not wake a task that waits because of write protection. */
 	ret = ioctl(fd, UFFDIO_UNREGISTER, &range) || ioctl(fd, UFFDIO_WAKE, &range) ?
 	      -errno : 0;
 	uffd_release(s, fd);
 	return ret;
 }
 
-/* By the process that created it. Who still waits gets an error. */
+/* Called by the test. A task that still waits gets an error. */
 void slow_destroy(struct slow *s)
 {
 	if (s->kept >= 0)

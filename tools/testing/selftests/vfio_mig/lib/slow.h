@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory that does not answer: whoever touches it waits, until the test lets it go on.
+ * Memory that does not answer: a task that accesses it waits until the test ends this.
  *
- * One process, the test, creates it and watches; the same or another one maps it. The
- * page before @mem is ordinary memory, so that something can begin in memory that
- * answers and go on in memory that does not. Each verb returns 0 (or a number) or a
+ * The test creates the memory and watches it. The test itself or another process maps it.
+ * The page before @mem is ordinary memory, so an object can begin in ordinary memory and
+ * continue in memory that does not answer. Each function returns 0 (or a number) or a
  * negative errno.
  */
 #ifndef VFIO_MIG_LIB_SLOW_H
@@ -15,16 +15,16 @@
 #include <sys/types.h>
 
 /**
- * enum slow_kind - why it does not answer
- * @SLOW_UFFD: its pages are missing, and the userfaultfd that could provide them is
- *	open in the process that mapped it and nowhere else
- * @SLOW_UFFD_KEPT: the same, but the test has the userfaultfd open too, so that the
- *	end of the process does not close it
- * @SLOW_UFFD_WP: loads are answered, stores are not: the pages are there and write
- *	protected. The test has the userfaultfd open too.
- * @SLOW_FUSE: its pages are those of a file on a FUSE file system, which was mounted in
- *	a user namespace and so without any privilege. Its server does not answer READ.
- * @SLOW_NR_KINDS: how many there are
+ * enum slow_kind - reason why the memory does not answer
+ * @SLOW_UFFD: the pages are missing. Only the process that mapped the memory has the
+ *	userfaultfd open that could provide them.
+ * @SLOW_UFFD_KEPT: as @SLOW_UFFD, but the test has the userfaultfd open, too. So the end of
+ *	the process does not close it.
+ * @SLOW_UFFD_WP: the pages are write-protected, so loads succeed and stores wait. The test
+ *	has the userfaultfd open, too.
+ * @SLOW_FUSE: the pages are those of a file on a FUSE file system whose server does not
+ *	answer READ. A user namespace mounts the file system, so this needs no privilege.
+ * @SLOW_NR_KINDS: number of kinds
  */
 enum slow_kind {
 	SLOW_UFFD,
@@ -41,13 +41,13 @@ struct slow_fuse;
 
 /**
  * struct slow - memory that does not answer
- * @kind: why
- * @size: its size, whole pages
- * @mem: its start, in the process that called slow_map()
- * @file: the file that is mapped, or -1
- * @kept: the userfaultfd in the process that watches, or -1
- * @shared: what the processes tell each other
- * @fuse: the server of the file system, or NULL
+ * @kind: reason
+ * @size: size in bytes, whole pages
+ * @mem: address in the process that called slow_map()
+ * @file: mapped file, or -1
+ * @kept: userfaultfd in the test, or -1
+ * @shared: data that the processes share
+ * @fuse: server of the file system, or NULL
  */
 struct slow {
 	enum slow_kind kind;
@@ -67,7 +67,7 @@ int slow_waiting(struct slow *s, double seconds);
 int slow_answer(struct slow *s);
 void slow_destroy(struct slow *s);
 
-/* slow_fuse.c: the file system, of one file */
+/* slow_fuse.c: a file system with one file */
 const char *slow_fuse_missing(void);
 struct slow_fuse *slow_fuse_start(size_t size);
 int slow_fuse_open(struct slow_fuse *fuse);

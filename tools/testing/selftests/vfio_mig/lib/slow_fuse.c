@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A FUSE file system of one file, whose server does not answer READ until it is told
- * to. A process of its own mounts it, in a user namespace, and serves it: for that
- * nobody needs a privilege. It speaks the kernel's protocol, because libfuse would
- * answer in an order of its own.
+ * A FUSE file system with one file, whose server does not answer READ until the test
+ * requests it. A process mounts the file system in a new user namespace and serves it, so
+ * this needs no privilege. The server implements the kernel's protocol itself, because
+ * libfuse would choose the order of the answers.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,12 +35,12 @@
 #define START_SECONDS	10
 
 /**
- * struct slow_fuse - the server; in memory that it shares with who started it
- * @pid: its process
- * @size: of the file
- * @status: 1: it serves; a negative errno: it could not be mounted
- * @reads: READ requests that wait
- * @answer: they are to be answered
+ * struct slow_fuse - the server, in memory that it shares with the test
+ * @pid: process of the server
+ * @size: size of the file in bytes
+ * @status: 1 after the mount, or the negative errno of the mount
+ * @reads: number of READ requests that wait
+ * @answer: the test requests answers
  */
 struct slow_fuse {
 	pid_t pid;
@@ -50,7 +50,7 @@ struct slow_fuse {
 	volatile int answer;
 };
 
-/* READ requests that wait; the server's own. */
+/* The READ requests that wait; only in the server's process */
 static struct {
 	__u64 unique;
 	__u32 size;
@@ -79,7 +79,7 @@ static void reply(int dev, __u64 unique, int error, const void *data, size_t len
 
 	memcpy(buf, &out, sizeof(out));
 	memcpy(buf + sizeof(out), data, len);
-	/* It fails where the request was given up meanwhile. */
+	/* The write fails if the kernel has given up the request. */
 	if (write(dev, buf, out.len) < 0)
 		errno = 0;
 }
@@ -96,7 +96,7 @@ static void fill_attr(struct slow_fuse *fuse, struct fuse_attr *attr, __u64 node
 	attr->blksize = SLOW_PAGE;
 }
 
-/* With FUSE_ASYNC_READ who faults waits for the page, and can be killed meanwhile. */
+/* FUSE_ASYNC_READ: the task that faults waits for the page, and can be killed. */
 static void serve_init(int dev, const struct fuse_in_header *in)
 {
 	struct fuse_init_out out = {
@@ -137,7 +137,7 @@ static void serve_getattr(struct slow_fuse *fuse, int dev,
 	reply(dev, in->unique, 0, &out, sizeof(out));
 }
 
-/* Held until the end, if nobody says otherwise. */
+/* Keeps the request until the test requests answers. */
 static void serve_read(struct slow_fuse *fuse, const struct fuse_in_header *in)
 {
 	const struct fuse_read_in *read = (const void *)(in + 1);
@@ -212,10 +212,10 @@ static void run_server(struct slow_fuse *fuse, pid_t parent)
 	struct pollfd p = { .events = POLLIN };
 	int dev = -1, ret;
 
-	/* What the test has open must not stay open here. */
+	/* The server must not keep files of the test open. */
 	close_range(3, ~0U, 0);
 	ret = mount_it(&dev);
-	/* After the change of credentials, which would undo it. */
+	/* Behind unshare(), because a change of credentials clears the signal. */
 	child_ends_with(parent);
 	fuse->status = ret ? ret : 1;
 	if (ret)
@@ -256,7 +256,7 @@ struct slow_fuse *slow_fuse_start(size_t size)
 	return NULL;
 }
 
-/* The file is in a mount namespace that only its server is in. */
+/* Opens the file through /proc, because only the server is in its mount namespace. */
 int slow_fuse_open(struct slow_fuse *fuse)
 {
 	char path[64];
@@ -277,7 +277,7 @@ void slow_fuse_answer(struct slow_fuse *fuse)
 	fuse->answer = 1;
 }
 
-/* Its end is that of the file system: who waits gets an error. */
+/* The end of the server ends the file system, and a task that waits gets an error. */
 void slow_fuse_stop(struct slow_fuse *fuse)
 {
 	if (fuse->pid > 0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Walking through a stream and editing it. */
+/* Finds chunks in a stream, and edits a stream. */
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #include "stream.h"
 
-/* -ENODATA at the end of the stream, -EBADMSG where no chunk starts. */
+/* Returns -ENODATA at the end of the stream, -EBADMSG if no chunk starts at @at. */
 int stream_chunk_at(const struct buffer *s, size_t at, struct chunk *c)
 {
 	if (at == s->len)
@@ -41,7 +41,7 @@ int stream_chunk(const struct buffer *s, unsigned int index, struct chunk *c)
 	}
 }
 
-/* The @nth chunk (from 0) of a type, 0 for any. */
+/* Finds the @nth chunk (from 0) of type @type, or of any type if @type is 0. */
 int stream_find(const struct buffer *s, int type, unsigned int nth,
 		struct chunk *c)
 {
@@ -57,7 +57,7 @@ int stream_find(const struct buffer *s, int type, unsigned int nth,
 	}
 }
 
-/* How many chunks of a type, 0 for any; negative if it is no stream. */
+/* Counts the chunks of type @type, or of any type if @type is 0. Negative: not a stream. */
 int stream_count(const struct buffer *s, int type)
 {
 	struct chunk c;
@@ -79,7 +79,7 @@ int chunk_header_sound(const struct chunk *c)
 	return header_sum(c->hdr) == le32toh(c->hdr->hdr_sum);
 }
 
-/* True for one that has no sum. */
+/* Returns true also for a chunk without a checksum. */
 int chunk_payload_sound(const struct chunk *c)
 {
 	return !(le16toh(c->hdr->flags) & CHUNK_SUM) ||
@@ -91,7 +91,7 @@ void chunk_sum_header(struct chunk *c)
 	c->hdr->hdr_sum = htole32(header_sum(c->hdr));
 }
 
-/* Make both sums right again after an edit. */
+/* Computes both checksums anew after an edit. */
 void chunk_sum(struct chunk *c)
 {
 	if (le16toh(c->hdr->flags) & CHUNK_SUM)
@@ -99,7 +99,7 @@ void chunk_sum(struct chunk *c)
 	chunk_sum_header(c);
 }
 
-/* Number the chunks in the order they are in now. */
+/* Numbers the chunks in their present order. */
 void stream_renumber(struct buffer *s)
 {
 	struct chunk c;
@@ -120,7 +120,7 @@ void stream_remove(struct buffer *s, unsigned int index)
 		buffer_cut(s, c.at, c.size);
 }
 
-/* The chunk comes a second time, right behind itself. */
+/* Inserts a copy of the chunk behind the chunk. */
 void stream_repeat(struct buffer *s, unsigned int index)
 {
 	struct chunk c;
@@ -136,7 +136,7 @@ void stream_repeat(struct buffer *s, unsigned int index)
 	free(copy);
 }
 
-/* @a comes before @b. */
+/* Swaps two chunks. @a is before @b. */
 void stream_swap(struct buffer *s, unsigned int a, unsigned int b)
 {
 	struct buffer out = { 0 };
@@ -155,12 +155,12 @@ void stream_swap(struct buffer *s, unsigned int a, unsigned int b)
 	*s = out;
 }
 
-/* A chunk of no known type, behind the first. */
+/* Inserts a chunk of an unknown type behind the first chunk. */
 void stream_insert_unknown(struct buffer *s, int flags)
 {
 	struct chunk c;
 
-	/* Its payload is of the second chunk, for want of a better one. */
+	/* The chunk gets the payload of the second chunk, because any payload will do. */
 	stream_repeat(s, 1);
 	if (stream_chunk(s, 1, &c))
 		return;

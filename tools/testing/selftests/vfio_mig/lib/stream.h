@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stream format of vfio-mig-core, spelled a second time.
+ * A second definition of the stream format of vfio-mig-core.
  *
- * On purpose not taken from the uapi header: the format outlives a release, and
- * a test that shares the header with the driver would not see it change.
+ * The tests do not use the uapi header, because the format must not change between
+ * releases. A test that shares the header with the driver would not notice a change.
  */
 #ifndef VFIO_MIG_LIB_STREAM_H
 #define VFIO_MIG_LIB_STREAM_H
@@ -28,7 +28,7 @@ enum {
 #define CHUNK_MANDATORY		0x1
 #define CHUNK_SUM		0x2
 
-#define STREAM_HAS_IMAGE	0x1	/* of the header's features */
+#define STREAM_HAS_IMAGE	0x1	/* bits of the header's features */
 #define IMAGE_FINAL		0x1
 #define IMAGE_PIECE		(256 << 10)
 
@@ -78,13 +78,13 @@ struct end_payload {
 	__le64 pages_sent;
 };
 
-/* A chunk's place in a buffer; the buffer must not grow while it is used. */
+/* The place of a chunk in a buffer. It is valid until the buffer grows. */
 struct chunk {
-	size_t at;			/* in the buffer */
+	size_t at;			/* offset in the buffer */
 	size_t size;			/* header and payload */
 	struct chunk_hdr *hdr;
 	void *payload;
-	size_t length;			/* of the payload */
+	size_t length;			/* length of the payload */
 };
 
 int stream_chunk_at(const struct buffer *s, size_t at, struct chunk *c);
@@ -104,7 +104,7 @@ void stream_remove(struct buffer *s, unsigned int index);
 void stream_repeat(struct buffer *s, unsigned int index);
 void stream_insert_unknown(struct buffer *s, int flags);
 
-/* stream_build.c: chunks that no device has sent */
+/* stream_build.c: builds chunks */
 void stream_put_pages(struct buffer *s, __u64 save_id, __u32 seq, __u64 first,
 		      __u32 nr, const unsigned char *fill);
 void stream_put_end(struct buffer *s, __u64 save_id, __u32 seq, __u64 pages_sent);
@@ -114,9 +114,9 @@ void stream_put_chunk(struct buffer *s, __u64 save_id, __u32 seq,
 		      const struct chunk *from);
 
 struct pages_total {
-	__u64 data;			/* pages whose contents are in the stream */
-	__u64 holes;			/* pages said to read as zeros */
-	__u64 zero;			/* of @data: those that are zeros all the same */
+	__u64 data;			/* pages with data in the stream */
+	__u64 holes;			/* pages that the stream describes as zeros */
+	__u64 zero;			/* pages of @data that consist of zeros */
 };
 
 int stream_pages(const struct buffer *s, struct pages_total *total);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Chunks that no device has sent. */
+/* Builds chunks, including some that no device sends. */
 #include <endian.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static void finish(struct buffer *s, size_t at)
 		chunk_sum(&c);
 }
 
-/* The header of a chunk whose payload of @length bytes is still to be appended. */
+/* Appends a header. The caller appends the payload of @length bytes. */
 static size_t begin(struct buffer *s, int type, __u64 save_id, __u32 seq,
 		    size_t length)
 {
@@ -31,7 +31,7 @@ static size_t begin(struct buffer *s, int type, __u64 save_id, __u32 seq,
 	return at;
 }
 
-/* One run: of @nr pages from @first, with data if there is any, else a hole. */
+/* Encodes a run of @nr pages, which has data or is a hole. */
 static size_t put_run(unsigned char runs[8], __u32 nr, int hole)
 {
 	size_t len = 0;
@@ -45,7 +45,7 @@ static size_t put_run(unsigned char runs[8], __u32 nr, int hole)
 	return len;
 }
 
-/* Pages from @first, each filled with one of the bytes of @fill; NULL: a hole. */
+/* Appends pages from @first on. Each is filled with one byte of @fill. NULL: a hole. */
 void stream_put_pages(struct buffer *s, __u64 save_id, __u32 seq, __u64 first,
 		      __u32 nr, const unsigned char *fill)
 {
@@ -76,7 +76,7 @@ void stream_put_end(struct buffer *s, __u64 save_id, __u32 seq, __u64 pages_sent
 	finish(s, at);
 }
 
-/* A piece of an image, whatever it says of itself; the length is what @data has. */
+/* Appends a piece of an image with any header. The length is that of @data. */
 void stream_put_image(struct buffer *s, __u64 save_id, __u32 seq,
 		      const struct image_payload *piece, const void *data)
 {
@@ -89,7 +89,7 @@ void stream_put_image(struct buffer *s, __u64 save_id, __u32 seq,
 	finish(s, at);
 }
 
-/* A chunk of another stream, as one of this save. */
+/* Appends a chunk of another stream with the identifier of this save. */
 void stream_put_chunk(struct buffer *s, __u64 save_id, __u32 seq,
 		      const struct chunk *from)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Is it a complete and well-formed stream of one save? An opinion of its own, so
- * that a driver whose writer and reader share a mistake does not pass.
+ * Checks whether a stream is complete, well-formed and of one save. The check does not use
+ * the driver's code, because the driver's writer and reader could have the same error.
  */
 #include <endian.h>
 #include <errno.h>
@@ -13,10 +13,10 @@
 struct checker {
 	__u64 id;
 	__u32 seq;
-	int type;		/* of the last chunk */
+	int type;		/* type of the last chunk */
 	int has_image;
-	__u64 image_off;	/* bytes of it so far */
-	__u64 image_left;	/* announced, and not there yet */
+	__u64 image_off;	/* bytes of the image so far */
+	__u64 image_left;	/* bytes of the image that were announced and have not come yet */
 	int image_done;
 	char *why;
 	size_t room;
@@ -101,7 +101,7 @@ static int check_chunk(struct checker *k, struct chunk *c)
 	return check_type(k, c);
 }
 
-/* 0, or -EBADMSG and the reason in @why, which has @room for it. */
+/* Returns 0, or -EBADMSG with the reason in @why, which has @room bytes. */
 int stream_check(const struct buffer *s, char *why, size_t room)
 {
 	struct checker k = { .why = why, .room = room };

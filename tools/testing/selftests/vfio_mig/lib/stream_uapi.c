@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The test's spelling of the stream format against the kernel's, where that is
- * installed: a difference is a change of the format, and does not build.
+ * Compares the definition of the stream format in stream.h with the uapi header, if the
+ * header is installed. A difference is a change of the format, and breaks the build.
  */
 #ifdef HAVE_STREAM_UAPI
 #include <assert.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which devices a test program works on. */
+/* The devices that a test program uses */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static void create_devices(long window_kib)
 	device_b = created[1].path;
 }
 
-/* Called before the harness runs, so that a lack of devices skips it all. */
+/* Called before the harness runs. Skips all tests if there is no device. */
 void suite_init(int argc, char **argv, long window_kib)
 {
 	device_a = argc > 1 ? argv[1] : getenv("VFIO_MIG_DEVICE");
@@ -65,7 +65,7 @@ void suite_init(int argc, char **argv, long window_kib)
 	suite_need_opener(device_a);
 }
 
-/* Skip all tests if the device cannot be opened in the way that is asked for. */
+/* Skips all tests if the opener of VFIO_MIG_OPEN cannot open the device. */
 void suite_need_opener(const char *path)
 {
 	const char *reason = device_missing(path);
@@ -75,8 +75,8 @@ void suite_need_opener(const char *path)
 }
 
 /*
- * Skip all tests, with @reason, if @lacks says so of the device. One that does
- * not even open is left for the tests to fail on.
+ * Skips all tests with @reason if @lacks returns true for the device. A device that cannot
+ * be opened does not skip them, so that the tests fail.
  */
 static void need(int (*lacks)(struct device *dev), const char *reason)
 {
@@ -127,7 +127,7 @@ void suite_need_pre_copy(void)
 	need(lacks_pre_copy, "the device's v2 protocol has no PRE_COPY");
 }
 
-/* A stream that can be looked into is one of vfio-mig-core's format. */
+/* Returns whether the device's stream has another format than that of vfio-mig-core. */
 static int lacks_stream(struct device *dev)
 {
 	struct buffer s = { 0 };
@@ -156,13 +156,13 @@ void suite_need_nvme(void)
 	need(nvme_probe, "the device is no NVMe controller");
 }
 
-/* Was a device named, which other programs use as well? */
+/* Returns whether the caller named a device. Other programs use the same device then. */
 int suite_given(void)
 {
 	return device_a != created[0].path;
 }
 
-/* Some figures are those of one implementation. */
+/* Skips tests of figures that apply to mnvme only. */
 void suite_need_mnvme(void)
 {
 	if (suite_given())
@@ -180,13 +180,13 @@ const char *suite_device(void)
 	return device_a;
 }
 
-/* NULL: there is none, because only one was named. */
+/* Returns NULL if the caller named one device only. */
 const char *suite_device_b(void)
 {
 	return device_b;
 }
 
-/* A number from the environment. */
+/* Returns a number from the environment, or @other. */
 unsigned long suite_number(const char *name, unsigned long other)
 {
 	const char *text = getenv(name);
@@ -194,7 +194,7 @@ unsigned long suite_number(const char *name, unsigned long other)
 	return text ? strtoul(text, NULL, 0) : other;
 }
 
-/* Is it to take long? Else a program is done within a few minutes. */
+/* Returns whether a long run is requested. Other runs end within a few minutes. */
 int suite_long(void)
 {
 	return suite_number("VFIO_MIG_LONG", 0) != 0;

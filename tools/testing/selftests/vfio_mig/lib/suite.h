@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which devices a test program works on.
+ * The devices that a test program uses
  *
- * VFIO_MIG_DEVICE names one by its sysfs path, VFIO_MIG_DEVICE_B a second one of
- * the same type; the program's first two arguments do the same. Without them the
- * program creates mnvme devices, and removes them at its end. VFIO_MIG_OPEN says how
- * they are opened, see device.h.
+ * VFIO_MIG_DEVICE is the sysfs path of a device, and VFIO_MIG_DEVICE_B that of a second
+ * device of the same type. The program's first two arguments do the same. Without these the
+ * program creates mnvme devices, and removes them at its end. VFIO_MIG_OPEN selects how
+ * devices are opened (device.h).
  */
 #ifndef VFIO_MIG_LIB_SUITE_H
 #define VFIO_MIG_LIB_SUITE_H
@@ -28,16 +28,16 @@ const char *suite_device(void);
 const char *suite_device_b(void);
 
 /*
- * The data section of devices that are created: a small one, so that sessions
- * start fast and what there is to send takes several iterations. The smallest
- * there is where a test goes through very many sessions.
+ * Size of the data section of devices that the suite creates. It is small, so that sessions
+ * start fast, and a save takes several iterations. The minimum is for tests that have very
+ * many sessions.
  */
 #define SUITE_WINDOW_KIB	256
 #define SUITE_WINDOW_KIB_MIN	64
 
 /*
- * The end of a main(). Where all is slow, as on a kernel that checks every access,
- * VFIO_MIG_SLOW says how many times longer each test may take.
+ * The end of a main(). Each test may take VFIO_MIG_SLOW times longer than usual, for example
+ * on a kernel with KASAN.
  */
 #define SUITE_RUN(argv) do {						\
 	unsigned long __times = suite_number("VFIO_MIG_SLOW", 1);	\

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Devices of vfio_mig_test: their image, and what goes wrong in their driver. */
+/* Devices of vfio_mig_test: their image, and fault injection into their driver */
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 
 #define REG_IMAGE	16	/* seed and size, in BAR0 */
 
-/* Before the harness runs: without such devices all is skipped. */
+/* Called before the harness runs. Skips all tests if there is no such device. */
 void testdev_init(void)
 {
 	if (system("modprobe -q " PARENT " 2>/dev/null"))
@@ -34,7 +34,7 @@ void testdev_init(void)
 	ksft_exit_skip("the module " PARENT " is not loaded\n");
 }
 
-/* Creates a device whose data section is small, so that streams take iterations. */
+/* Creates a device with a small data section, so that a save takes several iterations. */
 int testdev_create(struct mdev *mdev, const char *type)
 {
 	long window = mdev_window_kib(SUITE_WINDOW_KIB);
@@ -97,7 +97,7 @@ int testdev_fault(const struct mdev *mdev, const char *line)
 	return knob(mdev, "fault", line, NULL, 0);
 }
 
-/* Does a callback wait, within some time? */
+/* Returns whether a callback waits now or within @seconds. */
 int testdev_waits(const struct mdev *mdev, double seconds)
 {
 	double end = clock_now() + seconds;
@@ -112,7 +112,7 @@ int testdev_waits(const struct mdev *mdev, double seconds)
 	return 0;
 }
 
-/* How often a callback was called, or a negative errno. */
+/* Returns how often the library called a callback, or a negative errno. */
 long testdev_calls(const struct mdev *mdev, const char *callback)
 {
 	char text[1024], name[32], *line, *next;
@@ -132,7 +132,7 @@ long testdev_calls(const struct mdev *mdev, const char *callback)
 	return -ENOENT;
 }
 
-/* Was this the reason for which the library stopped the device last? */
+/* Returns whether the library stopped the device last for this reason. */
 int testdev_stop_reason(const struct mdev *mdev, const char *reason)
 {
 	char text[64];
@@ -143,7 +143,7 @@ int testdev_stop_reason(const struct mdev *mdev, const char *reason)
 	return !strcmp(text, reason);
 }
 
-/* Each save_begin has had its save_end, and each load_begin its load_end. */
+/* Returns whether each save and each load that has begun has ended. */
 int testdev_idle(const struct mdev *mdev)
 {
 	char text[64];

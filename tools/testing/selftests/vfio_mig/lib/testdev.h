@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Devices of vfio_mig_test: their image, and what goes wrong in their driver. */
+/* Devices of vfio_mig_test: their image, and fault injection into their driver */
 #ifndef VFIO_MIG_LIB_TESTDEV_H
 #define VFIO_MIG_LIB_TESTDEV_H
 
 #include "endpoint.h"
 #include "mdev.h"
 
-#define TESTDEV_PIECE	(256 << 10)	/* of an image, at most, in one chunk */
-#define TESTDEV_RECORD	24		/* bytes of the header of an image's record */
+#define TESTDEV_PIECE	(256 << 10)	/* most bytes of an image in a chunk */
+#define TESTDEV_RECORD	24		/* size of the header of an image's record */
 
 struct testdev {
 	struct endpoint end;

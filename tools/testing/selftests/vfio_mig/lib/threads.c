@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that work for devices: what CPU time they take, and how often they wake up.
+ * CPU time and wakeups of the threads that work for devices
  *
- * They are known by their names. Where the kernel has vhost_task, executors are threads
- * of the process that opened the device; elsewhere they are kernel threads.
+ * This finds the threads by their names. If the kernel has vhost_task, executors are threads
+ * of the process that opened the device, else they are kernel threads.
  */
 #include <errno.h>
 #include <glob.h>
@@ -16,7 +16,7 @@
 
 static const char *const names[] = { "mnvme-admin", "mnvme-io", "vfio-mig-dma" };
 
-/* The first line of a file of a task's; -1 where the task has ended. */
+/* Reads the first line of a file of a task in /proc. -1: the task has ended. */
 static int read_line(const char *task, const char *name, char *line, int size)
 {
 	char path[PATHSIZE];
@@ -46,7 +46,7 @@ static int is_ours(const char *task)
 	return 0;
 }
 
-/* CPU time, time on a run queue, and how often it was given a CPU. */
+/* schedstat: CPU time, time on a run queue, and number of times on a CPU */
 static int add_task(struct threads *t, const char *task)
 {
 	unsigned long long cpu, wait, times;
@@ -61,7 +61,7 @@ static int add_task(struct threads *t, const char *task)
 	return 0;
 }
 
-/* 0, or -EIO where one cannot be read. */
+/* Returns 0, or -EIO if a file cannot be read. */
 int threads_sum(struct threads *t)
 {
 	glob_t tasks;

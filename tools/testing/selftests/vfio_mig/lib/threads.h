@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Threads that work for devices: what CPU time they take, and how often they wake up. */
+/* CPU time and wakeups of the threads that work for devices */
 #ifndef VFIO_MIG_LIB_THREADS_H
 #define VFIO_MIG_LIB_THREADS_H
 
 /**
- * struct threads - threads that work for devices, of all the machine
- * @nr: how many there are
- * @cpu_ns: CPU time that they have taken together
- * @switches: how often they were put on a CPU
+ * struct threads - all threads on the machine that work for devices
+ * @nr: number of threads
+ * @cpu_ns: CPU time of all threads together
+ * @switches: number of times that a thread got a CPU
  */
 struct threads {
 	int nr;

@@ -8,9 +8,9 @@
 #include "v1.h"
 
 /*
- * Find the migration region: -ENOENT if the device has none. Where the data
- * section starts is not known outside a session, other than from the
- * sparse-mmap capability: it covers the data section and nothing else.
+ * Finds the migration region. -ENOENT: the device has none. Outside of a session only the
+ * sparse-mmap capability has the offset of the data section, because it covers exactly the
+ * data section.
  */
 int v1_open(struct v1 *v1, struct device *dev)
 {
@@ -37,7 +37,7 @@ void v1_close(struct v1 *v1)
 	v1_unmap(v1);
 }
 
-/* Map the window: from then on data is copied through the mapping. */
+/* Maps the window. From now on v1_read_data() and v1_write_data() use the mapping. */
 int v1_map(struct v1 *v1)
 {
 	return region_mmap(&v1->region, v1->data, v1->window,
@@ -76,7 +76,7 @@ int v1_set_state(struct v1 *v1, __u32 state)
 	return v1_write32(v1, V1_DEVICE_STATE, state);
 }
 
-/* The state, or a negative errno. */
+/* Returns the state, or a negative errno. */
 long v1_get_state(struct v1 *v1)
 {
 	__u32 state;
@@ -108,7 +108,7 @@ const char *v1_state_name(__u32 state)
 	return other[turn];
 }
 
-/* Reach @state from wherever the device is, by arcs that are allowed. */
+/* Goes to @state from the present state, by permitted transitions. */
 int v1_go(struct v1 *v1, __u32 state)
 {
 	long now = v1_get_state(v1);
@@ -118,7 +118,7 @@ int v1_go(struct v1 *v1, __u32 state)
 		return now;
 	if (now == (long)state)
 		return 0;
-	/* 001 leads everywhere, and only a failed load keeps a device from it */
+	/* 001 leads to all states, and only a device with a failed load cannot enter 001 */
 	ret = now == V1_RUNNING ? 0 : v1_set_state(v1, V1_RUNNING);
 	if (ret)
 		ret = device_reset(v1->dev);
@@ -143,8 +143,8 @@ int v1_data_size(struct v1 *v1, __u64 *size)
 }
 
 /*
- * Open an iteration: read data_offset, then data_size. Returns the size of the data,
- * which is at the start of the data section, 0 where there is nothing to send.
+ * Opens an iteration: reads data_offset, then data_size. Returns the size of the data, 0 if
+ * there is nothing to send. The data is at the start of the data section.
  */
 ssize_t v1_open_iteration(struct v1 *v1)
 {

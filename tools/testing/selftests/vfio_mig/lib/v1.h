@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The v1 migration region: its registers, a save, a load.
+ * The v1 migration region: its registers, saves and loads
  *
- * The kernel's uapi no longer has struct vfio_device_migration_info, so the
- * offsets are spelled here.
+ * This file defines the offsets, because the kernel's uapi has no struct
+ * vfio_device_migration_info any more.
  */
 #ifndef VFIO_MIG_LIB_V1_H
 #define VFIO_MIG_LIB_V1_H
@@ -32,9 +32,9 @@ enum v1_state {
 struct v1 {
 	struct device *dev;
 	struct region region;
-	__u64 data;			/* where the data section starts */
+	__u64 data;			/* offset of the data section */
 	__u64 window;			/* its size */
-	void *map;			/* of the whole window, or NULL */
+	void *map;			/* mapping of the whole window, or NULL */
 };
 
 int v1_open(struct v1 *v1, struct device *dev);

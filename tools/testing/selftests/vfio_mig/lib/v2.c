@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The v2 protocol: states by ioctl, data by a file descriptor. */
+/* The v2 protocol: an ioctl for the state, and a file descriptor for the data */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
 
-/* One VFIO_DEVICE_FEATURE call; @size is that of what follows its header. */
+/* Calls VFIO_DEVICE_FEATURE. @size is the size of the data behind the header. */
 int v2_feature(struct v2 *v2, __u32 flags, void *data, size_t size)
 {
 	struct vfio_device_feature *feature;
@@ -29,7 +29,7 @@ int v2_feature(struct v2 *v2, __u32 flags, void *data, size_t size)
 	return ret;
 }
 
-/* -ENOTTY: the device does not speak v2. */
+/* -ENOTTY: the device does not have v2. */
 int v2_open(struct v2 *v2, struct device *dev)
 {
 	struct vfio_device_feature_migration mig = { 0 };
@@ -51,7 +51,7 @@ void v2_close(struct v2 *v2)
 	v2->data = -1;
 }
 
-/* Does the device have the state, by the flags that it shows? */
+/* Returns whether the device has the state, according to its flags. */
 int v2_has(struct v2 *v2, __u32 state)
 {
 	switch (state) {
@@ -76,7 +76,7 @@ const char *v2_state_name(__u32 state)
 	return state < V2_NR_STATES ? names[state] : "no state";
 }
 
-/* A file that comes with the state takes the place of the one before. */
+/* If the transition returns a data file, it replaces the previous data file. */
 int v2_set_state(struct v2 *v2, __u32 state)
 {
 	struct vfio_device_feature_mig_state mig = {
@@ -134,8 +134,8 @@ ssize_t v2_write(struct v2 *v2, const void *buf, size_t len)
 }
 
 /*
- * Read until there is nothing more: the end in STOP_COPY, nothing for now in
- * PRE_COPY. Returns the bytes read.
+ * Reads until the end of the stream in STOP_COPY, or until the device has no data at present
+ * in PRE_COPY. Returns the number of bytes.
  */
 ssize_t v2_drain(struct v2 *v2, struct buffer *out, size_t portion)
 {
@@ -153,7 +153,7 @@ ssize_t v2_drain(struct v2 *v2, struct buffer *out, size_t portion)
 	return ret && ret != -ENOMSG ? ret : (ssize_t)(out->len - before);
 }
 
-/* The blackout: the rest of a stream. The device is in STOP_COPY afterwards. */
+/* Enters STOP_COPY, and reads the rest of the stream. */
 int v2_save(struct v2 *v2, struct buffer *out, size_t portion)
 {
 	ssize_t ret = v2_set_state(v2, V2_STOP_COPY);
@@ -178,7 +178,7 @@ int v2_feed(struct v2 *v2, const void *data, size_t len, size_t portion)
 	return 0;
 }
 
-/* Load a stream. The device is in RESUMING afterwards. */
+/* Enters RESUMING, and loads a stream. */
 int v2_load(struct v2 *v2, const struct buffer *in, size_t portion)
 {
 	int ret = v2_set_state(v2, V2_RESUMING);

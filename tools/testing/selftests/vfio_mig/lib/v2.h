@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The v2 protocol: VFIO_DEVICE_FEATURE_MIGRATION and the data file descriptor.
+ * The v2 protocol: VFIO_DEVICE_FEATURE_MIGRATION and the data file descriptor
  *
- * What Linux 6.2 added to the uapi is spelled here, so that the tests build with
- * older headers; whether the running kernel has it, v2_open() finds out.
+ * This file defines the additions of Linux 6.2 to the uapi itself, so that the tests build
+ * with older headers. v2_open() finds out whether the running kernel has them.
  */
 #ifndef VFIO_MIG_LIB_V2_H
 #define VFIO_MIG_LIB_V2_H
@@ -39,7 +39,7 @@ struct v2_precopy_info {
 
 struct v2 {
 	struct device *dev;
-	__u64 flags;		/* V2_F_*: which states there are */
+	__u64 flags;		/* V2_F_*: states that the device has */
 	int data;		/* the session's file, or -1 */
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A process that waits for memory that does not answer. */
+/* A process that waits for memory that does not answer (slow.h) */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,16 +16,16 @@
 #include "waiter.h"
 
 /**
- * struct waiter_shared - what the process tells its parent
- * @done: it waits no more
- * @ret: what its function returned
+ * struct waiter_shared - data from the process for its parent
+ * @done: the function has returned
+ * @ret: return value of the function
  */
 struct waiter_shared {
 	volatile int done;
 	volatile long ret;
 };
 
-/* On a kernel that is ten times slower all may take ten times longer. */
+/* Multiplies a limit by VFIO_MIG_SLOW, for slow kernels. */
 double waiter_patience(double seconds)
 {
 	return seconds * suite_number("VFIO_MIG_SLOW", 1);
@@ -53,7 +53,7 @@ int waiter_start(struct waiter *w, enum slow_kind kind, size_t size, waiter_fn f
 		pause();
 }
 
-/* Has it ended, as far as its parent can see? Then it is reaped. */
+/* Returns whether the process has ended, and reaps it then. */
 static int is_gone(struct waiter *w)
 {
 	if (w->pid > 0 && waitpid(w->pid, NULL, WNOHANG) == w->pid)
@@ -62,8 +62,8 @@ static int is_gone(struct waiter *w)
 }
 
 /*
- * Does it come to wait for the memory within so many seconds? 0 where its function
- * returned without, or it died.
+ * Returns whether the process waits for the memory now or within @seconds. Returns 0 also if
+ * the function returned without a wait, or the process died.
  */
 int waiter_waits(struct waiter *w, double seconds)
 {
@@ -79,7 +79,7 @@ int waiter_waits(struct waiter *w, double seconds)
 	return -ETIMEDOUT;
 }
 
-/* What /proc says of it: 'S', 'D', or '-' where it has ended. */
+/* Returns the state of the process from /proc: 'S' or 'D', for example. '-': it has ended. */
 char waiter_state(const struct waiter *w)
 {
 	char path[64], text[512], *end;
@@ -91,7 +91,7 @@ char waiter_state(const struct waiter *w)
 	return end ? end[2] : '-';
 }
 
-/* It waits without using the processor: -ETIMEDOUT, if it does not do so in time. */
+/* Checks that the process waits without CPU time. -ETIMEDOUT: not within @seconds. */
 int waiter_sleeps(const struct waiter *w, double seconds)
 {
 	double until = clock_now() + seconds;
@@ -104,7 +104,7 @@ int waiter_sleeps(const struct waiter *w, double seconds)
 	return 0;
 }
 
-/* -ETIMEDOUT: it was killed and is still there after so many seconds. */
+/* Kills the process. -ETIMEDOUT: the process still exists after @seconds. */
 int waiter_kill(struct waiter *w, double seconds)
 {
 	double until = clock_now() + seconds;
@@ -119,7 +119,7 @@ int waiter_kill(struct waiter *w, double seconds)
 	return 0;
 }
 
-/* -ETIMEDOUT: it still waits. -ESRCH: it died. */
+/* Gets the return value of the function. -ETIMEDOUT: it still waits. -ESRCH: it died. */
 int waiter_result(struct waiter *w, double seconds, long *ret)
 {
 	double until = clock_now() + seconds;
@@ -135,11 +135,11 @@ int waiter_result(struct waiter *w, double seconds, long *ret)
 	return 0;
 }
 
-/* The memory answers or is gone, so that even one that could not be killed ends. */
+/* Lets the memory answer, so that a process that could not be killed ends, too. */
 void waiter_end(struct waiter *w)
 {
 	slow_destroy(&w->slow);
-	/* One that does not end even so stays behind, and its parent goes on. */
+	/* A process that still does not end stays behind. */
 	waiter_kill(w, waiter_patience(10));
 	if (w->shared)
 		munmap(w->shared, sizeof(*w->shared));

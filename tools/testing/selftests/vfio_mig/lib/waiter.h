@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A process that waits for memory that does not answer. */
+/* A process that waits for memory that does not answer (slow.h) */
 #ifndef VFIO_MIG_LIB_WAITER_H
 #define VFIO_MIG_LIB_WAITER_H
 
@@ -8,10 +8,10 @@
 struct waiter_shared;
 
 /**
- * struct waiter - such a process
- * @pid: it; 0: there is none
+ * struct waiter - a process that waits for memory that does not answer
+ * @pid: the process, or 0
  * @slow: the memory
- * @shared: what it tells its parent
+ * @shared: memory that the process shares with its parent
  */
 struct waiter {
 	pid_t pid;
@@ -20,8 +20,8 @@ struct waiter {
 };
 
 /*
- * What the process does: what it returns the parent gets from waiter_result(). It maps
- * the memory itself, with what it wants to have in front of it.
+ * The function of the process. It calls slow_map() itself, because it chooses the content.
+ * waiter_result() passes its return value to the parent.
  */
 typedef long (*waiter_fn)(struct slow *s, void *arg);
 
