@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Each callback of a vendor driver goes wrong, at each of its calls in a migration: the
- * user gets the error, the device is in the state that the uapi names, a reset helps,
- * and what was begun is ended.
+ * Lets each callback of a vendor driver fail, at each of its calls in a migration. The user
+ * must get the error, and the device must be in the state that the uapi defines. A reset
+ * must help, and the library must end each operation that it has begun.
  */
 #include <poll.h>
 #include <signal.h>
@@ -27,10 +27,10 @@
 static struct mdev mdev[2];
 
 /**
- * enum effect - what a failing callback has for an effect
+ * enum effect - the effect of a callback that fails
  * @KEEPS: the call fails, the state stays, and the same call succeeds when it is repeated
- * @REFUSES: the stream is refused, and only a reset leads out
- * @BREAKS: the device is in the error state, and only a reset leads out
+ * @REFUSES: the device refuses the stream, and only a reset helps
+ * @BREAKS: the device enters the error state, and only a reset helps
  */
 enum effect { KEEPS, REFUSES, BREAKS };
 
@@ -43,7 +43,7 @@ FIXTURE(callback) {
 	struct pair p;
 };
 
-/* What goes wrong. */
+/* A fault and its effect */
 struct what {
 	const char *name;
 	const char *action;
@@ -98,7 +98,7 @@ FIXTURE_VARIANT_ADD(callback, start_breaks) {
 	{ "start", "break", 1, BREAKS, 0 } };
 FIXTURE_VARIANT_ADD(callback, load_end_breaks) {
 	{ "load_end", "break", 1, BREAKS, 0 } };
-/* Numbers that cannot be, which are as good as a failure. */
+/* Impossible numbers, which have the same effect as a failure */
 FIXTURE_VARIANT_ADD(callback, size_is_huge) {
 	{ "size", "huge", 0, KEEPS, -EIO } };
 FIXTURE_VARIANT_ADD(callback, read_is_huge) {
@@ -365,7 +365,10 @@ TEST_F(waits, and_a_reset_does_not)
 	EXPECT_STATE(V1_RUNNING, &self->a.end.v1);
 }
 
-/* Neither sysfs nor poll() waits for it. Who waits for the state can be killed. */
+/*
+ * Neither sysfs nor poll() waits for the callback. A task that waits for the state can be
+ * killed.
+ */
 TEST_F(waits, and_who_only_looks_does_not)
 {
 	struct pollfd p = { .fd = self->a.end.v2.data, .events = POLLIN };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whatever a user can do to devices, at random, by threads and processes that are
- * killed: exerciser [MINUTES [SEED]]. At the end each device works, all memory is
- * back, and none was lost. What the kernel has to say is for others to judge.
+ * Random operations on devices by threads and processes, some of which are killed:
+ * exerciser [MINUTES [SEED]]. At the end each device must work, and no memory may be lost.
+ * The caller checks the kernel's log.
  *
- * Time is cut into generations. In each a keeper opens all devices; its threads and
- * the processes it starts act on them. It comes to its end or is killed, and then the
- * devices are looked at.
+ * The run consists of generations. In each generation a process, the keeper, opens all
+ * devices. Its threads and the processes that it starts do operations on them. The keeper
+ * ends or is killed, and then the program checks the devices.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,7 @@
 #define THREADS		3	/* of the keeper */
 #define PROCESSES	2	/* beside it, at a time */
 #define TELL		60	/* seconds between lines that say how far it is */
-#define PATIENCE	180	/* seconds that what was killed may take to end */
+#define PATIENCE	180	/* seconds that a killed process may take to end */
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 
 static const char * const parents[EXERCISE_DEVICES] = {
@@ -62,7 +62,7 @@ static void *act(void *arg)
 	return NULL;
 }
 
-/* A process that shares what the keeper has opened, until it is killed. */
+/* Starts a process that shares the keeper's open files until it is killed. */
 static pid_t start_process(unsigned int seed)
 {
 	static struct actor a;
@@ -159,7 +159,7 @@ static int create(int i)
 	return ret;
 }
 
-/* Opened anew it runs, and what it has can be saved. */
+/* Opens the device, runs it and saves its state. */
 static int look_at(int i)
 {
 	struct buffer s = { 0 };
@@ -215,7 +215,7 @@ static void show_file(const char *task, const char *name)
 	fclose(f);
 }
 
-/* Where the tasks of this program are, for who has to find out why one does not end. */
+/* Shows the stacks of this program's tasks, to find out why a task does not end. */
 static void show_tasks(void)
 {
 	glob_t tasks;
@@ -362,7 +362,7 @@ static int tell_kmemleak(const char *what)
 	return ret;
 }
 
-/* Twice: what is younger than five seconds is not called lost. */
+/* Scans twice, because kmemleak does not report objects younger than five seconds. */
 static void find_lost(void)
 {
 	char text[4096];

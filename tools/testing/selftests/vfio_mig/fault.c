@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that fails: an arc that does not succeed, the error state, data that
- * is damaged, lost or slow. Made to happen by the fault knobs in debugfs.
+ * A device that fails: transitions that do not succeed, the error state, and damaged, lost or
+ * slow data. The fault knobs in debugfs inject these.
  */
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void enter(struct __test_metadata *_metadata, struct v1 *v1, __u32 state,
 	ASSERT_RET(0, v1_load(v1, stream, 0));
 }
 
-/* What each arc does when it cannot be followed. */
+/* Each transition, when it fails */
 
 FIXTURE(arc) {
 	struct device dev;
@@ -41,7 +41,7 @@ FIXTURE(arc) {
 
 FIXTURE_VARIANT(arc) {
 	__u32 from, to;
-	const char *knob;	/* the arc, as the knob calls it */
+	const char *knob;	/* the transition's name in the knob */
 };
 
 FIXTURE_VARIANT_ADD(arc, from_000_to_001) {
@@ -114,7 +114,7 @@ FIXTURE_TEARDOWN(arc)
 	fixture_close(&self->dev, &self->v1);
 }
 
-/* With the errno, as often as it fails; and what it left is as good as ever. */
+/* Each attempt returns the errno. The state and the session must be intact afterwards. */
 TEST_F(arc, fails_and_leaves_the_state_it_came_from)
 {
 	int i;
@@ -153,7 +153,7 @@ TEST_F(arc, takes_longer)
 	EXPECT_STATE(variant->to, &self->v1);
 }
 
-/* Where a test needs one device in a state of its own choice. */
+/* A device in a state that the test chooses */
 
 FIXTURE(fault) {
 	struct device dev;
@@ -210,7 +210,7 @@ TEST_F(fault, a_device_stopped_for_an_arc_that_failed_runs_again)
 	check_runs(_metadata, &self->dev, &self->guest);
 }
 
-/* No mapping, session or data is lost: the save goes on where it was. */
+/* No mapping, session or data is lost, and the save continues. */
 TEST_F(fault, a_failed_arc_leaves_an_open_iteration_alone)
 {
 	struct buffer again = { 0 };
@@ -233,7 +233,7 @@ TEST_F(fault, a_failed_arc_leaves_an_open_iteration_alone)
 	EXPECT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
 }
 
-/* The way of v2 has several arcs: it stops before the one that fails. */
+/* v2 goes through several transitions, and stops before the one that fails. */
 TEST_F(fault, v2_stays_where_the_arc_failed)
 {
 	if (!self->has_v2)
@@ -276,7 +276,7 @@ TEST_F(fault, v2_file_is_dead_when_the_device_broke)
 	EXPECT_EQ(V2_ERROR, v2_get_state(&self->v2));
 }
 
-/* Feed what was saved: 0, or the errno of the commit or of the arc. */
+/* Loads the saved stream. Returns 0, or the errno of the commit or of the transition. */
 static int load_result(struct v1 *v1, const struct buffer *stream)
 {
 	int ret = device_reset(v1->dev);
@@ -389,7 +389,7 @@ TEST_F(fault, pending_bytes_is_what_it_is_told)
 		ASSERT_LE(0, v1_drain(&self->v1, &self->stream));
 		EXPECT_REG64(12345, &self->v1, V1_PENDING_BYTES);
 	}
-	/* Whoever believes it when it says that there is nothing loses data. */
+	/* A user that believes the 0 loses data. */
 	ASSERT_RET(0, knob_set(&self->dev, "pending", "0"));
 	ASSERT_RET(0, save_again(&self->v1, &self->stream));
 	EXPECT_EQ(0, self->stream.len);
@@ -435,7 +435,10 @@ TEST_F(fault, pages_change_at_a_rate)
 	self->stream.len = 0;
 	usleep(2000000);
 	ASSERT_LT(0, v1_drain(&self->v1, &self->stream));
-	/* Not a stream of its own, but all that is counted are its pages. */
+	/*
+	 * The buffer is only a part of a stream, but it has whole chunks, and only pages
+	 * count.
+	 */
 	ASSERT_EQ(0, stream_pages(&self->stream, &total));
 	EXPECT_LE(100, total.data);
 	EXPECT_GE(200, total.data);
@@ -615,7 +618,7 @@ TEST_F(error, v2_shows_ERROR)
 	EXPECT_EQ(V2_ERROR, v2_get_state(&self->v2));
 }
 
-/* And the device is as good as any other then. */
+/* Afterwards the device works like any other. */
 TEST_F(error, a_reset_is_the_way_out)
 {
 	ASSERT_RET(0, device_reset(&self->dev));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every point at which an operation can fail for lack of memory, or because the
- * user's memory is not there, is made to fail: the 1st, the 2nd, and so on until
- * the operation passes. It fails with an errno that says so, leaves the state that
- * was, and succeeds when it is done again.
+ * Lets an operation fail at each point at which it can lack memory, or at which the user's
+ * memory is missing: at the first point, at the second, and so on until the operation
+ * succeeds. The operation must return the errno of the failure, leave the state unchanged,
+ * and succeed when it is repeated.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,18 +20,18 @@
 #include "lib/v2.h"
 
 /**
- * struct world - what operations work on
- * @dev: two devices; the first is the one that things are done to
- * @v1: their regions
- * @v2: the first device's other protocol
- * @to: the second device's
- * @has_v2: they speak that
+ * struct world - data of the operations
+ * @dev: two devices; the operations work on the first one
+ * @v1: their migration regions
+ * @v2: the first device's v2
+ * @to: the second device's v2
+ * @has_v2: the devices have v2
  * @guest: memory for DMA
  * @nvme: a driver of the first device
- * @stream: a state of the first device
- * @at: how far it was taken or given
- * @types: the file that creates one
- * @arc: what a state is changed from and to
+ * @stream: a saved state of the first device
+ * @at: position in @stream
+ * @types: file that creates a device
+ * @arc: states before and after a transition
  */
 struct world {
 	struct device dev[2];
@@ -113,7 +113,7 @@ TEST_F_TIMEOUT(fault, opening, 300)
 {
 	static const struct operation ops[] = {
 		{ "open", close_b, open_b, close_b },
-		/* iommufd maps, and then may fail to tell where. */
+		/* iommufd maps the memory, and may then fail to return its address. */
 		{ "map memory for DMA", unmap_b, map_b, unmap_b },
 	};
 
@@ -413,8 +413,8 @@ static int arc_v2(struct world *w)
 }
 
 /*
- * The VFIO core follows an arc in steps, and makes a descriptor of the file at the
- * end: where that fails the state is one on the way, or the new one.
+ * The VFIO core goes through a transition in steps, and creates the file descriptor at the
+ * end. If the latter fails, the state is an intermediate one or the new one.
  */
 static int v2_intact(struct world *w)
 {
@@ -452,7 +452,7 @@ TEST_F_TIMEOUT(fault, v2_arcs, 300)
 
 #define PORTION	8192
 
-/* A read or write that fails takes nothing; one that is cut short goes on. */
+/* A read or write that fails takes nothing. A short one continues. */
 static int read_v2(struct world *w)
 {
 	ssize_t ret;
@@ -484,7 +484,7 @@ static int new_load_v2(struct world *w)
 	return ret ? ret : v2_set_state(&w->to, V2_RESUMING);
 }
 
-/* All that is left. What was taken before a write failed is not given again. */
+/* Writes the rest. Data that was taken before a write failed is not written again. */
 static int give_v2(struct world *w)
 {
 	size_t left;
@@ -532,8 +532,8 @@ static void need_faults(void)
 	suite_need_b();
 	fault_need();
 	/*
-	 * Where VFIO cannot make a group it gives up one that it has set up, and
-	 * vfio_group_release() warns of that: WARN_ON(iommu_group).
+	 * If VFIO cannot create a group, it drops one that is set up. vfio_group_release()
+	 * has a WARN_ON(iommu_group) for that.
 	 */
 	fault_spare("vfio_create_group");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device memory that the user maps, BAR2 of mscratch, with a failure at each point at
- * which something can fail: a load or store is done all the same or raises SIGBUS, no
- * store is lost, and none is left out of what is sent.
+ * Accesses to device memory that the user maps (BAR2 of mscratch), with a failure at each
+ * point that can fail. A load or store succeeds in spite of it, or raises SIGBUS. No store
+ * may be lost, and the stream must contain each store.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,14 +22,14 @@
 static struct mdev mdev[2];
 
 /**
- * struct world - what operations work on
- * @dev: an mscratch
+ * struct world - data of the operations
+ * @dev: an mscratch device
  * @v1: its migration region
  * @bar: its BAR2
- * @map: a mapping of that, or NULL
- * @page: the one that is next, never touched before
- * @stream: what was sent
- * @piece: what is read or written by system call
+ * @map: a mapping of BAR2, or NULL
+ * @page: the next page, which no operation has accessed yet
+ * @stream: data that was sent
+ * @piece: buffer of a read or write by system call
  */
 struct world {
 	struct device dev;
@@ -117,7 +117,7 @@ static int is_stored(struct world *w)
 	return here(w)[1] == 0x5a ? 0 : -EILSEQ;
 }
 
-/* Parts of two pages and a whole one, none of which is there. */
+/* Parts of two pages and a whole page. None of them exists yet. */
 static int next_piece(struct world *w)
 {
 	w->page += 4;
@@ -176,7 +176,7 @@ static int is_pending(struct world *w)
 	return !bytes ? -ENODATA : is_stored(w);
 }
 
-/* A fresh mapping: the page is there, and what was sent of it is old. */
+/* A new mapping of a page that exists. The data of the page that was sent is old. */
 static int sent_and_mapped_again(struct world *w)
 {
 	int ret = sent(w);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * I/O commands, registers and the logging of DMA, with a failure at each point at
- * which something can fail. A command ends with a status that has its host send it
- * again, or is executed all the same; what passed did its work.
+ * I/O commands, accesses to registers, and DMA logging, with a failure at each point that can
+ * fail. Either a command ends with a status on which the host sends it again, or it is
+ * executed in spite of the failure. A success must have its effect.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 
 #define PCI_COMMAND	4
 
-/* What a command is about: with a PRP list, and with parts of pages. */
+/* Data of a command: it needs a PRP list, and has parts of pages. */
 #define DATA_PAGES	4
 
 struct command {
@@ -31,18 +31,18 @@ struct command {
 };
 
 /**
- * struct world - what operations work on
- * @f: a device and a driver of it
- * @used: how much of the guest's memory is used without what a driver takes again
- * @cmd: the command that is sent
- * @lba: where to, unless it is where the pattern is
- * @nr: blocks
- * @buf: what they are written from, or read to
- * @pattern: what is at the beginning of the namespace
- * @list: ranges
- * @v2: the device's other protocol
- * @logging: it logs DMA
- * @seen: what was reported
+ * struct world - data of the operations
+ * @f: a device and its driver
+ * @used: bytes of guest memory in use, without those that a driver allocates again
+ * @cmd: the command
+ * @lba: its first block, if that is not the pattern's
+ * @nr: number of blocks
+ * @buf: data of the command
+ * @pattern: data at the start of the namespace
+ * @list: list of ranges
+ * @v2: the device's v2
+ * @logging: whether DMA logging is on
+ * @seen: bitmap of the reports
  */
 struct world {
 	struct nvme_fixture f;
@@ -123,8 +123,8 @@ static int finish(struct world *w)
 }
 
 /*
- * What a host does when something failed: after the fatal status it resets; else
- * what is in the queue still is announced again, and comes back.
+ * Acts as a host does after a failure. After a fatal status it resets the controller, else
+ * it writes the doorbell again, and the commands in the queue complete.
  */
 static int settle(struct world *w)
 {
@@ -195,7 +195,7 @@ static int before_command(struct world *w)
 	size_t len = w->nr * w->f.nvme.lba_size;
 	int ret = settle(w);
 
-	/* Each to a place of its own: it takes memory. */
+	/* Each command writes to another place, so it needs memory. */
 	w->lba += w->nr;
 	memcpy(w->buf, w->pattern, len);
 	if (!ret && w->cmd->zeroes)
@@ -216,7 +216,7 @@ static int send(struct world *w)
 	return nvme_ring(&w->f.nvme, &w->f.nvme.io[0]) ?: finish(w);
 }
 
-/* What was written is there, and so is what was not to be. */
+/* The written blocks have the new data, and all other blocks have the old data. */
 static int after_command(struct world *w)
 {
 	size_t len = w->nr * w->f.nvme.lba_size, zeroed = 0, i;
@@ -242,7 +242,7 @@ static void fail_command(struct __test_metadata *_metadata, struct world *w,
 	static const struct fault_module modules[] = {
 		{ FAULT_SLAB, 1 },
 		{ FAULT_PAGE, 1 },
-		/* What fails once is copied by another thread. */
+		/* If one failure occurs, another thread copies the data. */
 		{ FAULT_USERCOPY, 1 },
 		{ FAULT_USERCOPY, 2 },
 	};
@@ -319,7 +319,7 @@ TEST_F_TIMEOUT(io, command, 300)
 	fail_command(_metadata, &self->w, &variant->cmd);
 }
 
-/* Registers, and what is asked by ioctl. */
+/* Registers, and ioctls that return information */
 
 FIXTURE(user) {
 	struct world w;
@@ -398,7 +398,7 @@ TEST_F(user, registers_and_infos)
 	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
 }
 
-/* What v2 is asked besides states and data. */
+/* Requests of v2 other than states and data */
 
 static int v2_state(struct world *w)
 {
@@ -455,7 +455,7 @@ static int log_off(struct world *w)
 	return ret;
 }
 
-/* Whether it is on only a stop tells. */
+/* Only a stop shows whether logging is on. */
 static int is_off(struct world *w)
 {
 	return dma_log_stop(&w->v2) ? 0 : -EPROTO;
@@ -467,7 +467,7 @@ static int report(struct world *w)
 			      w->seen);
 }
 
-/* The device writes to memory; all that it wrote before was told. */
+/* The device writes to memory. Earlier reports have reported all earlier writes. */
 static int before_report(struct world *w)
 {
 	int ret = log_on(w) ?: report(w);
@@ -476,7 +476,7 @@ static int before_report(struct world *w)
 	return ret ?: nvme_io(&w->f.nvme, NVME_OP_READ, 0, w->nr, w->buf);
 }
 
-/* A report that failed has lost nothing: the next one has what it did not tell. */
+/* A report that failed loses nothing. The next report has its pages. */
 static int after_report(struct world *w)
 {
 	size_t first = (w->buf - w->f.guest.mem) / GUEST_PAGE, i;

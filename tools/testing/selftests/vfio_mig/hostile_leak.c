@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bytes of the kernel's, or of another process. Memory that was somebody else's is
- * marked before the device gets it; "make test-poison" has the kernel mark the rest,
- * by page_poison=1 and slub_debug=P. No mark is ever to be read from a device.
+ * Looks for data of the kernel or of other processes. The test marks memory before it is
+ * freed and the device gets it. With "make test-poison" the kernel marks all other memory, by
+ * page_poison=1 and slub_debug=P. A user must never read a mark from a device.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -25,12 +25,12 @@
 #define IN_A_ROW	16	/* bytes that are alike and poison: no coincidence */
 #define BUF_BYTES	(64UL << 10)
 
-/* page_poison, and what slub_debug=P has in free and in new objects. */
+/* Bytes of page_poison, and of slub_debug=P in free objects and in new objects */
 static const unsigned char poisons[] = { 0xaa, 0x6b, 0x5a };
 
 static struct mdev scratch;
 
-/* What a process had in its pipes is free again when it has ended. */
+/* The memory of a process's pipes is free when the process has ended. */
 static void mark_free_memory(void)
 {
 	char page[GUEST_PAGE];
@@ -54,7 +54,7 @@ static void mark_free_memory(void)
 	_exit(0);
 }
 
-/* Where in the buffer there is what is somebody else's; -1: nowhere. */
+/* Returns the offset of a mark in the buffer, or -1. */
 static long find_mark(const void *buf, size_t len)
 {
 	const unsigned char *bytes = buf;
@@ -141,11 +141,11 @@ TEST_F_TIMEOUT(leak, identify_log_pages_and_features, 120)
 			EXPECT_CLEAN(self->buf, GUEST_PAGE, "Get Features %#x", i);
 		}
 	}
-	/* Else this has shown nothing. */
+	/* Without successful commands the test would show nothing. */
 	EXPECT_LT(10, done);
 }
 
-/* Each region that is there, by accesses that each kind of it knows. */
+/* Reads each region with all kinds of access that it permits. */
 TEST_F(leak, regions)
 {
 	struct device *dev = &self->f.dev;
@@ -207,7 +207,7 @@ static void check_zero(struct __test_metadata *_metadata, const unsigned char *b
 		TH_LOG("%s: %#x at %zu", what, at < len ? buf[at] : 0, at);
 }
 
-/* What was never written reads as zeros, next to what was and where that failed. */
+/* Blocks that were never written read as zeros, next to written blocks and to a failed write. */
 TEST_F(leak, a_disk)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -263,7 +263,7 @@ TEST_F(leak, streams)
 	buffer_free(&s);
 }
 
-/* All of the window, also where there is no data. */
+/* Reads the whole window, also the part without data. */
 TEST_F(leak, a_window)
 {
 	static const __u32 states[] = { V1_STOP_COPY, V1_PRE_COPY, V1_RESUMING };
@@ -289,7 +289,7 @@ TEST_F(leak, a_window)
 	free(copy);
 }
 
-/* A load that is refused in the middle, and what is loaded after it. */
+/* Loads that are refused in the middle, and a successful load after them */
 TEST_F(leak, a_disk_after_loads_that_failed)
 {
 	struct nvme_fixture *f = &self->f;
@@ -317,7 +317,7 @@ TEST_F(leak, a_disk_after_loads_that_failed)
 	buffer_free(&s);
 }
 
-/* A BAR that is the device's own memory: read, mapped, and behind what was stored. */
+/* A BAR that is device memory: by read and by mapping, also next to stored data */
 TEST_F(leak, mscratch)
 {
 	unsigned char *all = malloc(BUF_BYTES), *map;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whatever a user makes the kernel allocate, the user's memory control group pays for:
- * what the machine has less is in the group, but for one part in a hundred.
+ * The user's memory control group pays for all memory that a user makes the kernel allocate.
+ * The test compares the memory that the machine lacks with the group's usage. They may differ
+ * by one percent.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,10 +24,10 @@
 
 #define MIB		(1LL << 20)
 #define LIMIT		(1024 * MIB)
-#define LARGE_KIB	(64 << 10)	/* a window, and so what a session takes */
+#define LARGE_KIB	(64 << 10)	/* size of the window, and so of a session */
 /*
- * What the machine's figures move by themselves: caches of each processor, and what
- * the slab allocators keep. What is measured is many times as large.
+ * Changes of the machine's figures without the test: caches of each processor, and free
+ * objects of the slab allocators. The test allocates many times more.
  */
 #define NOISE		(2 * MIB)
 #define TRIES		3
@@ -110,7 +111,7 @@ static long long machine_figure(const char *name)
 	return kb * 1024;
 }
 
-/* What the machine has less than it would with nothing in use. */
+/* The memory that the machine has in use */
 static long long machine_used(void)
 {
 	return machine_figure("MemTotal") - machine_figure("MemFree") - machine_figure("Cached") -
@@ -118,9 +119,9 @@ static long long machine_used(void)
 }
 
 /**
- * struct grown - how much more is in use
- * @machine: by all
- * @group: by the group
+ * struct grown - increase of memory in use
+ * @machine: of the machine
+ * @group: of the group
  */
 struct grown {
 	long long machine;
@@ -152,8 +153,8 @@ static void settle(struct memcg *group)
 }
 
 /*
- * @take makes the kernel allocate, about @least bytes or more; @give has it freed.
- * Several times, because the figures are the whole machine's.
+ * @take makes the kernel allocate about @least bytes or more, and @give frees them. The
+ * test repeats this, because other processes change the machine's figures.
  */
 static void check_charged(struct __test_metadata *_metadata, struct payer *p,
 			  step_fn take, step_fn give, long long least)
@@ -180,7 +181,7 @@ static void check_charged(struct __test_metadata *_metadata, struct payer *p,
 		       more.machine);
 }
 
-/* A session: its window, and what it is loaded or saved with. */
+/* A session: its window, and the data that it saves or loads */
 
 static int begin_resuming(struct payer *p)
 {
@@ -274,7 +275,7 @@ TEST_F_TIMEOUT(memcg, the_pages_of_a_disk, 60)
 	check_charged(_metadata, &self->p, write_disk, drop_disk, DISK_BYTES / 2);
 }
 
-/* DMA that is logged: pages far apart, so that each takes a node of its own. */
+/* Pages of logged DMA that are far apart, so that each page needs a node of its own */
 
 #define LOGGED		20480
 #define APART		(16ULL << 20)	/* between two of them */
@@ -331,7 +332,7 @@ TEST_F_TIMEOUT(memcg, the_log_of_DMA, 120)
 		SKIP(return, "%s", accounting_missing());
 	if (!p->end.has_v2 || dma_log_probe(&p->end.v2))
 		SKIP(return, "the device does not log DMA here");
-	/* Whoever else may execute a command is to do it. */
+	/* Only other threads than the caller's execute commands. */
 	if (!file_read(INLINE, text, sizeof(text)))
 		ASSERT_RET(0, file_write(INLINE, "0"));
 	far = mmap(NULL, LOGGED * APART, PROT_READ | PROT_WRITE,
@@ -341,7 +342,7 @@ TEST_F_TIMEOUT(memcg, the_log_of_DMA, 120)
 	if (madvise(far, LOGGED * APART, MADV_NOHUGEPAGE))
 		ASSERT_EQ(EINVAL, errno);
 	ASSERT_RET(0, device_map(&p->end.dev, far, LOG_AT, LOGGED * APART));
-	/* So that it is there before anything is measured. */
+	/* Allocates the memory before the measurement. */
 	ASSERT_RET(0, log_far_apart(p));
 	ASSERT_RET(0, stop_logging(p));
 	check_charged(_metadata, p, log_far_apart, stop_logging, LOGGED * NODE / 2);
@@ -351,7 +352,7 @@ TEST_F_TIMEOUT(memcg, the_log_of_DMA, 120)
 	munmap(far, LOGGED * APART);
 }
 
-/* Devices opened many times, and in sessions: what each takes while it is so. */
+/* Many devices that are open and in sessions, and the memory that each needs */
 
 #define DEVICES		12
 

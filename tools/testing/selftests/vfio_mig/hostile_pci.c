@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Migration data is copied to and from a mapping of the device's own BAR, while others
+ * Migration data is copied to and from a mapping of the device's own BAR, while other threads
  * reset the device or disable its BARs. A fault in such a mapping waits for a lock that
- * vfio-pci holds in a reset, so a driver that holds a lock of its own over the copy, and
- * wants it in the reset, is stuck for ever.
+ * vfio-pci holds in a reset. A driver deadlocks if it holds a lock during the copy, and
+ * takes the same lock in the reset.
  *
- * The device is VFIO_MIG_DEVICE, best a PCI function behind vfio-pci. Without it, it is
- * one of vfio_mig_test whose memory is its driver's own.
+ * VFIO_MIG_DEVICE should be a PCI function behind vfio-pci. Without VFIO_MIG_DEVICE the test
+ * uses a device of vfio_mig_test whose driver allocates the memory.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -29,10 +29,10 @@
 static struct mdev mdev;
 static const char *path;
 
-/* What several threads do to one device until the time is over. */
+/* Threads that work on one device until the time is over */
 struct work {
 	struct device dev;
-	struct region bar;	/* one that can be mapped */
+	struct region bar;	/* a BAR that can be mapped */
 	struct region config;
 	unsigned char *map;
 	size_t size;		/* of the mapping */
@@ -75,7 +75,7 @@ static int on(struct work *w)
 	return clock_now() < w->end;
 }
 
-/* Sessions that are ended under it: any error is as good as another. */
+/* Other threads end the session, so any error is right. */
 static void *read_to_bar(void *arg)
 {
 	struct work *w = arg;
@@ -105,7 +105,7 @@ static void *write_from_bar(void *arg)
 		if (v2_open(&v2, &w->dev) || v2_set_state(&v2, V2_RESUMING))
 			continue;
 		ret = v2_write(&v2, w->map, w->size);
-		/* They are no stream; that they were looked at is what counts. */
+		/* The data is no stream. The test only needs the device to read it. */
 		w->reads += ret > 0 || ret == -EILSEQ || ret == -EBADMSG;
 		device_reset(&w->dev);
 		v2_close(&v2);
@@ -151,7 +151,7 @@ static void run(struct __test_metadata *_metadata, struct work *w,
 	       w->reads, w->resets, w->toggles);
 }
 
-/* After all this the device does what it should. */
+/* Afterwards the device works. */
 static void expect_works(struct __test_metadata *_metadata, struct work *w)
 {
 	struct buffer stream = { 0 };

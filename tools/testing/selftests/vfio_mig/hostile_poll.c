@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that breaks, and those who wait for it: poll() wakes up, what fails says so,
- * and a reset is the way out.
+ * A device breaks while tasks wait for it. poll() must return, calls must return the error,
+ * and a reset must help.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -16,16 +16,16 @@
 #include "lib/waiter.h"
 
 #define SLEEPS		10.0	/* seconds that poll() would sleep by itself */
-#define SOON		1.0	/* seconds within which it is to wake up */
+#define SOON		1.0	/* seconds within which poll() must return */
 #define SETTLES		200000	/* us until a thread that was started is in poll() */
 
 /**
  * struct sleeper - a thread in poll()
- * @fd: on what
- * @events: what for
- * @revents: what it was woken for, 0 if it was not
- * @thread: it
- * @woke: when
+ * @fd: file descriptor
+ * @events: requested events
+ * @revents: returned events, 0 after a timeout
+ * @thread: the thread
+ * @woke: time at which poll() returned
  */
 struct sleeper {
 	int fd;
@@ -105,7 +105,7 @@ TEST_F(poll, wakes_when_PRE_COPY_becomes_STOP_COPY)
 	check_woken(_metadata, s, POLLIN, since);
 }
 
-/* Nothing to read comes of it, so these sleep for nothing but errors. */
+/* These sessions have nothing to read, so poll() waits for errors only. */
 static const __u32 sessions[] = { V2_STOP_COPY, V2_PRE_COPY, V2_RESUMING };
 
 typedef int (*end_fn)(struct device *dev);
@@ -232,7 +232,7 @@ TEST_F(broken, a_cancelled_save_that_breaks_is_EIO)
 	check_error(_metadata, e);
 }
 
-/* The state is what it was, and a reset and an open do not ask the device to stop. */
+/* The state stays the same, and neither a reset nor an open asks the device to stop. */
 TEST_F(broken, a_device_that_does_not_stop_can_be_reset)
 {
 	struct endpoint *e = &self->end;
@@ -253,7 +253,7 @@ TEST_F(broken, a_device_that_does_not_stop_can_be_reset)
 	EXPECT_RET(0, endpoint_stop(e));
 }
 
-/* In the error state the window shows nothing, and after a reset what it did. */
+/* In the error state the window raises SIGBUS. After a reset it has its old content. */
 TEST_F(broken, a_window_is_SIGBUS_until_the_reset)
 {
 	struct endpoint *e = &self->end;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What /proc and the memory management's system calls say of each kind of mapping of a
- * device, before, in and after each kind of session: figures that can be true, and no
- * address of the kernel's.
+ * Reads /proc and calls the system calls of memory management for each kind of mapping of a
+ * device, before, in and after each kind of session. All figures must be plausible, and no
+ * file may contain a kernel address.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -94,7 +94,7 @@ FIXTURE_TEARDOWN(proc)
 	guest_destroy(&s->guest);
 }
 
-/* A figure of a mapping of so many bytes, in kB: at most once for each of its pages. */
+/* Checks a figure in kB of a mapping. Each page counts once at the most. */
 static void check_figure(struct __test_metadata *_metadata, const char *line,
 			 size_t bytes, const char *when)
 {
@@ -108,7 +108,7 @@ static void check_figure(struct __test_metadata *_metadata, const char *line,
 		TH_LOG("%s, of %zu kB, %s", line, bytes / 1024, when);
 }
 
-/* Where the mapping starts that the lines after this one are about; 0: it is no such. */
+/* Returns the start of the mapping that the next lines describe, or 0. */
 static unsigned long start_of(const char *line)
 {
 	unsigned long start, end;
@@ -116,7 +116,7 @@ static unsigned long start_of(const char *line)
 	return sscanf(line, "%lx-%lx", &start, &end) == 2 ? start : 0;
 }
 
-/* What is done to a mapping may have split it. */
+/* An earlier operation may have split the mapping. */
 static bool is_inside(const struct subject *s, unsigned long at)
 {
 	return at - (unsigned long)s->map < s->size;
@@ -147,7 +147,7 @@ static void check_smaps(struct __test_metadata *_metadata, struct subject *s,
 		TH_LOG("smaps has %d lines of the mapping, %s", lines, when);
 }
 
-/* The sum of all: nobody has so much memory that it takes more than these bits. */
+/* Checks the totals. No machine has memory that needs more bits. */
 static void check_rollup(struct __test_metadata *_metadata, const char *when)
 {
 	FILE *f = fopen("/proc/self/smaps_rollup", "r");
@@ -179,7 +179,7 @@ static ssize_t read_all(const char *path)
 	return ret < 0 ? -errno : sum;
 }
 
-/* A page that a device shows is no swap entry, whatever frame it says that it is. */
+/* A page of a device is no swap entry, whatever its frame number is. */
 static void check_pagemap(struct __test_metadata *_metadata, struct subject *s,
 			  const char *when)
 {
@@ -199,7 +199,7 @@ static void check_pagemap(struct __test_metadata *_metadata, struct subject *s,
 	close(fd);
 }
 
-/* Each tells what is mapped, and is no way to open a device's file anew. */
+/* Each file shows the mapping, and cannot be used to open the device again. */
 static void check_map_files(struct __test_metadata *_metadata, struct subject *s,
 			    const char *when)
 {
@@ -236,7 +236,7 @@ static void check_clear_refs(struct __test_metadata *_metadata)
 	close(fd);
 }
 
-/* The system calls that walk a mapping. What they refuse is up to the kernel. */
+/* System calls that walk a mapping. The kernel may refuse them. */
 static void walk(struct subject *s)
 {
 	static const int advice[] = {
@@ -256,7 +256,10 @@ static void walk(struct subject *s)
 	mlock(s->map, s->size);
 	munlock(s->map, s->size);
 	msync(s->map, s->size, MS_SYNC);
-	/* Grown, it must not show what is behind the mapping; shrunk again it is as it was. */
+	/*
+	 * A larger mapping must not show data behind the old one. A shrunk mapping is as
+	 * before.
+	 */
 	if (mremap(s->map, s->size, s->size + GUEST_PAGE, 0) == s->map)
 		mremap(s->map, s->size + GUEST_PAGE, s->size, 0);
 	/* A second one of the same pages, where that can be. */

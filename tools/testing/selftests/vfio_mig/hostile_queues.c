@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Many queues that wait for memory at the same time: one user has eight devices with
- * 64 I/O queues each, and a command in each queue whose data are in memory that does
- * not answer. The device of another user starts, does I/O and is removed meanwhile,
- * because no thread and no lock is shared with it.
+ * Many queues wait for memory at the same time. One user has eight devices with 64 I/O queues
+ * each, and a command in each queue whose data is in memory that does not answer. Meanwhile
+ * the device of another user starts, does I/O and is removed, because the users share no
+ * thread and no lock.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -194,8 +194,8 @@ static void begin_attack(struct __test_metadata *_metadata, struct attacker *a)
 }
 
 /*
- * Another user's device is as it was. Its latency may be twice what it was, and a
- * millisecond more, because the machine has other things to do as well.
+ * Another user's device works as before. Its latency may be twice as long and a millisecond
+ * more, because the machine has other work.
  */
 TEST_F_TIMEOUT(queues, that_wait_stop_no_other_device, 180)
 {

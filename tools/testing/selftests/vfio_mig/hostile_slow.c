@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that does not answer, handed to each entry point of a device in turn. While
- * the call waits nobody else does; SIGKILL ends the caller; and the device can be
- * opened again.
+ * Memory that does not answer as the argument of each entry point of a device. While the call
+ * waits, no other task waits. SIGKILL ends the caller, and the device can be opened again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,19 +25,19 @@
 
 #define SLOW_BYTES	(64UL << 10)
 #define REACH		5.0	/* seconds until the call touches the memory */
-#define GONE		2.0	/* seconds until what was killed is gone */
+#define GONE		2.0	/* seconds until a killed process is gone */
 #define ARG_WORDS	24
 #define PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
 
 /**
- * enum session - what the device is in the middle of
- * @RUNS: nothing
- * @V1_SAVES: a save by v1, at rest, with an iteration open
+ * enum session - the session of the device
+ * @RUNS: none
+ * @V1_SAVES: a save by v1 of a stopped device, with an open iteration
  * @V1_LOADS: a load by v1
- * @V2_SAVES: a save by v2, at rest
- * @V2_PRECOPIES: a save by v2, while it runs
+ * @V2_SAVES: a save by v2 of a stopped device
+ * @V2_PRECOPIES: a save by v2 in pre-copy
  * @V2_LOADS: a load by v2
- * @LOGS: nothing, but its DMA is logged
+ * @LOGS: none, but DMA logging is on
  */
 enum session {
 	RUNS,
@@ -50,24 +49,24 @@ enum session {
 	LOGS,
 };
 
-/* What the kernel does to the memory. With write protection only stores wait. */
+/* The kernel's access to the memory. With write protection only stores wait. */
 enum touch { LOADS = 1, STORES = 2, BOTH = 3 };
 
 struct attack;
 
 /**
  * struct entry - an entry point
- * @name: for messages
- * @session: what the device is in the middle of
- * @scratch: it is an mscratch device, else an mnvme
- * @touch: what the kernel does to the memory
- * @call: does it, to memory at @mem; a negative errno: it is not to be had here
- * @cmd: an ioctl's
- * @region: a region's index
- * @at: an offset in that
- * @len: bytes
- * @before: how many of them are in memory that answers
- * @arg: what an ioctl's argument has at its start
+ * @name: name for messages
+ * @session: session of the device
+ * @scratch: the device is an mscratch device, else an mnvme device
+ * @touch: the kernel's access to the memory
+ * @call: does the call with memory at @mem; a negative errno: not available here
+ * @cmd: ioctl
+ * @region: index of a region
+ * @at: offset in the region
+ * @len: length in bytes
+ * @before: number of bytes in memory that answers
+ * @arg: start of the ioctl's argument
  */
 struct entry {
 	const char *name;
@@ -84,13 +83,13 @@ struct entry {
 };
 
 /**
- * struct offer - what the process tells its parent before it calls
- * @device: its file of the device
- * @data: its data file, or -1
- * @dead: a data file of an earlier session, or -1
- * @ret: a negative errno: there is nothing to call
- * @ready: all of these are there
- * @taken: the parent, too, is ready
+ * struct offer - data from the process for its parent, before the call
+ * @device: file descriptor of the device in the process
+ * @data: file descriptor of its data file, or -1
+ * @dead: file descriptor of a data file of an earlier session, or -1
+ * @ret: a negative errno: the process cannot do the call
+ * @ready: the other members are valid
+ * @taken: the parent is ready, too
  */
 struct offer {
 	int device;
@@ -102,14 +101,14 @@ struct offer {
 };
 
 /**
- * struct attack - the process that calls
- * @entry: what
- * @path: the device
- * @offer: in memory that it shares with its parent
- * @end: the device, open
- * @guest: memory that the device wrote, while its DMA was logged
- * @dead: a data file of an earlier session, or -1
- * @mapping: a mapping that takes the place of slow memory, or MAP_NONE
+ * struct attack - the process that does the call
+ * @entry: entry point
+ * @path: device
+ * @offer: memory that the process shares with its parent
+ * @end: the open device
+ * @guest: memory that the device wrote while its DMA was logged
+ * @dead: data file of an earlier session, or -1
+ * @mapping: a mapping instead of slow memory, or MAP_NONE
  */
 struct attack {
 	const struct entry *entry;
@@ -190,7 +189,7 @@ static long call_data_write(struct attack *a, const struct entry *e, void *mem)
 	return v2_write(&a->end.v2, mem - e->before, e->len);
 }
 
-/* The first part answers; what does not is in the second. */
+/* The first part of the vector answers, and the second part does not. */
 static long call_data_readv(struct attack *a, const struct entry *e, void *mem)
 {
 	static char there[100];
@@ -199,7 +198,7 @@ static long call_data_readv(struct attack *a, const struct entry *e, void *mem)
 	return readv(a->end.v2.data, parts, 2);
 }
 
-/* What is logged, or the bitmap, is where a pointer in the argument points to. */
+/* A pointer in the argument leads to the ranges or to the bitmap. */
 static long call_log_start(struct attack *a, const struct entry *e, void *mem)
 {
 	(void)e;
@@ -334,7 +333,7 @@ static const struct entry entries[] = {
 
 /* The process that calls. */
 
-/* It writes completions, because some kernels touch a bitmap for what is dirty only. */
+/* The device writes completions, because some kernels access the bitmap only for dirty pages. */
 static int write_memory(struct attack *a)
 {
 	static struct nvme nvme;
@@ -407,7 +406,7 @@ static int leave_dead_file(struct attack *a)
 	return ret;
 }
 
-/* Else BAR0 is not there. */
+/* Without this BAR0 is not accessible. */
 static int enable_memory(struct device *dev)
 {
 	__u16 command = 0x6;	/* memory space, bus master */
@@ -418,7 +417,7 @@ static int enable_memory(struct device *dev)
 	return ret ? ret : region_write_all(&config, 4, &command, sizeof(command));
 }
 
-/* All is as the call needs it, and the bystander has what it shares of it. */
+/* Prepares the call, and shares the files with the bystander. */
 static long get_ready(struct attack *a)
 {
 	struct offer *offer = a->offer;
@@ -451,7 +450,10 @@ static long call_slow(struct slow *s, void *arg)
 
 	if (ret)
 		return ret;
-	/* What is in the memory, in front of it and maybe in it, is there in time. */
+	/*
+	 * The content before the memory, and in it if it can be read, is there before the
+	 * call.
+	 */
 	ret = slow_map(s, e->before, e->arg, e->len < sizeof(e->arg) ?
 		       e->len : sizeof(e->arg));
 	return ret ? ret : e->call(a, e, s->mem);
@@ -548,7 +550,7 @@ static bool exists(const struct entry *e)
 	return !e->scratch || scratch.path[0];
 }
 
-/* It is ready to call, and the bystander shares what it has. */
+/* Waits until the process is ready, and shares its files with the bystander. */
 static int begin_attack(struct __test_metadata *_metadata, struct bystander *b,
 			struct waiter *w, struct attack *a, const struct entry *e,
 			enum slow_kind kind)
@@ -629,7 +631,7 @@ static void attack_entry(struct __test_metadata *_metadata, struct bystander *b,
 	check_kill(_metadata, b, w, e);
 }
 
-/* Else nothing else here shows anything. */
+/* If this fails, the other tests show nothing. */
 static long read_pipe(struct slow *s, void *arg)
 {
 	int *ends = arg, ret = slow_map(s, 1, "x", 1);
@@ -737,7 +739,7 @@ FIXTURE_TEARDOWN(afterwards) { }
 TEST_F(afterwards, the_modules_unload)
 {
 	mdev_sweep();
-	/* It is there if another program has loaded it. */
+	/* The module is loaded if another program has loaded it. */
 	if (!access("/sys/module/vfio_mig_test", F_OK))
 		EXPECT_EQ(0, system("rmmod vfio_mig_test"));
 	EXPECT_EQ(0, system("rmmod mscratch mnvme vfio_mig_core"));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A portion of a stream fails in the middle, and the stream goes on with something
- * else. What becomes the state is what was in the stream as it was taken: no byte of
- * the portion that failed, and none of what the memory was used for before.
+ * A write of a portion of a stream fails in the middle, and the stream continues with
+ * something else. The loaded state must be the one of the portions that the device took: no
+ * byte of the portion that failed, and no earlier content of the memory.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -32,13 +32,13 @@ static const unsigned char fill[NR] = { 0x31, 0x32, 0x33 };
 static const unsigned char other_fill[NR] = { 0x71, 0x72, 0x73 };
 
 /**
- * enum rest - what comes after the portion that failed
- * @SAME: that portion once more
+ * enum rest - the continuation after the portion that failed
+ * @SAME: the same portion again
  * @END_NOW: the end
  * @OTHER_PAGES: other pages
- * @HOLE: a hole where the pages were
+ * @HOLE: a hole in place of the pages
  * @ANOTHER_SAVE: another save, with other pages
- * @NR_RESTS: how many there are
+ * @NR_RESTS: number of continuations
  */
 enum rest {
 	SAME,
@@ -54,14 +54,14 @@ static const char * const rests[NR_RESTS] = {
 };
 
 /**
- * struct target - the device that is loaded
- * @end: it
+ * struct target - the device that loads
+ * @end: the device
  * @guest: memory for its DMA
  * @nvme: its driver, to read the disk
- * @model: a state of it, from which header and control state are taken
- * @expect: what each page of the disk is to be filled with
+ * @model: a state of the device, for its header and control state
+ * @expect: byte that must fill each page of the disk
  * @area: memory for portions, which can be read up to @edge
- * @edge: its end
+ * @edge: end of the memory that can be read
  */
 struct target {
 	struct endpoint end;
@@ -84,7 +84,7 @@ FIXTURE_VARIANT(stream) {
 FIXTURE_VARIANT_ADD(stream, v1) { .v2 = 0 };
 FIXTURE_VARIANT_ADD(stream, v2) { .v2 = 1 };
 
-/* Twice as much as the portion: what is behind @edge cannot be read. */
+/* Twice the portion, because the memory behind @edge cannot be read. */
 #define AREA	((NR + 2) * STREAM_PAGE)
 
 FIXTURE_SETUP(stream)
@@ -153,7 +153,7 @@ static void set_expect(unsigned char *expect, int first, const unsigned char *to
 		memcpy(expect + first, to, NR);
 }
 
-/* What comes after the portion, chunk 1, that failed; and the state it leads to. */
+/* Appends the continuation after the failed portion, chunk 1, and sets the expected state. */
 static void put_rest(struct target *t, enum rest what, struct buffer *s)
 {
 	const struct buffer *model = &t->model;
@@ -186,7 +186,7 @@ static void put_rest(struct target *t, enum rest what, struct buffer *s)
 	stream_put_end(s, save, seq, what == END_NOW || what == HOLE ? 0 : NR);
 }
 
-/* The disk is what it should be, byte by byte, and nothing else takes memory. */
+/* The disk has the expected bytes, and no other memory is in use. */
 static void check_disk(struct __test_metadata *_metadata, struct target *t,
 		       const char *what, size_t cut)
 {
@@ -272,8 +272,8 @@ static size_t give_cut(struct __test_metadata *_metadata, struct target *t,
 }
 
 /*
- * A part of it was taken, which is no error. Then the rest of that chunk is due, and
- * may differ from what could not be read.
+ * The device took a part of a chunk, which is no error. The rest of the chunk must follow,
+ * and may differ from the part that could not be read.
  */
 static void go_on_inside(struct __test_metadata *_metadata, struct target *t,
 			 size_t taken, size_t cut)
@@ -414,7 +414,7 @@ static int give_failing(struct endpoint *e, const struct buffer *portion,
 {
 	ssize_t ret;
 
-	/* In the window beforehand: it is the commit that is to fail. */
+	/* The data is in the window before, so that only the commit fails. */
 	if (!e->by_v2) {
 		ret = v1_write_data(&e->v1, 0, portion->data, portion->len);
 		if (ret)
@@ -458,7 +458,7 @@ TEST_F_TIMEOUT(stream, goes_on_differently_after_ENOMEM, 120)
 	buffer_free(&s);
 }
 
-/* The group that pays is at its limit: so many pages, of a portion, are too many. */
+/* The group that pays is at its limit, so it cannot pay for a portion of so many pages. */
 
 #define LIMIT		(4 * MIB)
 #define PORTION_PAGES	48
@@ -509,7 +509,7 @@ FIXTURE_TEARDOWN(memcg)
 	EXPECT_RET(0, memcg_destroy(&self->group));
 }
 
-/* What fails leaves nothing half staged: only whole portions take memory. */
+/* A failure leaves no partly staged data. Only whole portions take memory. */
 TEST_F_TIMEOUT(memcg, what_fails_leaves_nothing_staged, 120)
 {
 	unsigned char many[PORTION_PAGES];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Calls that a user makes long, and ends by killing the one that made them: others on
- * the same processor get their turn, the end comes soon, and nothing of the state is
- * lost to those who go on.
+ * A user makes calls that take long, and is killed in them. Other tasks on the same processor
+ * must get CPU time, the call must end soon, and other users of the session must not lose
+ * state.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -26,10 +26,10 @@
 #define MIB		(1UL << 20)
 #define WINDOW		(16 * MIB)
 #define SAVE		0x5a5eULL
-#define GAP		1.0	/* seconds that another may have to wait for its turn */
-#define TIMES		5	/* and so many times what it waits for it anyway */
-#define GONE		2.0	/* seconds until what was killed is gone */
-#define TURNS		5.0	/* seconds for which the other takes its turns */
+#define GAP		1.0	/* seconds that another task may wait for its turn */
+#define TIMES		5	/* it may also wait this many times its usual wait */
+#define GONE		2.0	/* seconds until a killed process is gone */
+#define TURNS		5.0	/* seconds for which the other task runs */
 
 FIXTURE(time) {
 	struct mdev mdev;
@@ -206,7 +206,7 @@ TEST_F_TIMEOUT(time, zeros_in_a_row, 120)
 	guest_destroy(&guest);
 }
 
-/* A reader is killed while it gets the next data, and another goes on. */
+/* A reader is killed while it gets the next data, and another reader continues. */
 
 #define PAGES		8
 #define AT_ONCE		5	/* the page that is being written meanwhile */
@@ -246,7 +246,7 @@ FIXTURE_TEARDOWN(reader)
 	buffer_free(&self->stream);
 }
 
-/* What a reader tells of itself, in memory that it shares with its parent. */
+/* Data from a reader, in memory that it shares with its parent */
 struct reader {
 	volatile int begun;
 	volatile int done;
@@ -343,7 +343,7 @@ TEST_F_TIMEOUT(reader, that_is_killed_loses_no_page, 60)
 	kill(ringer, SIGKILL);
 	ASSERT_EQ(ringer, waitpid(ringer, NULL, 0));
 
-	/* What the reader would have had is still to be had. */
+	/* The data of the killed reader is still available. */
 	ASSERT_LE(0, v1_iteration(from, &self->stream));
 	ASSERT_LE(0, v1_drain(from, &self->stream));
 	ASSERT_RET(0, v1_save(from, &self->stream));
@@ -440,7 +440,7 @@ TEST_F_TIMEOUT(reader, killed_at_any_moment_loses_no_page, 60)
 		took = kill_reader(_metadata, from, reader, us ?: 1e6,
 				   us ? 1000 * round / ROUNDS : 1000);
 		us = us ?: took;
-		/* Takes what the reader opened, if it got that far. */
+		/* Takes the iteration that the killed reader opened, if it did. */
 		ASSERT_LE(0, v1_iteration(from, &self->stream));
 		ASSERT_RET(0, v1_pending(from, &pending));
 	}

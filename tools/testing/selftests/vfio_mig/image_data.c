@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Images: what moves to the target, when, and what the target refuses. */
+/* Images: which data moves to the target, when it moves, and which data the target refuses */
 #include <endian.h>
 #include <string.h>
 
@@ -101,7 +101,7 @@ TEST_F(image, of_each_size_moves)
 	}
 }
 
-/* No bytes at all: no record was due. The stream has a piece that says so. */
+/* The image has no bytes, so no record is due. The stream has one piece that says this. */
 TEST_F(image, that_is_empty_takes_one_piece)
 {
 	struct chunk c;
@@ -269,7 +269,7 @@ TEST_F_TIMEOUT(image, that_is_large_takes_no_memory, 1200)
 	expect_image(_metadata, b, SEED, size);
 }
 
-/* What becomes of a good stream: a piece changes, or the stream does. */
+/* A change of a good stream */
 struct spoiled {
 	unsigned int nth;
 	void (*piece)(struct image_payload *p);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a device's user has runs out: memory of its control group, descriptors,
- * address space; or goes away, such as the memory that DMA goes to. It is told so by
- * an errno or an NVMe status, nobody else is hurt, and all works when there is
+ * The user of a device runs out of something: memory of the control group, descriptors or
+ * address space. Or something disappears, such as the memory for DMA. The user must get an
+ * errno or an NVMe status, no other user may notice, and everything must work when there is
  * enough again.
  */
 #include <linux/capability.h>
@@ -117,7 +117,7 @@ static void check_limit(struct __test_metadata *_metadata, struct charged *c)
 		TH_LOG("somebody in the group was killed");
 }
 
-/* Writes until it fails: where, and with what. */
+/* Writes until a write fails. Returns the place, and the status of the failure. */
 static __u64 write_until(struct nvme *nvme, void *buf, __u64 end, int *status)
 {
 	__u32 blocks = PORTION / nvme->lba_size;
@@ -177,7 +177,7 @@ TEST_F_TIMEOUT(memcg, a_write_fails_and_nobody_is_killed, 120)
 	EXPECT_GT(LIMIT, end * nvme->lba_size);
 	check_limit(_metadata, c);
 
-	/* What takes no memory works all the time. */
+	/* Commands that need no memory work all the time. */
 	check_blocks(_metadata, nvme, c->buf, end);
 	EXPECT_EQ(0, nvme_flush(nvme));
 	pattern_fill(nvme, c->buf, 0, 1, 1);
@@ -192,7 +192,7 @@ TEST_F_TIMEOUT(memcg, a_write_fails_and_nobody_is_killed, 120)
 	EXPECT_EQ(0, memcg_event(&c->group, "oom_kill"));
 }
 
-/* The data section of a session is what its user pays for at once. */
+/* The user pays for the data section at the start of the session. */
 TEST_F(memcg, a_session_that_is_too_large_is_refused)
 {
 	struct charged *c = &self->c;
@@ -343,11 +343,11 @@ TEST_F_TIMEOUT(memcg_load, a_load_fails_and_goes_on_when_there_is_memory, 180)
 	EXPECT_EQ(used, memory_used());
 	EXPECT_GT(LIMIT / 2, memcg_used(&c->group));
 
-	/* Not given up: it goes on where it was. */
+	/* The session continues after the failure. */
 	at = 0;
 	ASSERT_RET(0, endpoint_resume(to));
 	ASSERT_RET(-ENOMEM, feed_until(to, &stream, &at));
-	/* What the kernel uncharges late, by RCU, has room for a portion more. */
+	/* The kernel uncharges some memory late, by RCU. This may be room for another portion. */
 	do {
 		before = at;
 		EXPECT_RET(-ENOMEM, feed_until(to, &stream, &at));
@@ -580,7 +580,7 @@ FIXTURE_TEARDOWN(dma)
 	guest_destroy(&self->data);
 }
 
-/* A read or a write of PORTION bytes; @list is where its list is to be found. */
+/* Submits a read or a write of PORTION bytes. @list is the address of the PRP list. */
 static int submit(struct nvme *nvme, struct guest *data, int slot, __u64 *list,
 		  __u64 list_iova)
 {
@@ -647,7 +647,7 @@ TEST_F_TIMEOUT(dma, is_unmapped_while_commands_are_in_flight, 120)
 		submit_all(_metadata, nvme, &self->data, self->lists);
 		ASSERT_EQ(0, collect(_metadata, nvme));
 	}
-	/* Else this has shown nothing. */
+	/* Without a mix of results the test would show nothing. */
 	EXPECT_LT(0, mixed)
 		TH_LOG("in no round it was unmapped in the middle");
 }
@@ -668,7 +668,7 @@ TEST_F_TIMEOUT(dma, goes_away_under_commands, 120)
 			  mmap(self->data.mem, self->data.size,
 			       PROT_READ | PROT_WRITE, MAP_SHARED |
 			       MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
-		/* What is there now is what the device finds. */
+		/* The device finds the present content. */
 		submit_all(_metadata, nvme, &self->data, self->lists);
 		ASSERT_EQ(0, collect(_metadata, nvme));
 	}

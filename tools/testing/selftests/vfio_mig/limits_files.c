@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The files of a device that is open: closed in every order, shared by processes of
- * which some are killed, and outlived by mappings.
+ * The files of an open device. They are closed in every order. Processes share them, and some
+ * of these processes are killed. Mappings outlive them.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -49,9 +49,9 @@ static void check_alive(struct __test_metadata *_metadata, struct endpoint *e,
 /**
  * struct holder - something that keeps a device in use
  * @fd: a file, or -1
- * @fd2: one that is closed with it, or -1
+ * @fd2: a file that is closed together with @fd, or -1
  * @map: a mapping, or NULL
- * @size: of that
+ * @size: size of the mapping
  */
 struct holder {
 	int fd;
@@ -131,7 +131,10 @@ static void begin(struct __test_metadata *_metadata, struct endpoint *e,
 	submit_some(_metadata, nvme, guest_alloc(guest, GUEST_PAGE));
 }
 
-/* The @turn-th order of @nr things, in @order. False: there are not so many. */
+/*
+ * Writes the permutation number @turn of @nr things to @order. Returns false if there are
+ * fewer.
+ */
 static bool nth_order(int turn, int nr, int *order)
 {
 	int left[HOLDERS_MAX], i, at;
@@ -275,7 +278,7 @@ static int adopt(struct endpoint *e, int fd)
 	return v1_open(&e->v1, &e->dev);
 }
 
-/* What each does, without regard to the other: states, data, registers, doorbells. */
+/* Each process acts without regard to the other: states, data, registers, doorbells. */
 static void act(struct endpoint *e, unsigned int *seed)
 {
 	static const __u32 states[] = {
@@ -346,7 +349,7 @@ TEST_F_TIMEOUT(shared, both_act_and_one_is_killed, 300)
 	char byte;
 
 	for (i = 0; i < KILLS; i++) {
-		/* Not the one that inherits: it is there before the file is. */
+		/* A process that inherits the file exists before the file does. */
 		if (variant->sent)
 			pid = start_other(self->sock, e, true, i);
 		open_all(_metadata, e, &self->guest, &self->nvme);
@@ -366,7 +369,7 @@ TEST_F_TIMEOUT(shared, both_act_and_one_is_killed, 300)
 		EXPECT_TRUE(WIFSIGNALED(status))
 			TH_LOG("the other ended by itself: %#x", status);
 
-		/* For the one that is left it is the same open device. */
+		/* The remaining process still has the same open device. */
 		ASSERT_RET(0, device_reset(&e->dev));
 		nvme_close(&self->nvme);
 		check_alive(_metadata, e, &self->guest, &self->nvme);
@@ -394,7 +397,7 @@ FIXTURE_TEARDOWN(sent)
 	guest_destroy(&self->guest);
 }
 
-/* The one whose memory it was: what is left is a device that can do no DMA. */
+/* The process owned the memory. The device that remains cannot do DMA. */
 TEST_F_TIMEOUT(sent, by_one_that_is_killed, 120)
 {
 	struct endpoint *e = &self->end, left;
@@ -436,7 +439,7 @@ TEST_F_TIMEOUT(sent, by_one_that_is_killed, 120)
 	buffer_free(&s);
 }
 
-/* Mappings that are there when nothing else of the device is. */
+/* Mappings that exist when all other uses of the device have ended */
 
 #define BAR_SIZE	(1UL << 20)
 
@@ -456,7 +459,7 @@ FIXTURE_VARIANT(outlive) {
 FIXTURE_VARIANT_ADD(outlive, mnvme) { .parent = "mnvme" };
 FIXTURE_VARIANT_ADD(outlive, mscratch) { .parent = "mscratch", .bar = true };
 
-/* Who uses the library: its drivers, and mappings. */
+/* Returns the number of references to the library, by its drivers and by mappings. */
 static long library_refs(void)
 {
 	FILE *f = fopen("/sys/module/vfio_mig_core/refcnt", "r");

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Device memory that the user maps, tracked while it migrates: BAR2 of mscratch.
- */
+/* Device memory that the user maps (BAR2 of mscratch) is tracked while the device migrates. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +20,7 @@
 #define WINDOW_KIB	256
 #define PAGE		4096UL
 #define SIZE		(64UL << 20)
-/* What the threads write to: small, so that pages are written again and again. */
+/* The threads write to few pages, so that they write to each page many times. */
 #define HOT_PAGES	512UL
 
 static struct mdev mdev[2];
@@ -60,7 +58,7 @@ static void side_close(struct side *s)
 	device_close(&s->dev);
 }
 
-/* The data pages in what was saved since @stream was emptied. */
+/* Reads all data into @stream. Returns the number of pages with data. */
 static __u64 drain(struct __test_metadata *_metadata, struct side *s,
 		   struct buffer *stream)
 {
@@ -133,7 +131,7 @@ TEST_F(bar, reading_where_it_may_be_written_is_a_change)
 	for (i = 0; i < 16; i++)
 		ASSERT_EQ(0, a->map[i * PAGE]);
 	EXPECT_NE(0, pending(_metadata, a));
-	/* Of what is zero no data are sent. */
+	/* The stream has no data of pages of zeros. */
 	EXPECT_EQ(0, drain(_metadata, a, &self->stream));
 	EXPECT_EQ(0, pending(_metadata, a));
 }
@@ -342,7 +340,7 @@ TEST_F(bar, is_gone_for_a_mapping_that_outlives_the_opening)
 	munmap(map, SIZE);
 }
 
-/* And so is the data section: what the next user saves is not to be seen. */
+/* The mapping must not show the data section of the next user either. */
 TEST_F(bar, the_data_section_is_gone_for_such_a_mapping_too)
 {
 	struct side *a = &self->a;
@@ -360,8 +358,8 @@ TEST_F(bar, the_data_section_is_gone_for_such_a_mapping_too)
 }
 
 /*
- * A disk whose DMA goes to the memory: a VMM maps what the guest has of BARs for the DMA
- * of all devices, and the guest can name it as a buffer.
+ * A disk does DMA to the memory, because a VMM maps the guest's BARs for the DMA of all
+ * devices. So the guest can use a BAR as a buffer.
  */
 FIXTURE(dma) {
 	struct side a;
@@ -442,7 +440,7 @@ TEST_F(dma, out_of_it_reads_what_is_there)
 	EXPECT_EQ(0, memcmp(self->a.ro + 9 * PAGE, self->a.ro + 11 * PAGE, PAGE));
 }
 
-/* Threads that write all the time, each its own word of a page. */
+/* Threads that write all the time, each to another word of a page */
 struct writer {
 	pthread_t thread;
 	unsigned char *map;
@@ -547,7 +545,7 @@ FIXTURE_TEARDOWN(busy)
 	side_close(&self->b);
 }
 
-/* There and back: what was loaded is tracked as well as what was written. */
+/* There and back: loaded data is tracked like written data. */
 TEST_F_TIMEOUT(busy, the_target_has_what_was_there_at_the_stop, 300)
 {
 	struct side *from = &self->a, *to = &self->b, *next;

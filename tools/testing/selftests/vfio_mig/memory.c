@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of the driver's own: what users store to it moves, whatever way they store it,
- * and a driver that cannot reach its memory loses nothing.
+ * Memory that the driver allocates. Each store of a user must move to the target, whatever
+ * kind of access it is. A driver that cannot access its memory loses nothing.
  *
- * It is the memory in BAR2 of devices of vfio_mig_test. With VFIO_MIG_DEVICE and
- * VFIO_MIG_DEVICE_B the tests that need no knobs run on these two.
+ * The memory is BAR2 of devices of vfio_mig_test. With VFIO_MIG_DEVICE and VFIO_MIG_DEVICE_B
+ * the tests that need no knobs run on these two devices.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,7 +40,7 @@ FIXTURE(memory) {
 	struct end a, b;
 	struct buffer stream;
 	size_t size;
-	int unfit;		/* the devices that were given are no such pair */
+	int unfit;		/* the named devices are no such pair */
 };
 
 FIXTURE_VARIANT(memory) {
@@ -135,7 +135,7 @@ static int precopy(struct _test_data_memory *self)
 	return !self->a.t.end.by_v2 || v2_has(&self->a.t.end.v2, V2_PRE_COPY);
 }
 
-/* Each page, the last one included, has a pattern of its own. */
+/* Each page, including the last one, has another pattern. */
 static void fill(struct end *end, int seed)
 {
 	size_t i;
@@ -177,7 +177,7 @@ static void store(unsigned char *at, int value)
 	__atomic_store_n(at, value, __ATOMIC_SEQ_CST);
 }
 
-/* After the first pass only what is stored is sent, and all of it. */
+/* After the first pass the device sends only stored pages, and all of them. */
 TEST_F(memory, that_is_stored_to_in_pre_copy_is_sent_again)
 {
 	unsigned char byte = 0x77;
@@ -250,7 +250,7 @@ TEST_F(memory, that_is_stored_to_by_other_mappings_is_sent_again)
 	munmap(map, 4 * PAGE);
 }
 
-/* What a reader has in hand does not change under it: the sums hold. */
+/* A chunk does not change while a reader reads it, so its checksums are right. */
 TEST_F(memory, changes_while_a_chunk_is_read)
 {
 	struct endpoint *a = &self->a.t.end;
@@ -278,7 +278,7 @@ TEST_F(memory, changes_while_a_chunk_is_read)
 	EXPECT_EQ(0, memcmp(self->a.map, self->b.map, self->size));
 }
 
-/* The target's mapping is older than the load, and stays what it is. */
+/* The target's mapping is older than the load, and stays valid. */
 TEST_F(memory, of_a_refused_stream_is_not_written)
 {
 	struct endpoint *a = &self->a.t.end, *b = &self->b.t.end;
@@ -369,7 +369,7 @@ TEST_F(driver, whose_read_fails_loses_nothing)
 	fail_and_go_on(_metadata, self, "mem_read");
 }
 
-/* In the middle of a chunk: what was copied before is sent. */
+/* The failure occurs within a chunk. The data that was copied before is sent. */
 TEST_F(driver, whose_100th_read_fails_loses_nothing)
 {
 	struct endpoint *a = &self->a.t.end;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The registers and the interrupt of mscratch: what a stopped device does not do,
- * what moves to the target, and which states are refused there.
+ * The registers and the interrupt of mscratch: what a stopped device does not do, what moves
+ * to the target, and which states the target refuses
  */
 #define _GNU_SOURCE
 #include <endian.h>
@@ -248,7 +248,7 @@ FIXTURE(bad) {
 
 FIXTURE_VARIANT(bad) {
 	int at;			/* in the control state */
-	__u32 bits;		/* what is changed there */
+	__u32 bits;		/* the value there after the change */
 };
 
 FIXTURE_VARIANT_ADD(bad, status) { .at = AT_BAR0 + STATUS, .bits = 2 };
