@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, chapter 2: configuration space, by a table of what is written and what is
- * read then; what a function level reset keeps (PCI Express 6.6.2); and messages
- * without Bus Master.
+ * NVMe 1.4, chapter 2: configuration space, by a table of values that are written and read
+ * back; the registers that a function level reset keeps (PCI Express 6.6.2); and messages
+ * without Bus Master
  */
 #include <stdio.h>
 #include <string.h>
@@ -111,7 +111,7 @@ static int flr(struct region *config)
 	ret = ret ?: region_read_all(config, EXP + 8, &control, 2);
 	control |= 0x8000;
 	ret = ret ?: region_write_all(config, EXP + 8, &control, 2);
-	/* 100 ms are what it may take; a machine that is busy takes longer. */
+	/* A function level reset may take 100 ms. A busy machine takes longer. */
 	for (i = 0; !ret && command && i < 5000; i++) {
 		usleep(1000);
 		ret = region_read_all(config, 4, &command, 2);
@@ -141,7 +141,7 @@ TEST_F_TIMEOUT(pci, s2_fields, 120)
 	}
 }
 
-/* The machine was off: nothing of that is left. */
+/* A loss of power keeps no register. */
 TEST_F(pci, s2_5_4_a_loss_of_power_keeps_nothing)
 {
 	static const struct field f = { "", "", EXP + 8, 2 };

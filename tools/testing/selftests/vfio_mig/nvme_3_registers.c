@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, chapter 3: the controller's registers, by a table of what is written and
- * what is read then. Values are mnvme's.
+ * NVMe 1.4, chapter 3: the controller's registers, by a table of values that are written and
+ * read back. The values are those of mnvme.
  */
 #include <unistd.h>
 

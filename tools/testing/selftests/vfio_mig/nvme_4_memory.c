@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, chapter 4: PRP entries and lists (4.3) and SGLs (4.4), of Read, Write and
- * Compare. Layouts that are good move data that is compared, byte by byte.
+ * NVMe 1.4, chapter 4: PRP entries and lists (4.3) and SGLs (4.4) of Read, Write and Compare.
+ * With a valid layout the test compares each byte of the data.
  */
 #include <endian.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #define BLOCK		512
 
-/* A descriptor that is the command's own, at an address of its own. */
+/* A descriptor in the command, with any address */
 #define OWN(type, at, len)						\
 	.flags = CMD_SGL, .prp1 = (at), .prp2 = (__u64)(type) << 56 | (len)
 
@@ -96,7 +96,7 @@ static const struct nvme_case bad[] = {
 FIXTURE(memory) {
 	struct nvme_fixture f;
 	struct nvme_cases c;
-	unsigned char *data;	/* what is in the namespace */
+	unsigned char *data;	/* content of the namespace */
 	unsigned char *host;	/* where layouts put it */
 	void *list;
 };
@@ -128,7 +128,7 @@ FIXTURE_TEARDOWN(memory)
 
 TEST_F_TIMEOUT(memory, s4_pointers_that_are_wrong, 120)
 {
-	/* What a comparison gets before it comes to what is wrong. */
+	/* Compare needs equal data before the error in the layout. */
 	ASSERT_EQ(0, nvme_io(&self->f.nvme, NVME_OP_WRITE, 0, 32, self->c.buf));
 	try_opcode(_metadata, &self->c, bad, ARRAY_SIZE(bad), variant->opcode);
 }
@@ -141,8 +141,8 @@ struct part {
 };
 
 /*
- * Has what is in the namespace moved by @cmd, and looks at @parts of host memory. A
- * part that is a bit bucket takes bytes of a read, and none of a write.
+ * Moves data of the namespace by @cmd, and compares @parts of host memory. A part that is a
+ * bit bucket takes bytes of a read, and none of a write.
  */
 static int transfer(struct nvme *nvme, struct nvme_cmd *cmd, unsigned char *data,
 		    unsigned char *host, const struct part *part, int nr,
@@ -253,7 +253,7 @@ struct sgl_layout {
 	const char *name;
 	__u32 blocks;
 	struct desc first;
-	/* What is in the list, by the descriptor; the others are 0. */
+	/* descriptors of the list; the others are 0 */
 	struct desc list[8];
 	int status;
 	bool read_only;

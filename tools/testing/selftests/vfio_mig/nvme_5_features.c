@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, 5.13 and 5.21: Get and Set Features. The values, and what can be changed,
- * are mnvme's.
+ * NVMe 1.4, 5.13 and 5.21: Get Features and Set Features. The values, and which of them a host
+ * can change, are those of mnvme.
  */
 #include <stdio.h>
 
@@ -116,7 +116,7 @@ TEST_F(features, s5_21_set_features)
 	try_cases(_metadata, &self->c, set, ARRAY_SIZE(set));
 }
 
-/* A feature of the controller: what is set is told, and what it is by default. */
+/* A feature of the controller: its default, and values that a host sets and reads back */
 struct feature {
 	const char *section;
 	const char *name;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, 5.14 and 5.15: Get Log Page and Identify, with the values of mnvme. What
- * any controller has to say of itself is in nvme_identify.c.
+ * NVMe 1.4, 5.14 and 5.15: Get Log Page and Identify, with the values of mnvme.
+ * nvme_identify.c tests the fields that any controller must have.
  */
 #include <stdio.h>
 #include <string.h>
@@ -139,7 +139,7 @@ TEST_F(pages, s5_14_1_values)
 #define NO_CNS(cns)	{ "5.15", "CNS " #cns,				\
 	{ ADMIN_IDENTIFY, .nsid = 1, .cdw10 = cns },			\
 	ST_INVALID_FIELD, AT_CDW10 }
-/* Came after 1.4, and nothing says that it is not there. */
+/* A later specification defines this value, and mnvme does not have it. */
 #define NOT_YET(cns)	{ "5.15", "CNS " #cns ", of I/O command sets",	\
 	{ ADMIN_IDENTIFY, .nsid = 1, .cdw10 = cns },			\
 	ST_INVALID_FIELD, AT_NO_ENTRY }
@@ -236,7 +236,7 @@ TEST_F(pages, s5_15_identify)
 #define CTRL(n, at, len, v)	{ "5.15.2.2", n,			\
 	{ ADMIN_IDENTIFY, .cdw10 = 1 }, CASE_BYTES(at, len, v) }
 
-/* What a guest was told: a change of one is a new level, see mnvme.rst. */
+/* Values that a guest reads. A change of a value needs a new level (mnvme.rst). */
 static const struct nvme_case ctrl[] = {
 	CTRL("VID", 0, 2, 0x1d6b), CTRL("SSVID", 2, 2, 0x1d6b),
 	CTRL("MN", 24, 8, 0x656d20656d766e6d), CTRL("FR", 64, 8, 0x2020202020302e31),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, chapter 5: the admin commands that make and end queues, Abort, and
- * Doorbell Buffer Config. The numbers of queues and vectors are mnvme's.
+ * NVMe 1.4, chapter 5: the admin commands that create and delete queues, Abort, and Doorbell
+ * Buffer Config. The numbers of queues and vectors are those of mnvme.
  */
 #include <stdio.h>
 
@@ -270,7 +270,10 @@ TEST_F_TIMEOUT(queues, s5_every_other_opcode, 120)
 		TH_LOG("%s", self->c.why);
 }
 
-/* Entries of another size than CC says (5.3, 5.4; CC.IOCQES and CC.IOSQES are 0). */
+/*
+ * The size of entries in CC differs from the required size (5.3, 5.4; CC.IOCQES and
+ * CC.IOSQES are 0).
+ */
 TEST_F(queues, s5_3_entry_sizes_of_0)
 {
 	static const struct nvme_case cases[] = {

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * NVMe 1.4, chapter 6: the NVM command set. What is wrong with a data pointer is in
- * nvme_4_memory.c.
- */
+/* NVMe 1.4, chapter 6: the NVM command set. nvme_4_memory.c tests errors of the data pointer. */
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +19,7 @@
 /* Blocks of mnvme-64M. */
 #define BLOCKS		131072U
 
-/* For each opcode: what does not depend on it. */
+/* Cases that are the same for each opcode */
 static const struct nvme_case of_each[] = {
 	{ "6.1", "of no namespace", { .cdw10 = 0 }, ST_INVALID_NS, AT_NSID },
 	{ "6.1", "of namespace 2", { .nsid = 2 }, ST_INVALID_NS, AT_NSID },
@@ -100,7 +97,7 @@ static const struct nvme_case of_dsm[] = {
 	{ "6.7", "256 ranges of no block", { DSM, .nsid = 1, .cdw10 = 255, .cdw11 = AD } },
 };
 
-/* Of what the data are good for: one block from 0. */
+/* Cases whose data is one valid range: one block from 0 on */
 static const struct nvme_case of_copy[] = {
 	{ "TP 4065", "ranges in format 1",
 	  { COPY, .nsid = 1, .cdw10 = 8, .cdw12 = 1 << 8 },
@@ -174,7 +171,7 @@ FIXTURE_VARIANT_ADD(io, s6_7_dsm) { .opcode = DSM };
 FIXTURE_VARIANT_ADD(io, s6_14_verify) { .opcode = VERIFY, .blocks = true };
 FIXTURE_VARIANT_ADD(io, tp4065_copy) { .opcode = COPY };
 
-/* Zeros in the whole namespace: what a comparison with zeros finds. */
+/* Zeroes the whole namespace, for a comparison with zeros. */
 static int clear(struct nvme *nvme, void *scratch)
 {
 	return nvme_deallocate(nvme, 0, nvme->nr_lbas, scratch);
@@ -298,7 +295,7 @@ TEST_F(other, s6_6_a_comparison_that_fails)
 		buf[at[i]] ^= 1;
 	}
 	EXPECT_EQ(0, nvme_io(&self->f.nvme, COMPARE, 3, 21, buf));
-	/* Nothing is there, and is compared with something. */
+	/* The blocks are deallocated, and a comparison with other data must fail. */
 	ASSERT_EQ(0, nvme_deallocate(&self->f.nvme, 0, 64, self->c.list));
 	memset(buf, 0, 21 * 512);
 	EXPECT_EQ(0, nvme_io(&self->f.nvme, COMPARE, 3, 21, buf));

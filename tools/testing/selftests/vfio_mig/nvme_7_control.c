@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, chapter 7: interrupts (7.5) and resets (7.3); the asynchronous events of
- * chapter 5 (5.2, 5.14.1), which go with what a controller does by itself; and the phase
- * tag of completions (4.6), for hosts that poll instead of waiting for an interrupt.
+ * NVMe 1.4, chapter 7: interrupts (7.5) and resets (7.3). Also the asynchronous events of
+ * chapter 5 (5.2, 5.14.1), because the controller reports them by itself, and the phase tag of
+ * completions (4.6), for hosts that poll instead of waiting for an interrupt
  */
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +120,7 @@ static int irqs(struct nvme_queue *q)
 	return nvme_irqs(q);
 }
 
-/* How a vector is masked: each of the ways has to do the same. */
+/* The ways to mask a vector. All of them must have the same effect. */
 enum mask { BY_TABLE, BY_FUNCTION, BY_INTMS };
 
 static int set_mask(struct nvme *nvme, struct region *config, enum mask how,
@@ -282,7 +282,7 @@ static int read_log(struct nvme *nvme, __u32 lid, int dwords, void *buf)
 	};
 	int ret = nvme_do(nvme, &nvme->admin, &cmd, NULL);
 
-	/* The page is there before an event that it does not tell of. */
+	/* An event after this time comes after the read of the log page. */
 	usleep(20000);
 	return ret;
 }
@@ -302,7 +302,7 @@ static int set_feature(struct nvme *nvme, __u32 fid, __u32 value)
 	return nvme_do(nvme, &nvme->admin, &cmd, NULL);
 }
 
-/* An event that nobody asked for is told when somebody does. */
+/* The controller keeps an event until the host requests events. */
 TEST_F(control, s5_2_an_event_before_its_request)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -313,7 +313,7 @@ TEST_F(control, s5_2_an_event_before_its_request)
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
 
-/* ... unless its log page was read before: that tells of it. */
+/* ... unless the host has read the log page of the event before. */
 TEST_F(control, s5_2_a_read_clears_what_was_not_reported)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -339,7 +339,10 @@ TEST_F(control, s5_14_retain_asynchronous_event)
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
 
-/* Reported once, then masked; what comes meanwhile is cleared by the read, too. */
+/*
+ * The event was reported once and is masked now. The read also clears events that came
+ * meanwhile.
+ */
 TEST_F(control, s5_2_an_event_while_masked)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -361,7 +364,7 @@ TEST_F(control, s5_2_an_event_while_masked)
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
 
-/* A part of the page is enough, and one that cannot be read clears nothing. */
+/* A read of a part of the page is enough. A read that fails clears nothing. */
 TEST_F(control, s5_14_a_read_that_fails_clears_nothing)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -473,7 +476,7 @@ TEST_F(control, s5_1_abort_a_request)
 	EXPECT_EQ(1, seen);
 }
 
-/* One more Asynchronous Event Request than AERL says (5.2). */
+/* One more Asynchronous Event Request than AERL permits (5.2) */
 TEST_F(control, s5_2_requests_beyond_the_limit)
 {
 	const struct nvme_case fifth = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One logical block is atomic (NVMe 6.4.1), whatever the segments of guest memory are
- * and however many queues write it: who reads it sees what one command wrote.
+ * One logical block is atomic (NVMe 6.4.1) for any segments of guest memory and any number of
+ * queues that write it. A reader sees the data of one command.
  */
 #include <pthread.h>
 #include <string.h>
@@ -19,12 +19,12 @@ enum layout {
 };
 
 /**
- * struct actor - a thread with a queue of its own
- * @opcode: what it does
- * @value: what it writes, in each byte of a block
- * @layout: of its memory
- * @torn: blocks that it read and that were of two commands
- * @failed: what went wrong otherwise
+ * struct actor - a thread with a queue
+ * @opcode: opcode of its commands
+ * @value: byte that it writes
+ * @layout: layout of its memory
+ * @torn: number of blocks that it read with data of two commands
+ * @failed: other error
  */
 struct actor {
 	struct nvme *nvme;
@@ -169,7 +169,7 @@ TEST_F_TIMEOUT(atomic, a_block_is_of_one_command, 300)
 	EXPECT_EQ(0, self->actor[2].torn)
 		TH_LOG("%lu reads saw blocks of two commands", self->actor[2].torn);
 
-	/* And what is left is one's, too. */
+	/* The final content is also that of one command. */
 	self->stop = 0;
 	act(&self->actor[2]);
 	EXPECT_EQ(0, self->actor[2].torn);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commands are executed by threads of the process that opened the device: they count as
- * its CPU time, which a control group bounds, and they end with it. An idle device's
- * threads take no CPU time.
+ * Threads of the process that opened the device execute commands. Their CPU time counts as
+ * that of the process, so a control group bounds it, and they end with the process. The
+ * threads of an idle device take no CPU time.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -148,7 +148,7 @@ TEST_F_TIMEOUT(cgroup, cpu_time_is_bounded_with_the_process, 120)
 	EXPECT_LT(0, used);
 	/* And one period, which can have begun before. */
 	EXPECT_GT(took * SHARE * TOLERANCE + 0.05, used / 1e6);
-	/* Else it was not the group that bounded it. */
+	/* With less CPU time it was not the group that bounded the commands. */
 	EXPECT_LT(took * SHARE / 4, used / 1e6);
 }
 

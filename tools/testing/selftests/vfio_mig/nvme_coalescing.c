@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NVMe 1.4, 5.21.1.8 and 5.21.1.9: Interrupt Coalescing and Interrupt Vector
- * Configuration. An interrupt waits as long as the host has asked for. Whatever ends
- * the wait, it is signalled: none is lost.
+ * NVMe 1.4, 5.21.1.8 and 5.21.1.9: Interrupt Coalescing and Interrupt Vector Configuration.
+ * An interrupt waits as long as the host has requested. Any event that ends the wait must
+ * signal the interrupt, so that none is lost.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@
 /* An interrupt in this time did not wait; a thread that was put aside may have. */
 #define AT_ONCE_S		0.015
 #define TRIES			20
-/* What is to come, comes in this time. */
+/* A signal that must come, comes within this time. */
 #define COMES_S			5
 
 #define PCI_COMMAND		4
@@ -106,7 +106,7 @@ static int comes(struct nvme_queue *q)
 	return nr;
 }
 
-/* All that came is taken. INTx is masked by each, and goes on when it is unmasked. */
+/* Takes all completions. A signal masks INTx, so INTx is unmasked again. */
 static void settle(struct nvme_fixture *f, struct nvme_queue *q, __u32 index)
 {
 	struct nvme_cqe cqe;
@@ -172,7 +172,7 @@ static void ask_for(struct __test_metadata *_metadata, struct nvme_fixture *f,
 	settle(f, &f->nvme.io[0], index);
 }
 
-/* What does not wait, and what waits: values of both features, and commands. */
+/* Values of both features and commands, with and without a wait */
 static const struct {
 	const char *name;
 	__u32 coalescing;
@@ -228,7 +228,7 @@ TEST_F_TIMEOUT(coalescing, s5_21_1_8_waits_as_asked_for, 120)
 	}
 }
 
-/* What ends a wait. */
+/* Events that end a wait */
 enum event {
 	STOP,
 	STOP_AND_COPY,
@@ -302,7 +302,7 @@ static int reset(struct nvme *nvme)
 	return ret;
 }
 
-/* What is owed was signalled when it is over. */
+/* The interrupts that waited are signalled when the wait ends. */
 TEST_F_TIMEOUT(coalescing, what_is_owed_is_signalled, 120)
 {
 	struct nvme_fixture *f = &self->f;

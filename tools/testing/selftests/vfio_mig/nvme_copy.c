@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Copy (NVMe TP 4065), against a model of the namespace: what is copied, its limits
- * as Identify has them, and that what is not there is not made by copying.
+ * Copy (NVMe TP 4065) is compared with a model of the namespace: the data, the limits in
+ * Identify, and that a copy of deallocated blocks allocates nothing.
  */
 #include <endian.h>
 #include <stdlib.h>
@@ -47,7 +47,7 @@ static int identify(struct nvme *nvme, __u32 nsid, __u32 cns, void *page)
 	return nvme_do(nvme, &nvme->admin, &cmd, NULL);
 }
 
-/* Blocks in use, as Identify tells. */
+/* Returns the number of blocks in use, from Identify. */
 static __u64 used(struct nvme *nvme, void *page)
 {
 	return identify(nvme, 1, 0, page) ? ~0ULL : le64toh(((__u64 *)page)[2]);
@@ -118,7 +118,7 @@ static int fill(struct copier *self, __u32 lba, __u32 nr)
 	return nvme_io(nvme, NVME_OP_WRITE, lba, nr, self->buf);
 }
 
-/* What copy() has to do: all sources are read before anything is written. */
+/* The expected effect of copy(): it reads all sources before it writes. */
 static void model_copy(struct copier *self, __u32 to, __u32 nr)
 {
 	__u32 size = self->f.nvme.lba_size, len, i;
@@ -210,7 +210,7 @@ TEST_F(copy, onto_itself_forwards_and_backwards)
 	copy_both(_metadata, &self->c, 80, 2);
 }
 
-/* What was never written reads as zeros where it is copied to, and takes no memory. */
+/* Blocks that were never written read as zeros after they are copied, and take no memory. */
 TEST_F(copy, nothing_is_copied_as_nothing)
 {
 	struct nvme *nvme = &self->c.f.nvme;
@@ -221,7 +221,7 @@ TEST_F(copy, nothing_is_copied_as_nothing)
 	set_source(&self->c, 0, 256, 256);
 	copy_both(_metadata, &self->c, 600, 1);
 	EXPECT_EQ(before, used(nvme, self->c.buf));
-	/* Over what is there: 64 blocks, of whole pages, give their memory back. */
+	/* The copy overwrites data. 64 blocks of whole pages free their memory. */
 	set_source(&self->c, 0, 512, 64);
 	copy_both(_metadata, &self->c, 0, 1);
 	after = used(nvme, self->c.buf);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shadow doorbells: no submission is lost, the register is rung less often, stopped
- * means stopped, and what the host writes to its own memory is not trusted.
+ * Shadow doorbells: no submission is lost, the host writes the register less often, a stopped
+ * device does nothing, and the device does not trust the host's memory.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -155,7 +155,7 @@ TEST_F_TIMEOUT(dbbuf, the_register_is_rung_less_often, 120)
 	EXPECT_GT(2000 + 2000 / 32, with);
 }
 
-/* Spins: the next submission is to meet the device when it goes idle. */
+/* Spins, because the next submission must meet the device while it goes idle. */
 static int take_one(struct nvme *nvme, struct nvme_queue *q)
 {
 	double end = clock_now() + 10;
@@ -174,8 +174,8 @@ static int take_one(struct nvme *nvme, struct nvme_queue *q)
 }
 
 /*
- * The device tells where it is to be rung for, while the host submits: one of them
- * has to see the other. Verify is executed by another thread than this one.
+ * The device writes EventIdx while the host submits a command. One of them must see the
+ * other's write. Another thread than this one executes Verify.
  */
 TEST_F_TIMEOUT(dbbuf, no_submission_is_lost, 300)
 {
@@ -198,7 +198,7 @@ TEST_F_TIMEOUT(dbbuf, no_submission_is_lost, 300)
 	while (self->q->in_flight)
 		ASSERT_RET(0, take_one(nvme, self->q));
 	TH_LOG("%d commands, %lu writes of registers", rounds, nvme->rings);
-	/* Else the device was idle each time, and this has shown nothing. */
+	/* Otherwise the device was idle each time, and the test shows nothing. */
 	EXPECT_GT(rounds, nvme->rings);
 }
 
@@ -210,7 +210,7 @@ TEST_F_TIMEOUT(dbbuf, queues_that_were_used_before_go_on, 120)
 
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[0], 0));
 	for (i = 0; i < 6; i++) {
-		/* The second time with pages of its own again. */
+		/* The second run uses other pages. */
 		if (i % 2)
 			ASSERT_EQ(0, nvme_dbbuf(nvme));
 		ASSERT_RET(0, flood_submit(&f, 40));
@@ -531,7 +531,7 @@ static void *scribble(void *arg)
 	return NULL;
 }
 
-/* Whatever the host does to its memory, it is its own problem. */
+/* The host changes its memory at random. This must harm only the host. */
 TEST_F_TIMEOUT(dbbuf, values_that_change_at_random_hurt_nobody, 120)
 {
 	struct nvme *nvme = &self->p.nvme;
@@ -580,7 +580,10 @@ static int intx(int fd, int patient)
 	return nr;
 }
 
-/* What the host took is in its memory only: that is no cause to signal again. */
+/*
+ * The host's memory alone shows which completions it took. This is no reason for another
+ * signal.
+ */
 TEST_F(dbbuf, intx_is_not_signalled_for_what_was_taken)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), i;
@@ -612,7 +615,7 @@ TEST_F(dbbuf, intx_is_not_signalled_for_what_was_taken)
 	close(fd);
 }
 
-/* What the kernel has warned of is in its taint. */
+/* A warning of the kernel sets its taint flag. */
 static bool warned(void)
 {
 	unsigned long taint = 0;

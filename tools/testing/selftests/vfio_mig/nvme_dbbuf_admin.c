@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shadow doorbells of the admin queue: hosts that keep them in memory, as NVMe 7.13 has
- * it, hosts that write registers only, as Linux does, and those that do both.
+ * Shadow doorbells of the admin queue: hosts that write them in memory, as NVMe 7.13 requires,
+ * hosts that write registers only, as Linux does, and hosts that do both
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ FIXTURE(admin) {
 	int here;
 };
 
-/* What the host does with the doorbells of the admin queue. */
+/* The admin queue's doorbells that the host writes */
 enum host { MEMORY, REGISTERS, BOTH };
 
 FIXTURE_VARIANT(admin) {
@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(admin)
 	nvme_pair_close(&self->p);
 }
 
-/* A command without data: an abort of one that is not there. */
+/* A command without data: an abort of a command that does not exist */
 static struct nvme_cmd quick(void)
 {
 	return (struct nvme_cmd) { .opcode = ADMIN_ABORT, .cdw10 = 99 << 16 };
@@ -182,7 +182,7 @@ TEST_F_TIMEOUT(admin, one_way_and_the_other, 120)
 			TH_LOG("command %d", i);
 		if (variant->host == MEMORY || i % 7)
 			continue;
-		/* What was not looked at yet the host has to bring up to date. */
+		/* The host must update a doorbell that the device has not read yet. */
 		nvme->shadow[TAIL] = nvme->admin.tail;
 		nvme->shadow[HEAD] = nvme->admin.head;
 		use(nvme, i % 2 ? MEMORY : BOTH);
@@ -257,7 +257,10 @@ TEST_F(admin, registers_that_cannot_be)
 	EXPECT_EQ(0, one(nvme));
 }
 
-/* What is rung while it is stopped, or is only in memory then, is found by the target. */
+/*
+ * The target must find doorbells that the host writes while the device is stopped, in
+ * registers or in memory.
+ */
 static void go_over(struct __test_metadata *_metadata,
 		    struct _test_data_admin *self, int late, int rung)
 {
@@ -298,7 +301,10 @@ TEST_F_TIMEOUT(admin, they_migrate, 300)
 	}
 }
 
-/* While the device is stopped, before it is saved; and it goes on here, or there. */
+/*
+ * The host writes doorbells of the stopped device before the save. The device continues
+ * here or at the target.
+ */
 TEST_F_TIMEOUT(admin, rung_while_it_is_stopped, 120)
 {
 	struct nvme *nvme = &self->p.nvme;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Data on an NVMe device's namespace, for tests that are scripts:
+ * Writes and checks data on an NVMe device's namespace, for tests that are scripts:
  *
  *   nvme_disk fill DEVICE MIB	write a pattern to the first MIB
- *   nvme_disk check DEVICE MIB	see that it is there
+ *   nvme_disk check DEVICE MIB	check the pattern
  *
- * Status 0, or 1 and a line that says where.
+ * The exit status is 0, or 1 with a message that names the place.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Identify: every field that NVMe 1.4, 5.15.2, makes mandatory, each against what the
- * controller does, where it says something about that.
+ * Identify: every mandatory field of NVMe 1.4, 5.15.2. If a field describes the controller's
+ * behaviour, the test compares the field with the behaviour.
  */
 #include <ctype.h>
 #include <endian.h>
@@ -101,7 +101,7 @@ static int command(struct nvme *nvme, struct nvme_queue *q, __u8 opcode,
 	return ret < 0 ? ret : ret & ST_CODE;
 }
 
-/* Bytes 0 to 111: who it is. */
+/* Bytes 0 to 111: identity of the controller */
 TEST_F(identify, controller_names)
 {
 	unsigned char *id = self->id;
@@ -147,7 +147,7 @@ TEST_F(identify, serial_number_is_what_sysfs_says)
 	EXPECT_EQ(0, strncmp(serial, (char *)self->id + 4, 20));
 }
 
-/* FR is what the Firmware Slot log page has in the active slot. */
+/* FR equals the active slot of the Firmware Slot log page. */
 TEST_F(identify, firmware)
 {
 	unsigned char *id = self->id, *log = self->other;
@@ -265,7 +265,7 @@ TEST_F(identify, event_requests)
 	EXPECT_EQ(ST_AER_LIMIT, cqe.status >> 1 & ST_CODE);
 }
 
-/* LPA: what can be done with log pages. */
+/* LPA: supported operations on log pages */
 TEST_F(identify, log_page_attributes)
 {
 	unsigned char *log = self->other;
@@ -373,7 +373,7 @@ TEST_F(identify, nvm_command_set)
 		EXPECT_EQ(ST_INVALID_FIELD,
 			  nvme_do(nvme, &nvme->io[0], &fused, NULL) & ST_CODE);
 	EXPECT_EQ(0, id[524] & 0xf8);			/* FNA */
-	/* VWC: since 1.4 it says what Flush does with all namespaces. */
+	/* VWC: since 1.4 it describes the effect of Flush on all namespaces. */
 	ASSERT_LE(2, id[525] >> 1 & 3);
 	ret = nvme_do(nvme, &nvme->io[0], &flush, NULL);
 	EXPECT_EQ((id[525] >> 1 & 3) == 3, !ret);
@@ -422,7 +422,7 @@ TEST_F(identify, namespace)
 	EXPECT_EQ(0, id[29] & 0xf0);			/* DPS */
 	for (i = 0; i <= id[25]; i++) {
 		lbaf = id + 128 + 4 * i;
-		/* No metadata in what has no protection; blocks of 512 at least. */
+		/* Without protection there is no metadata, and blocks have at least 512 bytes. */
 		EXPECT_EQ(0, get16(lbaf));
 		EXPECT_LE(9, lbaf[2]);
 		EXPECT_EQ(0, lbaf[3] & 0xfc);
@@ -431,7 +431,7 @@ TEST_F(identify, namespace)
 	/* NGUID or EUI64, or a UUID among the descriptors */
 	EXPECT_FALSE(zero(id + 104, 24));
 
-	/* Thin provisioning: NUSE follows what is written and given back. */
+	/* Thin provisioning: NUSE changes with writes and deallocations. */
 	if (!(id[24] & 1))
 		return;
 	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->buf));

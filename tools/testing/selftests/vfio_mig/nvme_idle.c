@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that is open, enabled and idle costs nothing: its threads take no CPU time
- * and are not woken, also after a time in which its doorbells were polled.
+ * A device that is open, enabled and idle needs no CPU time. Its threads are not woken, also
+ * after a time in which the device polled its doorbells.
  */
 #include <unistd.h>
 
@@ -40,7 +40,7 @@ FIXTURE_TEARDOWN(idle)
 	nvme_fixture_close(&self->f);
 }
 
-/* Some of them for the executor: it executes what is no Read, Write or Flush. */
+/* Some commands are for the executor, which executes all commands but Read, Write and Flush. */
 static void work(struct __test_metadata *_metadata, struct nvme *nvme,
 		 unsigned char *buf)
 {

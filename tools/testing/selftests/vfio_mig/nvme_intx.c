@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * INTx: signalled once, masked by that, and signalled again after it was unmasked
- * if completions are left; by ioctl and by eventfd, also over a stop.
+ * INTx: the first signal masks it. If completions are left when it is unmasked, it is
+ * signalled again. Tests unmask by ioctl and by eventfd, also across a stop.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -86,7 +86,7 @@ static int signalled(int fd)
 	return 0;
 }
 
-/* The same without a wait that ends early: nothing is to come. */
+/* Waits the whole time, because no signal must come. */
 static int silent(int fd)
 {
 	uint64_t count;

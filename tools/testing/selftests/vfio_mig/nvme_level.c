@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Levels of mnvme: what a guest was told stays true wherever it goes, and what older
- * drivers wrote loads. The files in streams/ are of the last driver of each level.
+ * Levels of mnvme: a guest keeps the features that it has read, on any target, and states of
+ * older drivers load. The last driver of each level wrote its files in streams/.
  */
 #include <endian.h>
 #include <errno.h>
@@ -58,7 +58,7 @@ static int set_level(const char *device, int level)
 	return attribute(device, "level", text);
 }
 
-/* Devices that are closed. What a test set is taken back. */
+/* Closed devices. The teardown restores the attributes. */
 FIXTURE(closed) {
 	char serial[32];
 };
@@ -108,7 +108,7 @@ TEST_F(closed, level_of_devices_that_are_created)
 	EXPECT_RET(0, file_write(PARAMETERS "level", "3"));
 }
 
-/* In bytes: what the file has, what is written, and what comes of it. */
+/* Text of the file, text that is written, and the result */
 static const struct {
 	const char *text;
 	int ret;
@@ -153,7 +153,7 @@ TEST_F(closed, serial_numbers)
 	device_close(&dev);
 }
 
-/* What a host can be told, all of it but what changes by itself. */
+/* All that a host can read of the controller, without values that change by themselves */
 struct told {
 	unsigned char ctrl[4096];
 	unsigned char ns[4096];
@@ -288,7 +288,7 @@ static __u32 get(const unsigned char *at, int len)
 	return value;
 }
 
-/* What level it is says what is offered. */
+/* The level determines the offered features. */
 TEST_F(level, offers)
 {
 	__u16 control = 0x7fff;
@@ -309,7 +309,7 @@ TEST_F(level, offers)
 	EXPECT_EQ(variant->devctl, control);
 }
 
-/* 0 if the controller does what it says that it does. */
+/* Returns 0 if the controller has the features that it reports. */
 static int keeps_its_word(struct nvme *nvme, const struct told *t, void *buf)
 {
 	struct nvme_cmd copy = {

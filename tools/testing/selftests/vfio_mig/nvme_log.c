@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A guest that does what is wrong all the time does not fill its host's log. */
+/* A guest that makes errors all the time does not fill its host's log. */
 #include <unistd.h>
 
 #include "lib/clock.h"

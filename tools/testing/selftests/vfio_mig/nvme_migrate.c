@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Migration between two NVMe devices: every block and every command arrives,
- * exactly once, also on the way back.
+ * Migration between two NVMe devices: every block arrives, and every command completes exactly
+ * once, also on the way back.
  */
 #include <endian.h>
 #include <string.h>
@@ -98,7 +98,7 @@ static bool zeros(const unsigned char *at, size_t len)
 	return !at[0] && !memcmp(at, at + 1, len - 1);
 }
 
-/* The whole namespace: what was written, and zeros between. */
+/* Checks the whole namespace: written blocks, and zeros between them. */
 static void check_all(struct __test_metadata *_metadata,
 		      struct setting *self, __u32 when)
 {
@@ -124,7 +124,7 @@ static void check_all(struct __test_metadata *_metadata,
 	}
 }
 
-/* The guest goes on where its device's state went. */
+/* The guest continues on the device that has the state. */
 static void move_guest(struct __test_metadata *_metadata,
 		       struct setting *self, int to)
 {
@@ -140,7 +140,7 @@ TEST_F_TIMEOUT(migrate, every_block_arrives, 300)
 	check_all(_metadata, &self->f, 1);
 }
 
-/* The old device still has what it had when the guest left it. */
+/* The old device still has its content when the guest comes back. */
 TEST_F_TIMEOUT(migrate, A_to_B_to_A_with_writes_between, 300)
 {
 	write_all(_metadata, &self->f, 1);
@@ -193,7 +193,7 @@ TEST_F_TIMEOUT(migrate, what_was_zeroed_in_pre_copy_reads_as_zeros, 300)
 	check_all(_metadata, &self->f, 1);
 }
 
-/* Whatever is written while pre-copy goes on is sent again. */
+/* Pages that are written during pre-copy are sent again. */
 TEST_F_TIMEOUT(migrate, writes_in_pre_copy_arrive, 300)
 {
 	struct migration m = { .from = &self->f.v1[0], .to = &self->f.v1[1] };
@@ -213,7 +213,7 @@ TEST_F_TIMEOUT(migrate, writes_in_pre_copy_arrive, 300)
 	check_all(_metadata, &self->f, 5);
 }
 
-/* An open iteration is what it was, while the device writes to the same pages. */
+/* An open iteration does not change while the device writes to the same pages. */
 TEST_F_TIMEOUT(migrate, an_open_iteration_does_not_change_meanwhile, 300)
 {
 	struct v1 *v1 = &self->f.v1[0];
@@ -232,7 +232,7 @@ TEST_F_TIMEOUT(migrate, an_open_iteration_does_not_change_meanwhile, 300)
 	ASSERT_EQ(size, v1_iteration(v1, &after));
 	EXPECT_EQ(0, memcmp(before.data, after.data, size));
 
-	/* What the device wrote is sent later. */
+	/* The device's writes are sent later. */
 	ASSERT_LT(0, v1_drain(v1, &after));
 	ASSERT_RET(0, v1_set_state(v1, V1_STOPPED));
 	ASSERT_RET(0, v1_load(&self->f.v1[1], &after, 0));
@@ -316,9 +316,8 @@ TEST_F_TIMEOUT(migrate, a_doorbell_rung_while_stopped_is_served_there, 120)
 }
 
 /*
- * Completions were written at the source, and its interrupt may have been lost
- * with it: their cause still stands, so the target signals. A completion that
- * is there is not written again.
+ * The source wrote completions, and its interrupt may be lost. Their cause still stands, so
+ * the target signals. It does not write a completion again.
  */
 TEST_F_TIMEOUT(migrate, an_interrupt_whose_cause_stands_is_signalled_again, 120)
 {
@@ -462,7 +461,7 @@ TEST_F_TIMEOUT(migrate, a_save_that_starts_over_replaces_all, 300)
 	check_all(_metadata, &self->f, 2);
 }
 
-/* What was loaded is what is saved: the same control state, bit for bit. */
+/* A device that saves after a load sends the same control state, bit by bit. */
 TEST_F(migrate, a_state_loaded_is_saved_the_same)
 {
 	struct buffer a = { 0 }, b = { 0 };

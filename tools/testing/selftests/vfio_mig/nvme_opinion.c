@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * nvme_opinion MNVME OTHER COUNT [SEED]: a second opinion
+ * nvme_opinion MNVME OTHER COUNT [SEED]: compares mnvme with another controller
  *
- * Two NVMe controllers, an mnvme and QEMU's own under vfio-pci, are given the same
- * commands with fields at random. Status, result and data are compared. A difference has
- * to be in the table below, with the reason for it; others fail. Run by
- * tools/testing/second-opinion; DEVICEs are paths in sysfs. Prints the seed, how often
- * each difference occurred, and what is not explained.
+ * Two NVMe controllers, an mnvme device and QEMU's own behind vfio-pci, get the same commands
+ * with random fields. The program compares status, result and data. The table below has the
+ * known differences with their reasons. Any other difference is a failure. DEVICEs are paths
+ * in sysfs. The program prints the seed, how often each difference occurred, and differences
+ * without a reason. tools/testing/second-opinion runs it.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -22,7 +22,7 @@
 
 #define PAGES		4
 #define BLOCKS		131072U		/* 64 MiB, of both */
-#define TOUCHED		256U		/* what commands that are good go to */
+#define TOUCHED		256U		/* valid commands access these blocks */
 #define ANY		0xffff
 #define AD		4	/* Dataset Management: deallocate */
 
@@ -73,7 +73,7 @@ struct command {
 	__u32 len;		/* of the data, in bytes */
 };
 
-/* A difference that is known, by what both sides say. */
+/* A known difference, by the results of both controllers */
 struct difference {
 	bool admin;
 	__u16 opcode;		/* or ANY */
@@ -238,13 +238,13 @@ static void make(struct command *c)
 		make_io(c);
 	c->cmd.flags = PICK(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2 << 6, 3 << 6);
 	c->pointer = rnd(3) ? PRP_GOOD : rnd(POINTERS);
-	/* Bad pointers of what has no second page or list say nothing. */
+	/* A command that needs no second page or list does not use a bad pointer to it. */
 	if ((c->pointer == PRP2_ODD && c->len != 2 * GUEST_PAGE) ||
 	    (c->pointer == LIST_ODD && c->len < 3 * GUEST_PAGE))
 		c->pointer = PRP_GOOD;
 	if (c->pointer >= SGL_GOOD && (c->admin || !c->len))
 		c->pointer = PRP_GOOD;
-	/* QEMU writes what it has not read, see the table. */
+	/* QEMU writes data that it could not read; see the table. */
 	if (c->pointer == PRP_FAR && c->cmd.opcode == NVME_OP_WRITE)
 		c->pointer = PRP_GOOD;
 }
@@ -320,7 +320,7 @@ static int clear(struct side *s)
 	       nvme_io(&s->nvme, NVME_OP_WRITE_ZEROES, BLOCKS - 64, 64, NULL);
 }
 
-/* Whether blocks of what commands that are good go to are the same; or an errno. */
+/* Returns whether the blocks of valid commands are the same, or an errno. */
 static int same_blocks(__u64 lba, __u32 nr)
 {
 	if (!nr || nr > PAGES * GUEST_PAGE / 512 || lba + nr > TOUCHED + 64)
@@ -332,9 +332,9 @@ static int same_blocks(__u64 lba, __u32 nr)
 }
 
 /*
- * What two commands of one status may leave in different blocks: a Write that both
- * refuse for its data pointer, of which QEMU looks at all first, and mnvme while it
- * writes; and blocks that are deallocated, which mnvme zeroes, and QEMU may leave.
+ * Two commands with the same status may leave different blocks in two cases. Both refuse a
+ * Write for its data pointer, but only QEMU checks the whole pointer before it writes.
+ * Deallocated blocks are zeros with mnvme, and may keep their data with QEMU.
  */
 static int undo_blocks(const struct command *c)
 {
@@ -360,7 +360,10 @@ static int undo_blocks(const struct command *c)
 	return clear(&a) ?: clear(&b);
 }
 
-/* What one of them did and the other did not is undone, so that they go on alike. */
+/*
+ * Undoes the effect that only one of the controllers had, so that both continue with the
+ * same state.
+ */
 static int undo(const struct command *c)
 {
 	if (!a.status == !b.status)
@@ -372,7 +375,7 @@ static int undo(const struct command *c)
 	return clear(&a) ?: clear(&b);
 }
 
-/* Results are to be the same where they are not the controller's own numbers. */
+/* Results must be the same if they are not numbers of the controller. */
 static bool result_counts(const struct command *c)
 {
 	return c->admin && c->cmd.opcode == ADMIN_ABORT;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What pre-copy is for: the blackout moves what changed since it was last sent,
- * and no more. What reads as zeros is not sent, and takes no memory. The figures
- * are those of mnvme devices.
+ * The benefit of pre-copy: the stop-and-copy phase moves only data that changed since it was
+ * sent. Pages of zeros are not sent, and take no memory. The figures are those of mnvme
+ * devices.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 #define BLACKOUT_SLACK	(64ULL << 10)
 #define MEMORY_USED	"/sys/class/mnvme/mnvme/memory_used"
 
-/* Two devices of a size of its own, with nothing in them. */
+/* Two empty devices of another size */
 struct pair {
 	struct mdev mdev[2];
 	struct device dev[2];
@@ -89,7 +89,7 @@ static void check_mibs(struct __test_metadata *_metadata, struct pair *p,
 	}
 }
 
-/* Dirty single pages, spread over what was written. */
+/* Writes single pages, spread over the written part. */
 static void dirty_pages(struct __test_metadata *_metadata, struct pair *p,
 			__u32 mibs, __u32 nr)
 {
@@ -165,7 +165,7 @@ FIXTURE_SETUP(blackout)
 FIXTURE_TEARDOWN(blackout)
 {
 	pair_close(&self->p);
-	/* The module's memory figure goes back to what it was. */
+	/* The module's memory figure must have its old value again. */
 	EXPECT_EQ(self->memory, memory_used());
 }
 
@@ -225,7 +225,7 @@ FIXTURE_TEARDOWN(sparse)
 {
 	buffer_free(&self->stream);
 	pair_close(&self->p);
-	/* The module's memory figure goes back to what it was. */
+	/* The module's memory figure must have its old value again. */
 	EXPECT_EQ(self->memory, memory_used());
 }
 
@@ -281,7 +281,7 @@ TEST_F_TIMEOUT(sparse, pages_of_zeros_are_not_sent, 120)
 	check_mibs(_metadata, p, 32, 1, 1);
 }
 
-/* What a load stages is given back, whichever way the session ends. */
+/* The end of a session frees the staged data, however the session ends. */
 TEST_F_TIMEOUT(sparse, memory_goes_back_after_a_load_that_is_given_up, 120)
 {
 	struct pair *p = &self->p;
@@ -314,7 +314,7 @@ TEST_F_TIMEOUT(sparse, memory_goes_back_after_a_load_that_is_given_up, 120)
 		TH_LOG("after all was deallocated");
 }
 
-/* All that a loaded state needs is there before the arc that cannot fail. */
+/* The memory of a loaded state is allocated before the transition that cannot fail. */
 TEST_F_TIMEOUT(sparse, leaving_100_takes_no_memory, 120)
 {
 	struct pair *p = &self->p;

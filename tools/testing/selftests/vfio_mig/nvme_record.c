@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Not a test: the state of an mnvme in use, in a file, for drivers of other versions.
+ * Not a test: saves the state of an mnvme device in use in a file, for drivers of other
+ * versions.
  *
  *   nvme_record save v1|v2 LEVEL FILE	write the state of lib/recorded.c's guest
- *   nvme_record check v1|v2 LEVEL FILE	load it, let the guest go on, and verify
+ *   nvme_record check v1|v2 LEVEL FILE	load it, continue as the guest, and verify
  *
- * The files in streams/ were written once, by the last driver of each level. Status 0,
- * or 1 and a line that says what went wrong; 3 if the first chunk was refused.
+ * The last driver of each level wrote its file in streams/ once. The exit status is 0, 1 with
+ * a message that names the error, or 3 if the first chunk was refused.
  */
 #include <errno.h>
 #include <limits.h>
@@ -84,7 +85,7 @@ static int feed(size_t from, size_t to)
 	return v1_feed(&target.v1, s.data + from, to - from, 0);
 }
 
-/* The header alone: what is refused, has to be refused here. */
+/* Loads the header alone, because an incompatible driver must refuse it. */
 static int load_header(void)
 {
 	int ret;
@@ -104,7 +105,7 @@ static int load_rest(void)
 			v1_set_state(&target.v1, V1_RUNNING);
 }
 
-/* Whether what the guest was told of works: Copy, and its doorbells in memory. */
+/* Returns whether the guest can use the features that it has read: Copy and shadow doorbells. */
 static int use_offers(struct nvme *nvme, int level)
 {
 	struct nvme_cmd copy = {
@@ -149,7 +150,7 @@ static int check(int level)
 }
 
 /*
- * The guest's memory has to be as a device of this level leaves it, because the device
+ * The guest's memory must be the same as with a device of this level, because the device
  * writes the doorbells of its admin queue there from level 3 on. An older driver has one
  * level and no attribute.
  */

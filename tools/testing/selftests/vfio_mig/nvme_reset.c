@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A reset takes a bounded time whatever the controller is doing, and its registers and
- * configuration space answer meanwhile.
+ * A reset takes a bounded time in any state of the controller. Meanwhile reads of registers and
+ * of configuration space return.
  */
 #include <linux/pci_regs.h>
 #include <pthread.h>
@@ -21,14 +21,14 @@
 #define ADMIN_CREATE_CQ	0x05
 
 /**
- * struct looker - who looks at registers all the time
+ * struct looker - a thread that reads registers all the time
  * @nvme: the controller
  * @config: its configuration space
- * @slowest: how long the slowest look took, in seconds
- * @looks: how many there were
- * @late: how many of them took longer than they may
- * @stop: it is to end
- * @thread: it
+ * @slowest: seconds of the slowest read
+ * @looks: number of reads
+ * @late: number of reads that took too long
+ * @stop: the thread must end
+ * @thread: the thread
  */
 struct looker {
 	struct nvme *nvme;
@@ -205,7 +205,7 @@ TEST_F_TIMEOUT(reset, is_quick_and_registers_answer, 120)
 
 	TH_LOG("reset took %.1f ms, the slowest access meanwhile %.1f ms",
 	       took * 1e3, look->slowest * 1e3);
-	/* Ten times, on a machine that is emulated and that others use as well. */
+	/* Ten times the limit, because the machine is emulated and has other work. */
 	EXPECT_GT(waiter_patience(10 * RESET), took);
 	EXPECT_GT(waiter_patience(10 * RESET), look->slowest);
 	EXPECT_GE(1 + look->looks / 10, look->late);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Transfers of many pages, in guest memory that is adjacent, in parts or nowhere. The
- * controller moves adjacent pages together. A host sees no difference: not in the data,
- * not in where a transfer fails, and not in what a migration sends.
+ * Transfers of many pages, in guest memory that is adjacent, partly adjacent or scattered. The
+ * controller moves adjacent pages together. The host must see no difference in the data, in
+ * the place where a transfer fails, and in the data of a migration.
  */
 #include <endian.h>
 #include <string.h>
@@ -68,7 +68,7 @@ static int place(enum layout layout, int i, int nr)
 		return nr - 1 - i;
 	case PAIRS:
 	case SEVENS:
-		/* Groups in reverse, what is in one in order. */
+		/* Groups are in reverse order, and pages within a group are in order. */
 		return nr - first - len + i - first;
 	case GAPS:
 		return i < (nr + 1) / 2 ? 2 * i : 2 * (i - (nr + 1) / 2) + 1;
@@ -193,7 +193,7 @@ static int write_and_read(struct nvme *nvme, const struct transfer *w,
 	return pattern_check(nvme, data, w->lba, w->nr, when) == -1 ? 0 : -EILSEQ;
 }
 
-/* Pages, from a page, and from a block in front of one that shares no lock with it. */
+/* Ranges that start at a page, and at a block in front of a page with another lock */
 static const struct {
 	__u32 page;
 	__u32 blocks;		/* more, in front */

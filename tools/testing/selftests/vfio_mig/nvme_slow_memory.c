@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest memory that does not answer, in each place where a controller looks for it:
- * queues, lists, data and doorbell pages of each kind of command. While it does not,
- * the controller's registers, its other queues, its reset and its stop work; nobody
- * else notices; SIGKILL ends the process; and when it answers, the command completes.
+ * Guest memory that does not answer, in each place where a controller accesses it: queues,
+ * lists, data and doorbell pages of each kind of command. Meanwhile the controller's
+ * registers, other queues, reset and stop must work, and no other user may notice. SIGKILL
+ * ends the process. When the memory answers, the command completes.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@
 #define SLOW_IOVA	0x100000000ULL
 #define DOORBELLS_IOVA	0x200000000ULL
 #define REACH		5.0	/* seconds until the controller touches the memory */
-#define GONE		2.0	/* seconds until what was killed is gone */
+#define GONE		2.0	/* seconds until a killed process is gone */
 #define SOON		1.0	/* seconds that anything else may take */
 #define REGISTER	0.010	/* seconds that an access of a register may take */
 #define ACCESSES	100
@@ -36,21 +36,21 @@
 #define THIRD			3	/* a queue besides those of the driver */
 #define NR_BLOCKS		64	/* 32 KiB: a list is needed */
 
-/* What the controller does to the memory. With write protection only stores wait. */
+/* The controller's access to the memory. With write protection only stores wait. */
 enum touch { LOADS = 1, STORES = 2 };
 
 struct user;
 
 /**
- * struct place - where the memory is used
- * @name: for messages
- * @touch: what the controller does to it
- * @admin: the admin queue is what waits
+ * struct place - a place of the memory
+ * @name: name for messages
+ * @touch: the controller's access to the memory
+ * @admin: the admin queue waits
  * @every: all queues need the memory
- * @completes: there is a completion to wait for when the memory answers
- * @posts: it is a completion that waits, so a stop waits as well
- * @begin: has the controller use it; 0, a negative errno or an NVMe status
- * @opcode: of a command
+ * @completes: a command completes when the memory answers
+ * @posts: a completion waits, so a stop waits as well
+ * @begin: makes the controller use the memory; returns 0, a negative errno or an NVMe status
+ * @opcode: opcode of the command
  */
 struct place {
 	const char *name;
@@ -64,13 +64,13 @@ struct place {
 };
 
 /**
- * enum then - what is done while the memory does not answer
- * @THEN_NOTHING: nothing; the process is to be killed
+ * enum then - the event while the memory does not answer
+ * @THEN_NOTHING: none, because the process will be killed
  * @THEN_RESET: VFIO_DEVICE_RESET
  * @THEN_DISABLE: CC.EN is cleared
  * @THEN_STOP: the device is stopped, and runs again
  * @THEN_DELETE: the queue that waits is deleted
- * @THEN_ANSWER: it answers after all
+ * @THEN_ANSWER: the memory answers
  */
 enum then {
 	THEN_NOTHING,
@@ -83,12 +83,12 @@ enum then {
 
 /**
  * struct user - the process that has the device
- * @place: where the memory is used
- * @then: what is done then
- * @path: the device
- * @fresh: the controller was started again
- * @failed: shared with the parent: what failed
- * @go: shared with the parent: the memory does not answer, it saw that
+ * @place: place of the memory
+ * @then: event while the memory does not answer
+ * @path: device
+ * @fresh: whether the controller was started again
+ * @failed: shared with the parent: message of a failure
+ * @go: shared with the parent: the parent has seen that the controller waits
  */
 struct user {
 	const struct place *place;
@@ -291,7 +291,7 @@ static const struct place places[] = {
 	  .completes = true, .begin = begin_doorbells },
 };
 
-/* The process that has the device. It says what failed in words. */
+/* Runs in the process that has the device. Stores a message if the call failed. */
 
 static int fails(struct user *u, int ret, const char *what, ...)
 {
@@ -348,7 +348,7 @@ static int check_registers(struct user *u)
 	}
 	if (ret)
 		return fails(u, ret, "registers do not answer");
-	/* On a machine that others use, too, some of many may be late. */
+	/* The machine has other work, so a few of many accesses may be late. */
 	if (late > ACCESSES / 5 || slowest > waiter_patience(SOON))
 		return fails(u, 0, "%d of %d accesses of registers were late, one took %.1f ms",
 			     late, ACCESSES, slowest * 1e3);

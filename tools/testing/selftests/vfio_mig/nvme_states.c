@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A controller migrates in whatever state it is, by both protocols: requests for
- * events, features, counters, interrupts that are masked, commands that were not
- * executed, and a controller that is disabled, in reset, shut down or failed.
+ * A controller migrates in any state, by both protocols: requests for events, features,
+ * counters, masked interrupts, commands that were not executed, and a controller that is
+ * disabled, in reset, shut down or failed
  */
 #include <errno.h>
 #include <stdio.h>
@@ -226,7 +226,7 @@ TEST_F(states, an_event_that_nobody_asked_for_yet_is_told_there)
 	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
 }
 
-/* An event that was told is not told again before its log page is read. */
+/* An event that was reported is not reported again before the host reads its log page. */
 TEST_F(states, an_event_that_is_masked_stays_so)
 {
 	struct nvme *nvme = &self->nvme;
@@ -247,7 +247,7 @@ TEST_F(states, an_event_that_is_masked_stays_so)
 	ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
 	EXPECT_EQ(cmd.cid, cqe.cid);
-	/* The page has told of what came meanwhile. The next one is reported. */
+	/* The page has reported the events that came meanwhile. The next event is reported. */
 	EXPECT_EQ(0, no_completion(nvme));
 	ASSERT_RET(0, bad_doorbell(nvme));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
@@ -305,7 +305,7 @@ TEST_F(states, features_that_were_changed)
 	check_features(_metadata, nvme, "after");
 }
 
-/* All of the health log but times; all of the error log. */
+/* The health log without its times, and the error log */
 TEST_F(states, counters_and_logs)
 {
 	struct nvme_cmd wrong = { .opcode = 0x7f, .nsid = 1 };
@@ -460,7 +460,7 @@ TEST_F(states, disabled)
 	check_restart(_metadata, nvme);
 }
 
-/* What is written while stopped is acted upon on the other side. */
+/* The target acts upon values that the host writes while the device is stopped. */
 TEST_F(states, in_reset)
 {
 	struct nvme *nvme = &self->nvme;
@@ -473,7 +473,7 @@ TEST_F(states, in_reset)
 	check_restart(_metadata, nvme);
 }
 
-/* Disabled and enabled again before it ran: a reset all the same. */
+/* The host disables and enables the controller again before it runs. This is still a reset. */
 TEST_F(states, in_reset_and_enabled_again)
 {
 	struct nvme *nvme = &self->nvme;
@@ -486,7 +486,7 @@ TEST_F(states, in_reset_and_enabled_again)
 	nvme->admin.tail = 0;
 	nvme->admin.phase = 1;
 	MOVE();
-	/* It was ready, and is again, at a moment that cannot be told. */
+	/* It was ready, and becomes ready again at an unknown time. */
 	usleep(200000);
 	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	/* The admin queue is at its beginning, the I/O queue is gone. */
@@ -583,7 +583,7 @@ TEST_F(states, in_a_function_level_reset)
 	MOVE();
 	ASSERT_RET(0, region_open(&config, &self->to->dev,
 				  VFIO_PCI_CONFIG_REGION_INDEX));
-	/* It takes what the VMM wrote to the command register as well. */
+	/* The controller also takes the command register that the VMM wrote. */
 	for (i = 0; i < 5000 && command; i++) {
 		ASSERT_EQ(2, region_read(&config, 4, &command, 2));
 		usleep(1000);

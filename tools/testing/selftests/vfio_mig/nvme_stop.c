@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stopped means stopped, with a device that is busy at that moment: no byte of
- * memory changes, no interrupt is signalled, nothing that is written is acted
- * upon; and after the resume each command completes exactly once.
+ * A device is stopped while it is busy. From then on no byte of memory changes, no interrupt is
+ * signalled, and writes have no effect. After the resume each command completes exactly once.
  */
 #include <limits.h>
 #include <string.h>
@@ -87,7 +86,7 @@ static __u32 posted(struct nvme_queue *q)
 	return n;
 }
 
-/* Nothing happens for a while. */
+/* Checks that nothing happens for a while. */
 static void check_still(struct __test_metadata *_metadata, struct nvme *nvme,
 			const char *when)
 {
@@ -130,7 +129,7 @@ static void finish_both(struct __test_metadata *_metadata,
 	}
 }
 
-/* How long the device goes on after the doorbells, at its best, in microseconds. */
+/* Returns the shortest time in microseconds that the device is busy after the doorbells. */
 static long busy_us(struct __test_metadata *_metadata, struct nvme *nvme,
 		    struct flood *floods)
 {
@@ -150,8 +149,8 @@ static long busy_us(struct __test_metadata *_metadata, struct nvme *nvme,
 }
 
 /*
- * The sum is taken first thing after the write returned: a device that goes on
- * for a moment is seen, however short the moment.
+ * The test computes the checksum immediately after the write returns, so that it notices a
+ * device that continues for a moment.
  */
 TEST_F_TIMEOUT(stop, a_busy_device_is_still_and_finishes_afterwards, 300)
 {
@@ -175,7 +174,7 @@ TEST_F_TIMEOUT(stop, a_busy_device_is_still_and_finishes_afterwards, 300)
 		ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
 		finish_both(_metadata, self->flood, self->scratch, when);
 	}
-	/* Else this has shown nothing. */
+	/* Otherwise the device was idle, and the test shows nothing. */
 	EXPECT_LT(ROUNDS / 4, caught)
 		TH_LOG("the device was busy at the stop in %u of %u rounds, for %ld us",
 		       caught, ROUNDS, busy);
@@ -258,7 +257,7 @@ TEST_F_TIMEOUT(stop, a_save_while_stopped_changes_nothing, 120)
 	buffer_free(&stream);
 }
 
-/* No timer either: what is saved is the same, however late it is saved. */
+/* A timer must not change the state either: a later save is the same. */
 TEST_F(stop, nothing_inside_advances_while_stopped)
 {
 	struct buffer a = { 0 }, b = { 0 };

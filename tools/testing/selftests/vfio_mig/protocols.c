@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A driver offers v1, v2 or both: what users find of each protocol, and that the state
- * does not depend on it.
+ * A driver offers v1, v2 or both. The test checks what a user finds of each protocol, and that
+ * the state does not depend on the protocol.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(offers)
 	endpoint_close(&self->end);
 }
 
-/* What the driver does not offer is as in a device that has no migration at all. */
+/* A protocol that the driver does not offer looks like a device without migration. */
 TEST_F(offers, the_region_only_with_v1)
 {
 	struct device *dev = &self->end.dev;
@@ -151,7 +151,7 @@ static void expect_bytes(struct __test_metadata *_metadata, struct endpoint *e, 
 		ASSERT_EQ(fill, bytes[i]);
 }
 
-/* The stream says nothing of the protocol that it came by. */
+/* The stream does not depend on the protocol. */
 TEST_F(offers, its_state_loads_where_others_are_offered)
 {
 	struct buffer stream = { 0 };

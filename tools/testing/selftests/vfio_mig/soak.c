@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Migrations between two NVMe devices while commands are in flight, by both
- * protocols mixed, until there were so many: soak [COUNT]. In between they are
- * cancelled, devices are reset and removed, the process that has them open is
- * killed, and the modules are reloaded. What was acknowledged is there at the end,
- * whatever happened, and no memory is held.
+ * Migrations between two NVMe devices while commands are in flight, by both protocols in turn:
+ * soak [COUNT]. In between the program cancels migrations, resets and removes devices, kills
+ * the process that has them open, and reloads the modules. At the end the disk must have all
+ * acknowledged data, and no memory may be lost.
  *
- * A child does the migrations; what must outlive it is in memory that it shares.
+ * A child does the migrations. Data that must outlive the child is in shared memory.
  */
 #include <errno.h>
 #include <signal.h>
@@ -30,15 +29,15 @@
 #define PER_CHILD	6	/* migrations of one child that is not killed */
 
 /**
- * struct ledger - what was done, and what the disk must hold
- * @current: the device that has the guest's disk
- * @when: generation of what is written next
+ * struct ledger - operations so far, and the expected content of the disk
+ * @current: device that has the guest's disk
+ * @when: generation of the next write
  * @sent: generation of the last write to each slot
- * @acked: of the last one that completed; 0 for a slot never written
- * @migrations: completed, by protocol of source and target
- * @cancels: given up in pre-copy or blackout
- * @resets: of a device in the middle of a migration
- * @open: the child has the devices open
+ * @acked: generation of the last write that completed; 0 for a slot never written
+ * @migrations: completed migrations, by protocol of source and target
+ * @cancels: migrations cancelled in pre-copy or in the stop-and-copy phase
+ * @resets: resets during a migration
+ * @open: whether the child has the devices open
  */
 struct ledger {
 	int current;
@@ -179,7 +178,7 @@ static void settle(void)
 	reap();
 }
 
-/* A controller that was reset has lost what was queued, and no data. */
+/* A controller that was reset has lost its queued commands, but no data. */
 static void start_over(struct endpoint *e)
 {
 	nvme_close(&nvme);
@@ -215,7 +214,7 @@ static void precopy(struct endpoint *from, struct endpoint *to, struct buffer *b
 	submit_some();
 }
 
-/* The rest, and the guest goes on over there. */
+/* Moves the rest of the state. The guest continues on the target. */
 static void blackout(struct endpoint *from, struct endpoint *to, struct buffer *b)
 {
 	b->len = 0;
@@ -277,7 +276,7 @@ static void child(unsigned int seed)
 	_exit(0);
 }
 
-/* The parent's part: what happens between migrations. */
+/* The parent's part: actions between migrations */
 
 static void forget(void)
 {
@@ -294,7 +293,7 @@ static void create(int i)
 		ksft_exit_fail_msg("no device: %s\n", errname(ret));
 }
 
-/* Asks for a device that is open: it is removed once nobody has it open any more. */
+/* Removes an open device. The removal completes when the last user closes it. */
 static pid_t start_removing(int i)
 {
 	struct mdev victim = mdev[i];
@@ -340,8 +339,8 @@ static int has_ended(pid_t pid)
 }
 
 /*
- * Somewhere in one of its migrations. Machines differ: which one is drawn, not when; and
- * how far into it, between one and 128 ms, as what it takes is more or less.
+ * Kills the child somewhere in a migration. The migration and a delay of 1 to 128 ms are
+ * random, because the speed of machines differs.
  */
 static int kill_somewhere(pid_t pid)
 {

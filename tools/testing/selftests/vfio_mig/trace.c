@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an administrator sees of a migration: the trace events vfio_mig:* with
- * their fields, and the files in the device's folder "migration".
+ * The trace events vfio_mig:* with their fields, and the files in the device's directory
+ * "migration", which show a migration to an administrator
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "lib/stream.h"
 #include "lib/v2.h"
 
-/* A tracing instance of our own: what others trace is not disturbed. */
+/* A separate tracing instance, so that other traces are not disturbed. */
 #define INSTANCE	"instances/vfio_mig_selftest"
 /* An event has room for so much of a device's name. */
 #define NAME_MAX_LEN	39
@@ -76,7 +76,7 @@ static void trace_stop(void)
 	rmdir(path);
 }
 
-/* Does the line end with ": " and @what, the event with all of its fields? */
+/* Returns whether the line ends with ": " and @what, the event with all of its fields. */
 static bool line_is(const char *line, const char *what)
 {
 	size_t len = strcspn(line, "\n"), want = strlen(what);
@@ -86,7 +86,7 @@ static bool line_is(const char *line, const char *what)
 	       !strncmp(line + len - want - 2, ": ", 2);
 }
 
-/* How many lines of the trace are @what, or a negative errno. */
+/* Returns how many lines of the trace are @what, or a negative errno. */
 static int count_lines(const char *what)
 {
 	char path[PATH_MAX], line[512];
@@ -224,7 +224,7 @@ TEST_F(events, a_breach)
 	       "%llu bytes", size);
 }
 
-/* Each portion, and the one that is refused with the errno. */
+/* Each portion, and the refused portion with its errno */
 TEST_F(events, a_commit)
 {
 	struct buffer *s = &self->stream;
@@ -437,7 +437,7 @@ TEST_F(counters, resume_bytes_and_loads)
 	EXPECT_EQ(loads + 1, COUNTER("loads"));
 }
 
-/* breaches and refused are in v1_sequence, each with what makes it count. */
+/* v1_sequence tests the counters breaches and refused. */
 
 static void need_trace(void)
 {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Streams from an attacker, their sums all right. Each is refused with an errno
- * that the protocol names, or it loads, and then the device serves I/O and can
- * be saved again.
+ * An attacker's streams, with correct checksums. The device refuses each with an errno of the
+ * protocol, or it loads the stream, serves I/O and can be saved again.
  *
- * VFIO_MIG_SEED makes the random ones start from that seed, VFIO_MIG_STREAMS
- * sets how many of them there are, VFIO_MIG_LONG makes them many.
+ * VFIO_MIG_SEED is the first seed of random streams, VFIO_MIG_STREAMS is their number, and
+ * VFIO_MIG_LONG makes the number large.
  */
 #include <endian.h>
 #include <string.h>
@@ -121,7 +120,7 @@ static void check_io(struct __test_metadata *_metadata,
 	guest->used = used;
 }
 
-/* It loaded: the device runs, can be saved, and what is saved loads again. */
+/* After a load the device runs and can be saved, and the saved stream loads again. */
 static void check_loaded(struct __test_metadata *_metadata,
 			 struct hostile *self, const char *what)
 {
@@ -142,7 +141,7 @@ static void check_loaded(struct __test_metadata *_metadata,
 	buffer_free(&again);
 }
 
-/* The case itself: self->s is fed, @what says how it was made. */
+/* Loads self->s. @what describes how it was made, for messages. */
 static void try(struct __test_metadata *_metadata,
 		struct hostile *self, const char *what)
 {
@@ -168,7 +167,7 @@ static void try(struct __test_metadata *_metadata,
 	ASSERT_RET_FOR(0, device_reset(&self->dev), "after %s", what);
 }
 
-/* None of it has had an effect on what comes later. */
+/* The stream has no effect on later loads. */
 static void check_sound(struct __test_metadata *_metadata,
 			struct hostile *self)
 {
@@ -197,7 +196,7 @@ TEST_F_TIMEOUT(hostile, every_bit_of_the_chunk_headers, 900)
 		for (bit = 0; bit < sizeof(*c.hdr) * 8; bit++) {
 			fresh(&self->f, index, &c);
 			((unsigned char *)c.hdr)[bit / 8] ^= 1 << bit % 8;
-			/* The sum itself stays wrong. */
+			/* The header's checksum itself stays wrong. */
 			if (bit / 8 < offsetof(struct chunk_hdr, hdr_sum))
 				chunk_sum_header(&c);
 			snprintf(what, sizeof(what),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Saving: what opens an iteration, what an open one shows, what concludes it,
- * and what a save is as a whole.
+ * Saving: what opens an iteration, what an open iteration shows, what concludes an iteration,
+ * and the properties of a whole save
  */
 #include <endian.h>
 #include <string.h>
@@ -308,7 +308,7 @@ FIXTURE_TEARDOWN(save)
 	guest_destroy(&self->guest);
 }
 
-/* 011 to 010: what was prepared stays as it is. */
+/* From 011 to 010 the prepared data stays the same. */
 TEST_F(save, an_open_iteration_survives_011_to_010)
 {
 	struct v1 *v1 = &self->v1;
@@ -385,7 +385,7 @@ TEST_F(save, from_000_works_as_from_001)
 		TH_LOG("%s", why);
 }
 
-/* Nothing is left to send early, once it was sent and nobody changes it. */
+/* In pre-copy an idle device has nothing left once all was sent. */
 TEST_F(save, pre_copy_of_an_idle_device_drains)
 {
 	struct v1 *v1 = &self->v1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The kernel log: one line tells a person why a stream was refused. */
+/* The kernel log: one line gives the reason why a stream was refused. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -91,7 +91,7 @@ TEST_F(log, an_incomplete_state_is_told)
 		   "the device is to run, the state is incomplete");
 }
 
-/* What a stream brings is not printed as it is. */
+/* Text from the stream is escaped before it is printed. */
 TEST_F(log, text_from_the_stream_is_escaped)
 {
 	struct header_payload *h;
@@ -117,7 +117,7 @@ TEST_F(log, a_stream_that_loads_is_not_worth_a_line)
 	EXPECT_EQ(NULL, kmsg_next(self->kmsg, &self->dev));
 }
 
-/* Nobody can fill the log: each is refused and counted, a few are told. */
+/* Streams cannot fill the log: each refusal is counted, and only a few are logged. */
 TEST_F(log, many_bad_streams_do_not_flood_it)
 {
 	long long refused = device_counter(&self->dev, "migration/refused");

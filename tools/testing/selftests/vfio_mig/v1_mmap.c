@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The mapped data section: what it shows, and when it raises SIGBUS. */
+/* The mapped data section: its content, and the cases in which it raises SIGBUS */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>
@@ -137,7 +137,7 @@ TEST_F(map, resuming_both_work)
 
 	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
 	check_works(_metadata, v1, v1->map, "in 100");
-	/* One window: read(2) sees what was stored, a load what was written. */
+	/* There is one window: read(2) returns stored data, and a load sees written data. */
 	EXPECT_RET(0, v1_read_data(v1, 0, &byte, 1));
 	EXPECT_EQ(0x5a, byte);
 	byte = 0xc3;
@@ -161,8 +161,8 @@ TEST_F(map, resuming_stores_work_after_mprotect_too)
 }
 
 /*
- * The end of each kind of session: a VMM may still copy from its mapping, in a thread
- * that does not know of it. Loads go on and see what the window showed last.
+ * The end of each kind of session. A VMM may still copy from its mapping, in a thread that
+ * does not know of the end. Its loads continue, and see the last content of the window.
  */
 FIXTURE(end) {
 	struct device dev;
@@ -256,7 +256,7 @@ static void end_session(struct __test_metadata *_metadata, struct v1 *v1,
 		ASSERT_RET(0, v1_set_state(v1, to));
 }
 
-/* What the window shows, all of it. */
+/* Checks the whole content of the window. */
 static unsigned char *look(struct __test_metadata *_metadata, struct v1 *v1)
 {
 	unsigned char *copy = malloc(v1->window);
@@ -483,7 +483,7 @@ TEST_F(map, a_copy_survives_whatever_ends_the_session)
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 }
 
-/* Whoever opens the device next has a window of its own. */
+/* The next user of the device has another window. */
 TEST_F(map, kept_after_close_is_SIGBUS)
 {
 	struct v1 *v1 = &self->v1;
@@ -492,7 +492,7 @@ TEST_F(map, kept_after_close_is_SIGBUS)
 
 	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
 	EXPECT_RET(0, poke_store(map, 1));
-	/* The end of a session takes pages away; close has to take one that came later. */
+	/* The end of a session removes pages. The close must remove a page that came later. */
 	ASSERT_RET(0, device_reset(&self->dev));
 	EXPECT_RET(0, poke_load(map, &byte));
 	device_close(&self->dev);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The device and the reference model, side by side: all short sequences of
- * operations, then long random ones.
+ * Compares the device with the reference model: all short sequences of operations, then long
+ * random ones.
  *
- * A sequence that shows a difference is shrunk and printed. VFIO_MIG_SEED makes
- * the random ones start from that seed, VFIO_MIG_OPS sets their length in all,
- * VFIO_MIG_LONG makes it a long one. VFIO_MIG_MOVES is how long the sequences are of
- * which every one is tried.
+ * The program shrinks and prints a sequence that shows a difference. VFIO_MIG_SEED is the
+ * first seed of random sequences, VFIO_MIG_OPS is their total length, and VFIO_MIG_LONG makes
+ * it large. VFIO_MIG_MOVES is the length of the sequences that are all tried.
  */
 #include <string.h>
 #include <time.h>
@@ -61,7 +60,7 @@ static int run(struct model *m, const struct op *ops, int nr)
 	return run_on(m, ops, nr);
 }
 
-/* The same, with a reset only where no arc leads back: it takes long. */
+/* As run(), but resets only if no transition leads back, because a reset takes long. */
 static int run_fast(struct model *m, const struct op *ops, int nr)
 {
 	static const struct op back = { OP_SET_STATE, V1_RUNNING };
@@ -71,7 +70,7 @@ static int run_fast(struct model *m, const struct op *ops, int nr)
 	return run_on(m, ops, nr);
 }
 
-/* Leave out whatever is not needed for a difference. Returns what is left. */
+/* Removes operations that the difference does not need. Returns the number that is left. */
 static int shrink(struct model *m, struct op *ops, int nr)
 {
 	struct op fewer[LENGTH_MAX];
@@ -110,7 +109,7 @@ static void report(struct __test_metadata *_metadata, struct model *m,
 		TH_LOG("  %d. %s", i + 1, op_name(&copy[i]));
 }
 
-/* What moves the device from one situation into another. */
+/* Operations that change the situation of the device */
 static const struct op moves[] = {
 	{ OP_SET_STATE, V1_STOPPED },
 	{ OP_SET_STATE, V1_RUNNING },
@@ -125,7 +124,7 @@ static const struct op moves[] = {
 	{ OP_RESET },
 };
 
-/* What is to leave it where it is, other than the above. */
+/* Other operations, which must not change the situation */
 static const struct op others[] = {
 	{ OP_SET_STATE, 5 },
 	{ OP_SET_STATE, V1_ERROR },
@@ -231,7 +230,7 @@ static struct op random_op(void)
 			op.arg = 1U << rand() % 32 | rand() % 8;
 		break;
 	case OP_RESET:
-		/* Rarely: a session is to get old. */
+		/* Resets rarely, so that sessions get long. */
 		if (rand() % 8)
 			op = (struct op){ OP_READ_PENDING };
 		break;

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * The v1 migration region: how it is laid out and described, and which accesses
- * to its registers are allowed.
- */
+/* The v1 migration region: layout and description, and the permitted accesses to its registers */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -73,7 +70,7 @@ TEST_F(region, data_offset_is_the_start_of_the_data_section)
 	}
 }
 
-/* Whoever would map the registers' page, alone or with what follows it. */
+/* Maps the registers' page, alone or with the pages behind it. */
 TEST_F(region, mmap_that_touches_the_registers_is_refused)
 {
 	static const int prots[] = { PROT_READ, PROT_READ | PROT_WRITE };
@@ -184,7 +181,7 @@ static const size_t lengths[] = {
 	1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 31, 32, 40
 };
 
-/* What reads may do wrong: open an iteration, which shows in data_size. */
+/* A wrong read could open an iteration, which data_size would show. */
 TEST_F(access, reads_of_another_width_or_alignment_are_EINVAL)
 {
 	unsigned char buf[64];
@@ -206,8 +203,8 @@ TEST_F(access, reads_of_another_width_or_alignment_are_EINVAL)
 }
 
 /*
- * Each byte written has the value of an arc that is allowed, so that one which
- * is taken for a state shows.
+ * Each written byte has the value of a permitted transition, so that the test notices a
+ * device that takes the byte for a state.
  */
 TEST_F(access, writes_of_another_width_or_alignment_are_EINVAL)
 {

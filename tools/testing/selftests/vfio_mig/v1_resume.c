@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Resuming: the window, commits, streams in any portions, and saves that start
- * over. What bad streams get is in v1_stream_errors.
+ * Resuming: the window, commits, streams in portions of any size, and saves that start over.
+ * v1_stream_errors.c tests bad streams.
  */
 #include <string.h>
 
@@ -200,7 +200,7 @@ TEST_F(resume, in_one_piece)
 	check_runs(_metadata, &self->v1);
 }
 
-/* The start and the end byte by byte, and what is too long between faster. */
+/* Start and end are written byte by byte. The long part between is written faster. */
 TEST_F_TIMEOUT(resume, one_byte_at_a_time, 180)
 {
 	struct buffer *s = &self->stream;
@@ -258,7 +258,7 @@ TEST_F_TIMEOUT(resume, in_random_portions, 180)
 	}
 }
 
-/* Other than from 0 on: what counts is the first n bytes of the window. */
+/* A commit takes the first n bytes of the window, wherever the user wrote last. */
 TEST_F(resume, a_commit_takes_the_first_bytes_of_the_window)
 {
 	struct v1 *v1 = &self->v1;
@@ -319,7 +319,7 @@ TEST_F(resume, what_was_loaded_can_be_saved_and_loaded_again)
 	buffer_free(&second);
 }
 
-/* A complete stream that goes on: more chunks and another end. */
+/* A complete stream continues with more chunks and another end. */
 TEST_F(resume, a_save_may_start_over_at_a_chunk_boundary)
 {
 	struct v1 *v1 = &self->v1;
@@ -333,7 +333,7 @@ TEST_F(resume, a_save_may_start_over_at_a_chunk_boundary)
 	ASSERT_RET(0, device_reset(&self->dev));
 	save(_metadata, v1, &second);
 
-	/* What came before ends behind any of its chunks, the last included. */
+	/* The first save ends behind any of its chunks, including the last. */
 	for (cut = 0; cut < n; cut++) {
 		ASSERT_EQ(0, stream_chunk(&self->stream, cut, &c));
 		ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
@@ -379,8 +379,8 @@ TEST_F(resume, closing_the_device_ends_the_session)
 }
 
 /*
- * The commit that completes a stream does all that can fail, so that the arc
- * out of 100 cannot: it is the last one that a VMM can refuse a migration at.
+ * The commit that completes a stream does everything that can fail, so that the transition
+ * out of 100 cannot fail. A VMM can refuse a migration at this commit for the last time.
  */
 TEST_F(resume, after_the_last_commit_the_arc_cannot_fail)
 {

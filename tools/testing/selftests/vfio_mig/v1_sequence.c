@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A user that breaks the rules at the source: the breach is counted, and the
- * target refuses what comes of it. And streams between windows of any size.
+ * A user violates the protocol at the source. The device counts the violation, and the target
+ * refuses the resulting stream. Also streams between windows of different sizes.
  */
 #include <endian.h>
 #include <errno.h>
@@ -156,7 +156,7 @@ TEST_F(breach, none_if_left_open_by_leaving)
 	check_breaches(_metadata, &self->f, 0);
 }
 
-/* It counts as consumed: what opens next is what comes next. */
+/* The data counts as consumed, so the next iteration has the next data. */
 TEST_F(breach, the_data_counts_as_consumed_all_the_same)
 {
 	struct buffer first = { 0 };

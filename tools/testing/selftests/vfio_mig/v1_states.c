@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* device_state: which arcs there are, and what a refused one leaves. */
+/* device_state: the transitions, and the state after a refused transition */
 #include "lib/fixture.h"
 
 #define NO	(-EINVAL)
@@ -12,7 +12,7 @@ FIXTURE(arc) {
 
 FIXTURE_VARIANT(arc) {
 	__u32 from;
-	int to[5];		/* what the write of 000 ... 100 returns */
+	int to[5];		/* results of the writes of 000 ... 100 */
 };
 
 /* The table, row by row. */
@@ -91,7 +91,7 @@ TEST_F(arc, to_100)
 	check_arc(_metadata, &self->v1, variant->from, 4, variant->to[4]);
 }
 
-/* A refused arc is not a step towards one that is allowed. */
+/* A refused transition is not a step towards a permitted one. */
 TEST_F(arc, refused_arcs_leave_the_state_as_it_was)
 {
 	__u32 to;
@@ -142,7 +142,7 @@ TEST_F(arc, reset_leads_to_001)
 	EXPECT_STATE(V1_RUNNING, &self->v1);
 }
 
-/* Closing the device ends any session; what is opened next is running. */
+/* The close of the device ends any session. After the next open the device runs. */
 TEST_F(arc, close_and_open_leads_to_001)
 {
 	fixture_close(&self->dev, &self->v1);
@@ -171,7 +171,7 @@ TEST_F(states, running_is_the_default_when_opened)
 	EXPECT_STATE(V1_RUNNING, &self->v1);
 }
 
-/* Every arc that needs no stream, over and over: nothing wears out. */
+/* Repeats every transition that needs no stream. */
 TEST_F_TIMEOUT(states, every_arc_a_hundred_times, 120)
 {
 	static const __u32 walk[] = {

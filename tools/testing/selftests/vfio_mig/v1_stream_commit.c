@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* When a bad stream is refused: while the source still sends, chunk by chunk. */
+/* The target refuses a bad stream at a commit, while the source still sends. */
 #include "lib/fixture.h"
 #include "lib/stream.h"
 
@@ -83,8 +83,8 @@ TEST_F(stream, a_poisoned_session_is_left_by_closing_the_device)
 }
 
 /*
- * The source concluded without reading: the data counts as consumed, and the
- * target refuses what is left of the stream.
+ * The source concluded an iteration without reading it. Its data counts as consumed, so the
+ * target refuses the rest of the stream.
  */
 static void breach(struct __test_metadata *_metadata, struct v1 *v1, int nth)
 {

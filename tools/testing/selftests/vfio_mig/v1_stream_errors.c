@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bad streams: each way to break one is refused with the errno that names it,
- * and the device can be used again after a reset.
+ * Bad streams: the target refuses each with its errno, and the device can be used again after
+ * a reset.
  */
 #include <endian.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 #include "lib/stream.h"
 
 /*
- * What is done to a good stream; @other is another save of the same device.
- * Returns false where it cannot be done to this one.
+ * Edits a good stream. @other is another save of the same device. Returns false if this
+ * stream cannot have the error.
  */
 typedef bool (*edit_fn)(struct buffer *s, const struct buffer *other);
 
@@ -26,7 +26,7 @@ FIXTURE(bad) {
 FIXTURE_VARIANT(bad) {
 	edit_fn edit;
 	int want;
-	bool arc;		/* the arc out of 100 says so, not a commit */
+	bool arc;		/* the transition out of 100 reports the error, not a commit */
 };
 
 /* Sequence */

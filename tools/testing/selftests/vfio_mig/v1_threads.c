@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Many threads on one device: no deadlock, no torn value, and nothing seen that
- * no order of what was done explains.
+ * Many threads on one device: no deadlock, no torn value, and only results that some order of
+ * the operations explains
  */
 #include <pthread.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 
 struct worker {
 	struct device *dev;
-	struct v1 v1;			/* a copy: each has its own mapping */
+	struct v1 v1;			/* a copy, because each thread has another mapping */
 	const struct buffer *good;
 	unsigned int seed;
 	volatile int *stop;
@@ -30,12 +30,12 @@ struct worker {
 #define wrong(w, fmt, ...)						\
 	snprintf((w)->why, sizeof((w)->why), fmt, ##__VA_ARGS__)
 
-/* What an access may return when somebody else moves the device meanwhile. */
+/* Returns whether an access may return @ret while other threads change the device's state. */
 static bool may_be(int ret)
 {
 	switch (ret) {
 	case 0:
-	case -EINVAL:		/* an arc, or an access, that is not now */
+	case -EINVAL:		/* a transition or access that the state does not permit */
 	case -EILSEQ:		/* two threads feed one stream */
 	case -EBADMSG:
 	case -EPROTONOSUPPORT:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The v2 data file and the chunks in it, in pre-copy: where a read ends, what is told
- * of initial data, and a save that is given up for another. The device is mscratch,
- * whose memory a test writes as it likes.
+ * The v2 data file and its chunks in pre-copy: where a read ends, the reported initial data,
+ * and a save that another save replaces. The device is mscratch, because a test can write its
+ * memory directly.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,7 +38,7 @@ FIXTURE(chunks) {
 	struct side b;
 	struct buffer stream;
 	struct v2_precopy_info info;
-	unsigned char *mem;	/* what is in the memory */
+	unsigned char *mem;	/* content of the memory */
 };
 
 static void side_open(struct __test_metadata *_metadata, struct side *s, int i)
@@ -207,7 +207,7 @@ static int opt_in(struct side *s)
 	return v2_feature(&s->v2, VFIO_DEVICE_FEATURE_SET | PRECOPY_INFO_V2, NULL, 0);
 }
 
-/* All that was written, once more, after it was read. */
+/* Reads all data, and then lets the device announce new initial data. */
 static void drained(struct __test_metadata *_metadata,
 		    struct _test_data_chunks *self)
 {
@@ -250,7 +250,10 @@ TEST_F(chunks, new_initial_data_are_announced_once)
 	finish(_metadata, self);
 }
 
-/* What is half read when it is announced comes before it, and so is part of it. */
+/*
+ * A chunk that is half read when new initial data is announced precedes the new data. So
+ * the chunk counts as a part of it.
+ */
 TEST_F(chunks, half_a_chunk_belongs_to_new_initial_data)
 {
 	struct v2_precopy_info *info = &self->info;

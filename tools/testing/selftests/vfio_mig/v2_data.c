@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The v2 data file descriptor, and v1 and v2 on one device. */
+/* The v2 data file descriptor, and sessions of v1 and v2 on one device */
 #include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -152,7 +152,7 @@ TEST_F(data, PRECOPY_INFO_tells_what_read_gives)
 	EXPECT_LT(0, info.initial_bytes);
 	EXPECT_EQ(0, info.dirty_bytes);
 	got = v2_drain(&self->v2, &self->stream, 0);
-	/* An estimate may leave out what frames the data. */
+	/* The estimate may leave out the headers of chunks. */
 	EXPECT_LE(info.initial_bytes, got);
 	EXPECT_GE(info.initial_bytes + info.initial_bytes / 8 + 65536, got);
 }
@@ -241,7 +241,7 @@ TEST_F(data, process_death_ends_the_session)
 	EXPECT_EQ(V2_RUNNING, v2_get_state(&self->v2));
 }
 
-/* Said by each test: older harnesses go on to it after a SKIP in the set-up. */
+/* Each test checks this, because older harnesses run a test after a SKIP in its setup. */
 #define NO_V1	"the device has no v1 migration region"
 
 FIXTURE(both) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_DEVICE_FEATURE_DMA_LOGGING_*: which pages of its user's memory a device
- * wrote. An NVMe controller is made to write to known places: each is reported,
- * and no other.
+ * VFIO_DEVICE_FEATURE_DMA_LOGGING_*: pages of the user's memory that a device wrote. An NVMe
+ * controller writes to known places. The log must report these, and no others.
  */
 #include <string.h>
 
@@ -74,8 +73,8 @@ static bool bit(const __u64 *map, size_t i)
 }
 
 /*
- * Ask about pages @first to @first + @nr - 1: what was written is reported, and
- * nothing else; from then on it counts as not written.
+ * Requests a report of pages @first to @first + @nr - 1, which must have exactly the
+ * written pages. From then on these count as not written.
  */
 static void check_report(struct __test_metadata *_metadata, struct v2 *v2,
 			 const struct guest *guest, __u8 *want, __u64 *seen,
@@ -95,7 +94,7 @@ static void check_report(struct __test_metadata *_metadata, struct v2 *v2,
 		want[first + i] = 0;
 		ASSERT_GT(10, wrong);
 	}
-	/* Nor beyond what was asked for. */
+	/* No bit beyond the requested range is set. */
 	for (; i < PAGES + WORD_BITS; i++)
 		ASSERT_EQ(0, bit(seen, i));
 }
@@ -139,7 +138,7 @@ TEST_F(dma, a_write_that_is_not_aligned)
 	}
 }
 
-/* Reports of odd ranges: what one leaves out is in the next. */
+/* Reports of odd ranges. The next report has the pages that a report leaves out. */
 TEST_F(dma, a_report_of_a_part_leaves_the_rest)
 {
 	static const size_t sizes[] = { 1, 63, 2, 64, 65, 1, 127, 129, 3 };
@@ -186,7 +185,7 @@ TEST_F(dma, larger_pages_are_reported_whole)
 	}
 }
 
-/* A report adds to what is in the bitmap. */
+/* A report adds bits to the bitmap. */
 TEST_F(dma, bits_that_are_set_stay)
 {
 	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
@@ -215,7 +214,7 @@ TEST_F(dma, only_ranges_that_are_logged_are_reported)
 	REPORT(0, PAGES);
 }
 
-/* Also what a device wrote while a session went on, up to the stop. */
+/* The log also has pages that the device wrote during a session, up to the stop. */
 TEST_F(dma, a_session_does_not_disturb_it)
 {
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
@@ -244,7 +243,7 @@ TEST_F(dma, start_and_stop_come_in_turn)
 				    GUEST_PAGE, self->seen));
 }
 
-/* What was written before a start, or between a stop and it, is not reported. */
+/* Pages written before a start, or between a stop and a start, are not reported. */
 TEST_F(dma, a_start_begins_with_nothing_written)
 {
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;

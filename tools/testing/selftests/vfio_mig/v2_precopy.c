@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pre-copy by the v2 protocol, of mnvme devices that are written to: what is left
- * for STOP_COPY, and what VFIO_MIG_GET_PRECOPY_INFO and poll() tell on the way.
+ * Pre-copy by the v2 protocol, of mnvme devices in use: the rest for STOP_COPY, and the values
+ * of VFIO_MIG_GET_PRECOPY_INFO and poll() before
  */
 #include <errno.h>
 #include <poll.h>
@@ -84,7 +84,7 @@ static int write_at(struct nvme *nvme, void *buf, __u64 lba, __u32 blocks,
 	return nvme_io(nvme, NVME_OP_WRITE, lba, blocks, buf);
 }
 
-/* Single pages, spread over what was written. */
+/* Writes single pages, spread over the written part. */
 static void dirty_pages(struct __test_metadata *_metadata,
 			struct rig *r, __u32 nr, __u32 when)
 {
@@ -107,7 +107,7 @@ static void write_all(struct __test_metadata *_metadata,
 				      mib, 1));
 }
 
-/* What was dirtied last has the number @when, all else the first. */
+/* The last written pages have the number @when, and all others have the first number. */
 static void check_all(struct __test_metadata *_metadata,
 		      struct rig *r, __u32 nr, __u32 when)
 {
@@ -134,7 +134,7 @@ static void load(struct __test_metadata *_metadata, struct rig *r)
 	ASSERT_RET(0, v2_set_state(&r->v2[1], V2_RUNNING));
 }
 
-/* Rounds of pre-copy, each after so many pages were dirtied, and the blackout. */
+/* Rounds of pre-copy, each after a number of dirty pages, and then the stop-and-copy phase */
 TEST_F_TIMEOUT(precopy, STOP_COPY_moves_what_was_dirtied_and_64k_at_most, 120)
 {
 	struct rig *r = &self->rig;
@@ -164,7 +164,7 @@ TEST_F_TIMEOUT(precopy, STOP_COPY_moves_what_was_dirtied_and_64k_at_most, 120)
 	check_all(_metadata, r, variant->dirty, round);
 }
 
-/* What is told must be enough, and not too much. */
+/* The reported size must be enough, and not too large. */
 TEST_F_TIMEOUT(precopy, the_info_tells_what_is_dirty, 120)
 {
 	struct rig *r = &self->rig;
@@ -190,7 +190,7 @@ TEST_F_TIMEOUT(precopy, the_info_tells_what_is_dirty, 120)
 	EXPECT_GE(most, info.dirty_bytes);
 }
 
-/* A file that has nothing says so, and is readable again when it has. */
+/* poll() does not report an empty file, and reports it when it has data again. */
 TEST_F(precopy, poll_tells_when_there_is_something)
 {
 	struct rig *r = &self->rig;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The v2 states: every arc of the uapi's state machine, from every state. */
+/* The v2 states: every transition of the uapi's state machine, from every state */
 #include "lib/check.h"
 #include "lib/suite.h"
 #include "lib/v2.h"
@@ -58,7 +58,7 @@ FIXTURE_TEARDOWN(arc)
 	device_close(&self->dev);
 }
 
-/* The uapi blocks only the arcs from STOP_COPY back to pre-copy, and to ERROR. */
+/* The uapi forbids only the transitions from STOP_COPY to pre-copy, and to ERROR. */
 static int allowed(__u32 from, __u32 to)
 {
 	if (to == V2_ERROR)

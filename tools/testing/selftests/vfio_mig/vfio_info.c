@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a device says of itself: VFIO_DEVICE_GET_INFO, _GET_REGION_INFO and
- * _GET_IRQ_INFO with every argsz and index, their capabilities, and whether they
- * agree with the configuration space. include/uapi/linux/vfio.h has the rules; where
- * it is silent vfio-pci does it so.
+ * The description of a device: VFIO_DEVICE_GET_INFO, _GET_REGION_INFO and _GET_IRQ_INFO with
+ * every argsz and index, their capabilities, and whether they agree with configuration space.
+ * The rules are those of include/uapi/linux/vfio.h, and else the behaviour of vfio-pci.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,7 +37,7 @@ struct any_info {
 static const struct {
 	unsigned long cmd;
 	const char *name;
-	size_t min;		/* what there must be room for */
+	size_t min;		/* smallest size of the argument */
 } infos[] = {
 	{ VFIO_DEVICE_GET_INFO, "GET_INFO",
 	  offsetof(struct vfio_device_info, num_irqs) + sizeof(__u32) },
@@ -76,7 +75,7 @@ FIXTURE_TEARDOWN(info)
 	device_close(&self->dev);
 }
 
-/* Asks with what is around the argument marked. */
+/* Calls the ioctl with marked memory around the argument. */
 static int ask(struct _test_data_info *self, unsigned long cmd, __u32 argsz,
 	       __u32 index)
 {
@@ -189,7 +188,7 @@ TEST_F(info, it_is_a_PCI_function_with_a_reset)
 	EXPECT_LE(VFIO_PCI_NUM_IRQS, self->device.num_irqs);
 }
 
-/* A struct that has grown since says what it does not use. */
+/* A member that was added to the struct later is 0 if the kernel does not use it. */
 TEST_F(info, without_capabilities_their_offset_is_0)
 {
 	ASSERT_RET(0, ask(self, VFIO_DEVICE_GET_INFO, 24, 0));
@@ -385,7 +384,7 @@ TEST_F(info, intx_is_masked_by_itself_and_by_the_user)
 	EXPECT_TRUE(self->irq.flags & VFIO_IRQ_INFO_AUTOMASKED);
 }
 
-/* What the guest finds is what the user can set up. */
+/* The user can enable the interrupts that configuration space shows to the guest. */
 TEST_F(info, interrupts_are_those_of_configuration_space)
 {
 	int intx = device_irq_count(&self->dev, VFIO_PCI_INTX_IRQ_INDEX);
@@ -424,7 +423,7 @@ TEST_F(info, what_is_outside_of_any_region_is_an_error)
 	EXPECT_GT(0, region_read(&r, 0, &byte, 1));
 }
 
-/* Whole, in two parts, in four: of registers what matters is what they are. */
+/* Reads of 4, 2 and 1 bytes return the same registers. */
 TEST_F(info, configuration_space_reads_the_same_by_any_width)
 {
 	unsigned char whole[64], part[64];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * INTx as emulated functions have it: masked by being signalled, whoever raised it,
- * and unmasked by ioctl or by an eventfd, as KVM does when a guest ends an interrupt.
+ * INTx of emulated functions: a signal masks it, whatever its source. An ioctl or an eventfd
+ * unmasks it, as KVM does when a guest ends an interrupt.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -68,7 +68,7 @@ static void give(struct __test_metadata *_metadata, int fd)
 	ASSERT_EQ(sizeof(one), write(fd, &one, sizeof(one)));
 }
 
-/* An eventfd unmasks by a work item: what comes of it comes within 5 s. */
+/* An eventfd unmasks by a work item, so a signal may take up to 5 s. */
 static int comes(int fd)
 {
 	int i, n = 0;
@@ -211,7 +211,7 @@ TEST_F(intx, one_eventfd_may_be_signalled_and_unmask)
 	for (i = 0; i < 1000 && !ret; i++)
 		ret = raise_it(&self->dev);
 	EXPECT_RET(0, ret);
-	/* The last signal was taken by what unmasks. */
+	/* The unmask took the last signal. */
 	ASSERT_RET(0, irq_eventfds(&self->dev, INTX, 0, &self->unmask, 1));
 	ASSERT_RET(0, raise_it(&self->dev));
 	EXPECT_LE(1, comes(self->unmask));

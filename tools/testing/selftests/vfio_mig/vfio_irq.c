@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_DEVICE_SET_IRQS: each index, range, kind of data and action, for whichever
- * interrupts a device has. Where include/uapi/linux/vfio.h is silent the rule is what
- * vfio-pci does. Interrupts are fired by the user himself: loopback.
+ * VFIO_DEVICE_SET_IRQS: each index, range, kind of data and action, for all interrupts of a
+ * device. The rules are those of include/uapi/linux/vfio.h, and else the behaviour of vfio-pci.
+ * The test itself signals the interrupts (loopback).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -200,7 +200,7 @@ TEST_F(irq, what_is_not_in_use_cannot_be_fired_or_masked)
 
 	for (i = next(self, 0); i < NR; i = next(self, i + 1)) {
 		if (i > MSIX)
-			continue;	/* They are there beside the others. */
+			continue;	/* The other interrupts exist, too. */
 		EXPECT_RET(-EINVAL, irq_fire(&self->dev, i, 0, 1));
 		EXPECT_RET(-EINVAL, irq_set(&self->dev, IRQ_BOOL | IRQ_TRIGGER, i,
 					    0, 1, &yes, 1));

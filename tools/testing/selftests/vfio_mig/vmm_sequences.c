@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What VMMs do with a device, step by step, each sequence by its VMM's name: QEMU 7.2
- * (hw/vfio/migration.c, v1), QEMU 10 and 11 (v2 with pre-copy and P2P) and Cloud
- * Hypervisor of 2026 (v2 without). The device is mscratch: what it had on the source it
- * has on the target, and it interrupts there.
+ * The steps of VMMs with a device. Each sequence has its VMM's name: QEMU 7.2
+ * (hw/vfio/migration.c, v1), QEMU 10 and 11 (v2 with pre-copy and P2P) and Cloud Hypervisor of
+ * 2026 (v2 without these). The device is mscratch. The target must have the source's state,
+ * and must signal its interrupt.
  */
 #define _GNU_SOURCE
 #include <endian.h>
@@ -34,7 +34,7 @@ enum { SCRATCH = 0, DOORBELL = 4, STATUS = 8, COUNT = 12 };
 
 static struct mdev mdev[2];
 
-/* A device as a VMM has it, and what the guest did with it. */
+/* A device of a VMM, and the guest's actions on it */
 struct vmm {
 	struct device dev;
 	struct region config;
@@ -49,7 +49,7 @@ struct pair {
 	struct vmm from;
 	struct vmm to;
 	struct buffer stream;
-	unsigned char *memory;		/* what the guest wrote */
+	unsigned char *memory;		/* value that the guest wrote */
 	unsigned int rings;
 };
 
@@ -66,7 +66,7 @@ static __u32 get(struct region *r, __u64 at, size_t len)
 	return region_read_all(r, at, &value, len) ? ~0U : le32toh(value);
 }
 
-/* What every VMM sets up: the PCI command and the interrupts. */
+/* The setup of every VMM: the PCI command register and the interrupts */
 static void set_up(struct __test_metadata *_metadata, struct vmm *vmm)
 {
 	ASSERT_RET(0, put(&vmm->config, PCI_COMMAND, COMMAND, 2));
@@ -131,7 +131,7 @@ static void work(struct __test_metadata *_metadata, struct pair *p,
 	ASSERT_RET(0, put(&vmm->regs, STATUS, 0, 4));
 }
 
-/* The device has what the guest did, and goes on where that ended. */
+/* The device has the guest's state, and continues from there. */
 static void is_there(struct __test_metadata *_metadata, struct pair *p,
 		     struct vmm *vmm)
 {
@@ -168,7 +168,7 @@ FIXTURE_TEARDOWN(qemu_7_2)
 	pair_end(&self->p);
 }
 
-/* vfio_migration_set_state(): it keeps what it does not know of. */
+/* vfio_migration_set_state(): it keeps bits that it does not know. */
 static int set_v1(struct v1 *v1, __u32 mask, __u32 value)
 {
 	__u32 state;
@@ -240,7 +240,7 @@ TEST_F(qemu_7_2, resets_the_guest_in_pre_copy)
 	work(_metadata, &self->p, from);
 }
 
-/* QEMU 10 and 11, and what is common to those that speak v2 */
+/* QEMU 10 and 11, and steps of all VMMs that use v2 */
 
 /* vfio_migration_set_state(): another state on failure, else a reset. */
 static int set_v2(struct vmm *vmm, __u32 state, __u32 recover)
@@ -254,7 +254,7 @@ static int set_v2(struct vmm *vmm, __u32 state, __u32 recover)
 
 FIXTURE(qemu_10) {
 	struct pair p;
-	bool pre_copy;		/* the kernel's v2 has it */
+	bool pre_copy;		/* the kernel's v2 has this state */
 };
 
 FIXTURE_SETUP(qemu_10)
@@ -345,7 +345,7 @@ TEST_F(qemu_10, cancels_in_pre_copy)
 	is_there(_metadata, &self->p, from);
 }
 
-/* A migration that fails in the blackout: the guest goes on at the source. */
+/* A migration that fails in the stop-and-copy phase: the guest continues at the source. */
 TEST_F(qemu_10, goes_on_at_the_source)
 {
 	struct vmm *from = &self->p.from;
