@@ -73,8 +73,8 @@ static const char *answer(int ret)
 	return ret ? errno_name(ret) : "yes";
 }
 
-static int try_arc(struct migdev *m, const struct state *from,
-		   const struct state *to, int *result)
+static int try_transition(struct migdev *m, const struct state *from,
+			  const struct state *to, int *result)
 {
 	int ret = go(m, from);
 
@@ -93,7 +93,7 @@ static int table_row(struct migdev *m, const struct state *from)
 	for (i = 0; i < NR_STATES; i++) {
 		if (!has_state(m, &states[i]))
 			continue;
-		ret = try_arc(m, from, &states[i], &result);
+		ret = try_transition(m, from, &states[i], &result);
 		if (ret)
 			return ret;
 		printf(" %-12s", from == &states[i] && !result ? "=" :
@@ -129,7 +129,7 @@ static int table_json(struct migdev *m, struct json *j)
 			if (!has_state(m, &states[from]) ||
 			    !has_state(m, &states[to]))
 				continue;
-			ret = try_arc(m, &states[from], &states[to], &result);
+			ret = try_transition(m, &states[from], &states[to], &result);
 			if (ret)
 				break;
 			json_open(j, NULL, '{');
@@ -145,7 +145,7 @@ static int table_json(struct migdev *m, struct json *j)
 }
 
 /* All arcs, of each protocol that there is unless one is named. */
-static int all_arcs(struct migdev *m, const struct options *o)
+static int all_transitions(struct migdev *m, const struct options *o)
 {
 	struct json j = { .to = stdout };
 	enum protocol p;
@@ -238,7 +238,7 @@ int cmd_states(const struct options *o, int argc, char **argv)
 	if (ret)
 		return ret;
 	ret = argc > 1 ? go_through(&m, o, argc - 1, argv + 1) :
-			 all_arcs(&m, o);
+			 all_transitions(&m, o);
 	migdev_close(&m);
 	return ret;
 }

@@ -73,7 +73,7 @@ static int precopy(struct transfer *t, __u64 left)
 	return EXIT_OK;
 }
 
-static int blackout(struct transfer *t)
+static int stop_and_copy(struct transfer *t)
 {
 	struct round r = { 0 };
 	double start = seconds_now();
@@ -111,7 +111,7 @@ int transfer_run(struct transfer *t)
 	progress_start(&t->progress, t->what, t->options->quiet, left);
 	ret = t->rounds ? precopy(t, left) : EXIT_OK;
 	if (!ret)
-		ret = blackout(t);
+		ret = stop_and_copy(t);
 	progress_end(&t->progress, !ret);
 	t->seconds = seconds_now() - start;
 	return ret;

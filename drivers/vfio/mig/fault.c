@@ -112,7 +112,7 @@ static int wait_ns(u64 ns)
 
 /* Functions that the library calls when a knob is set. */
 
-int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to)
+int __vfio_mig_fault_transition(struct vfio_mig *mig, enum vfio_mig_state to)
 {
 	struct vfio_mig_fault *fault = mig->fault;
 	struct arc *set = &fault->arcs[mig->state][to], arc;

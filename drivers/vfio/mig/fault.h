@@ -22,7 +22,7 @@ void __vfio_mig_fault_cleanup(void);
 void __vfio_mig_fault_init(struct vfio_mig *mig);
 void __vfio_mig_fault_exit(struct vfio_mig *mig);
 
-int __vfio_mig_fault_arc(struct vfio_mig *mig, enum vfio_mig_state to);
+int __vfio_mig_fault_transition(struct vfio_mig *mig, enum vfio_mig_state to);
 int __vfio_mig_fault_stop(struct vfio_mig *mig);
 void __vfio_mig_fault_run(struct vfio_mig *mig);
 enum vfio_mig_spoil __vfio_mig_fault_chunk(struct vfio_mig *mig, u32 seq);
@@ -66,10 +66,10 @@ static inline void vfio_mig_fault_exit(struct vfio_mig *mig)
 }
 
 /* Called in a transition to @to. Returns 0, or the error of the transition. */
-static inline int vfio_mig_fault_arc(struct vfio_mig *mig,
-				     enum vfio_mig_state to)
+static inline int vfio_mig_fault_transition(struct vfio_mig *mig,
+					    enum vfio_mig_state to)
 {
-	return vfio_mig_faulty(mig) ? __vfio_mig_fault_arc(mig, to) : 0;
+	return vfio_mig_faulty(mig) ? __vfio_mig_fault_transition(mig, to) : 0;
 }
 
 /* Called when the device has stopped. Returns 0, or an error to report in spite of that. */

@@ -170,8 +170,8 @@ static int change_session(struct vfio_mig *mig, enum vfio_mig_state to,
 	return begin_session(mig, to, owner);
 }
 
-static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
-		      enum vfio_mig_state target, enum vfio_mig_owner owner)
+static int follow_transition(struct vfio_mig *mig, enum vfio_mig_state to,
+			     enum vfio_mig_state target, enum vfio_mig_owner owner)
 {
 	enum activity before = activity(mig, mig->state), after = activity(mig, to);
 	int ret;
@@ -182,7 +182,7 @@ static int follow_arc(struct vfio_mig *mig, enum vfio_mig_state to,
 	if (after < before)
 		ret = vfio_mig_fault_stop(mig);
 	if (!ret)
-		ret = vfio_mig_fault_arc(mig, to);
+		ret = vfio_mig_fault_transition(mig, to);
 	if (!ret)
 		ret = change_session(mig, to, owner);
 	if (ret) {
@@ -211,7 +211,7 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 		   enum vfio_mig_state target, enum vfio_mig_owner owner)
 {
 	enum vfio_mig_state from = mig->state;
-	int ret = follow_arc(mig, to, target, owner);
+	int ret = follow_transition(mig, to, target, owner);
 
 	if (!ret) {
 		WRITE_ONCE(mig->state, to);

@@ -113,7 +113,7 @@ static void stop_has_a_reason(struct kunit *test)
 }
 
 /* If the device does not stop, the transition fails and changes nothing. */
-static void arc_fails_with_stop(struct kunit *test)
+static void transition_fails_with_stop(struct kunit *test)
 {
 	struct mock *m = test->priv;
 	int runs = m->runs;
@@ -250,7 +250,7 @@ static struct kunit_case machine_cases[] = {
 	KUNIT_CASE(device_runs_in_pre_copy),
 	KUNIT_CASE(owner_is_of_the_session),
 	KUNIT_CASE(stop_has_a_reason),
-	KUNIT_CASE(arc_fails_with_stop),
+	KUNIT_CASE(transition_fails_with_stop),
 	KUNIT_CASE(resuming_is_not_left_without_a_state),
 	KUNIT_CASE(only_a_start_leaves_the_error_state),
 	KUNIT_CASE(a_device_is_quiesced_before_it_stops),

@@ -64,7 +64,7 @@ static const u32 v1_value[VFIO_MIG_NR_STATES] = {
 static const struct {
 	enum vfio_mig_state state;
 	u32 leads_to;
-} v1_arcs[] = {
+} v1_transitions[] = {
 	[VFIO_MIG_V1_STOP] = {
 		VFIO_MIG_STOP,
 		BIT(VFIO_MIG_V1_RUNNING) | BIT(VFIO_MIG_V1_STOP_COPY) |
@@ -108,15 +108,15 @@ static int set_device_state(struct vfio_mig *mig, u32 value)
 
 	if (mig->state == VFIO_MIG_ERROR)
 		return -EIO;
-	if (value >= ARRAY_SIZE(v1_arcs))
+	if (value >= ARRAY_SIZE(v1_transitions))
 		return -EINVAL;
 	if (value == from)
 		return 0;
 	if (mig->owner == VFIO_MIG_OWNER_V2)
 		return -EBUSY;
-	if (!(v1_arcs[from].leads_to & BIT(value)))
+	if (!(v1_transitions[from].leads_to & BIT(value)))
 		return -EINVAL;
-	to = v1_arcs[value].state;
+	to = v1_transitions[value].state;
 	return vfio_mig_enter(mig, to, to, VFIO_MIG_OWNER_V1);
 }
 

@@ -3,7 +3,7 @@
 #include "mock_test.h"
 
 /* The protocol's transitions. Row: from state 000 to 100. Column: to state 000 to 100. */
-static const char * const arc_table[] = {
+static const char * const transition_table[] = {
 	"=yyny",
 	"y=yyy",
 	"yy=nn",
@@ -18,17 +18,17 @@ static u64 pending_bytes(struct mock *m)
 	return read_pending_bytes(&m->mig, &value) ? U64_MAX : value;
 }
 
-static void arcs_are_those_of_the_table(struct kunit *test)
+static void transitions_are_those_of_the_table(struct kunit *test)
 {
 	u32 from, to;
 
-	KUNIT_ASSERT_EQ(test, ARRAY_SIZE(arc_table), ARRAY_SIZE(v1_arcs));
-	for (from = 0; from < ARRAY_SIZE(v1_arcs); from++) {
+	KUNIT_ASSERT_EQ(test, ARRAY_SIZE(transition_table), ARRAY_SIZE(v1_transitions));
+	for (from = 0; from < ARRAY_SIZE(v1_transitions); from++) {
 		for (to = 0; to < 32; to++) {
-			bool want = to < 5 && arc_table[from][to] == 'y';
+			bool want = to < 5 && transition_table[from][to] == 'y';
 
 			KUNIT_EXPECT_EQ_MSG(test, want,
-					    !!(v1_arcs[from].leads_to & BIT(to)),
+					    !!(v1_transitions[from].leads_to & BIT(to)),
 					    "from %u to %u", from, to);
 		}
 	}
@@ -38,8 +38,8 @@ static void what_is_written_is_what_shows(struct kunit *test)
 {
 	u32 value;
 
-	for (value = 0; value < ARRAY_SIZE(v1_arcs); value++)
-		KUNIT_EXPECT_EQ(test, value, v1_value[v1_arcs[value].state]);
+	for (value = 0; value < ARRAY_SIZE(v1_transitions); value++)
+		KUNIT_EXPECT_EQ(test, value, v1_value[v1_transitions[value].state]);
 	KUNIT_EXPECT_EQ(test, 6, v1_value[VFIO_MIG_ERROR]);
 	KUNIT_EXPECT_EQ(test, 1, v1_value[VFIO_MIG_RUNNING_P2P]);
 	KUNIT_EXPECT_EQ(test, 3, v1_value[VFIO_MIG_PRE_COPY_P2P]);
@@ -252,7 +252,7 @@ static void commits_have_bounds(struct kunit *test)
 }
 
 static struct kunit_case region_cases[] = {
-	KUNIT_CASE(arcs_are_those_of_the_table),
+	KUNIT_CASE(transitions_are_those_of_the_table),
 	KUNIT_CASE(what_is_written_is_what_shows),
 	KUNIT_CASE(values_that_are_no_states),
 	KUNIT_CASE(error_state_takes_no_write),

@@ -94,7 +94,7 @@ static long long read_v1(struct bench *b)
 	return total;
 }
 
-static void set_sums(int on)
+static void set_checksums(int on)
 {
 	int fd = open(SUMS, O_WRONLY);
 
@@ -159,7 +159,7 @@ int main(int argc, char **argv)
 			long long bytes;
 			double start;
 
-			set_sums(cases[i].sums);
+			set_checksums(cases[i].sums);
 			start = clock_now();
 			bytes = cases[i].read(&b);
 			cases[i].seconds[r] = clock_now() - start;
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
 		}
 		fprintf(stderr, "round %d of %d\n", r + 1, rounds);
 	}
-	set_sums(1);
+	set_checksums(1);
 
 	printf("%-28s %10s %8s\n", "reading the state", "MiB/s", "time/tmpfs");
 	for (i = 0; i < nr; i++) {

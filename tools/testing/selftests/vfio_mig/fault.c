@@ -33,81 +33,81 @@ static void enter(struct __test_metadata *_metadata, struct v1 *v1, __u32 state,
 
 /* Each transition, when it fails */
 
-FIXTURE(arc) {
+FIXTURE(transition) {
 	struct device dev;
 	struct v1 v1;
 	struct buffer stream;
 };
 
-FIXTURE_VARIANT(arc) {
+FIXTURE_VARIANT(transition) {
 	__u32 from, to;
 	const char *knob;	/* the transition's name in the knob */
 };
 
-FIXTURE_VARIANT_ADD(arc, from_000_to_001) {
+FIXTURE_VARIANT_ADD(transition, from_000_to_001) {
 	.from = 0, .to = 1, .knob = "stopped running"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_000_to_010) {
+FIXTURE_VARIANT_ADD(transition, from_000_to_010) {
 	.from = 0, .to = 2, .knob = "stopped stop-and-copy"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_000_to_100) {
+FIXTURE_VARIANT_ADD(transition, from_000_to_100) {
 	.from = 0, .to = 4, .knob = "stopped resuming"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_001_to_000) {
+FIXTURE_VARIANT_ADD(transition, from_001_to_000) {
 	.from = 1, .to = 0, .knob = "running stopped"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_001_to_010) {
+FIXTURE_VARIANT_ADD(transition, from_001_to_010) {
 	.from = 1, .to = 2, .knob = "running stop-and-copy"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_001_to_011) {
+FIXTURE_VARIANT_ADD(transition, from_001_to_011) {
 	.from = 1, .to = 3, .knob = "running pre-copy"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_001_to_100) {
+FIXTURE_VARIANT_ADD(transition, from_001_to_100) {
 	.from = 1, .to = 4, .knob = "running resuming"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_010_to_000) {
+FIXTURE_VARIANT_ADD(transition, from_010_to_000) {
 	.from = 2, .to = 0, .knob = "stop-and-copy stopped"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_010_to_001) {
+FIXTURE_VARIANT_ADD(transition, from_010_to_001) {
 	.from = 2, .to = 1, .knob = "stop-and-copy running"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_011_to_000) {
+FIXTURE_VARIANT_ADD(transition, from_011_to_000) {
 	.from = 3, .to = 0, .knob = "pre-copy stopped"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_011_to_001) {
+FIXTURE_VARIANT_ADD(transition, from_011_to_001) {
 	.from = 3, .to = 1, .knob = "pre-copy running"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_011_to_010) {
+FIXTURE_VARIANT_ADD(transition, from_011_to_010) {
 	.from = 3, .to = 2, .knob = "pre-copy stop-and-copy"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_100_to_000) {
+FIXTURE_VARIANT_ADD(transition, from_100_to_000) {
 	.from = 4, .to = 0, .knob = "resuming stopped"
 };
 
-FIXTURE_VARIANT_ADD(arc, from_100_to_001) {
+FIXTURE_VARIANT_ADD(transition, from_100_to_001) {
 	.from = 4, .to = 1, .knob = "resuming running"
 };
 
-FIXTURE_SETUP(arc)
+FIXTURE_SETUP(transition)
 {
 	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
 	ASSERT_RET(0, knob_all_off(&self->dev));
 	enter(_metadata, &self->v1, variant->from, &self->stream);
 }
 
-FIXTURE_TEARDOWN(arc)
+FIXTURE_TEARDOWN(transition)
 {
 	knob_all_off(&self->dev);
 	buffer_free(&self->stream);
@@ -115,7 +115,7 @@ FIXTURE_TEARDOWN(arc)
 }
 
 /* Each attempt returns the errno. The state and the session must be intact afterwards. */
-TEST_F(arc, fails_and_leaves_the_state_it_came_from)
+TEST_F(transition, fails_and_leaves_the_state_it_came_from)
 {
 	int i;
 
@@ -129,7 +129,7 @@ TEST_F(arc, fails_and_leaves_the_state_it_came_from)
 	EXPECT_STATE(variant->to, &self->v1);
 }
 
-TEST_F(arc, leaves_110_when_the_device_broke)
+TEST_F(transition, leaves_110_when_the_device_broke)
 {
 	ASSERT_RET(0, knob_set(&self->dev, "arcs", "%s break", variant->knob));
 	EXPECT_RET(-EIO, v1_set_state(&self->v1, variant->to));
@@ -139,7 +139,7 @@ TEST_F(arc, leaves_110_when_the_device_broke)
 	EXPECT_STATE(V1_RUNNING, &self->v1);
 }
 
-TEST_F(arc, takes_longer)
+TEST_F(transition, takes_longer)
 {
 	double begun;
 	long ms;
@@ -201,7 +201,7 @@ static void check_runs(struct __test_metadata *_metadata, struct device *dev,
 	nvme_close(&nvme);
 }
 
-TEST_F(fault, a_device_stopped_for_an_arc_that_failed_runs_again)
+TEST_F(fault, a_device_runs_after_a_failed_transition)
 {
 	ASSERT_RET(0, knob_set(&self->dev, "arcs", "any any fail %d", ENOMEM));
 	EXPECT_RET(-ENOMEM, v1_set_state(&self->v1, V1_STOPPED));
@@ -211,7 +211,7 @@ TEST_F(fault, a_device_stopped_for_an_arc_that_failed_runs_again)
 }
 
 /* No mapping, session or data is lost, and the save continues. */
-TEST_F(fault, a_failed_arc_leaves_an_open_iteration_alone)
+TEST_F(fault, a_failed_transition_leaves_the_iteration)
 {
 	struct buffer again = { 0 };
 	ssize_t size;
@@ -234,7 +234,7 @@ TEST_F(fault, a_failed_arc_leaves_an_open_iteration_alone)
 }
 
 /* v2 goes through several transitions, and stops before the one that fails. */
-TEST_F(fault, v2_stays_where_the_arc_failed)
+TEST_F(fault, v2_stays_where_the_transition_failed)
 {
 	if (!self->has_v2)
 		SKIP(return, "the device does not speak the v2 protocol");

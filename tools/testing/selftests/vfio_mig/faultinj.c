@@ -31,7 +31,7 @@
  * @stream: a saved state of the first device
  * @at: position in @stream
  * @types: file that creates a device
- * @arc: states before and after a transition
+ * @transition: states before and after a transition
  */
 struct world {
 	struct device dev[2];
@@ -44,7 +44,7 @@ struct world {
 	struct buffer stream;
 	size_t at;
 	char types[PATH_MAX];
-	__u32 arc[2];
+	__u32 transition[2];
 };
 
 FIXTURE(fault) {
@@ -170,49 +170,51 @@ TEST_F_TIMEOUT(fault, creating_and_removing, 300)
 	EXPECT_RET(0, no_mdev(&self->w));
 }
 
-/* Arcs of v1. */
+/* Transitions of v1. */
 
-static int before_arc(struct world *w)
+static int before_transition(struct world *w)
 {
 	int ret = 0;
 
 	/* 011 leads to 010 as it is. */
-	if (v1_get_state(&w->v1[0]) != w->arc[0])
-		ret = v1_go(&w->v1[0], w->arc[0]);
+	if (v1_get_state(&w->v1[0]) != w->transition[0])
+		ret = v1_go(&w->v1[0], w->transition[0]);
 	return ret;
 }
 
-static int arc(struct world *w)
+static int transition(struct world *w)
 {
-	return v1_set_state(&w->v1[0], w->arc[1]);
+	return v1_set_state(&w->v1[0], w->transition[1]);
 }
 
-static int arc_intact(struct world *w)
+static int transition_intact(struct world *w)
 {
 	long state = v1_get_state(&w->v1[0]);
 
-	return state == (long)w->arc[0] ? 0 : state < 0 ? state : -EPROTO;
+	return state == (long)w->transition[0] ? 0 : state < 0 ? state : -EPROTO;
 }
 
-TEST_F_TIMEOUT(fault, v1_arcs, 300)
+TEST_F_TIMEOUT(fault, v1_transitions, 300)
 {
-	static const __u32 arcs[][2] = {
+	static const __u32 transitions[][2] = {
 		{ V1_RUNNING, V1_STOPPED }, { V1_STOPPED, V1_RUNNING },
 		{ V1_RUNNING, V1_PRE_COPY }, { V1_PRE_COPY, V1_STOP_COPY },
 		{ V1_RUNNING, V1_STOP_COPY }, { V1_STOPPED, V1_STOP_COPY },
 		{ V1_PRE_COPY, V1_RUNNING }, { V1_STOP_COPY, V1_STOPPED },
 		{ V1_RUNNING, V1_RESUMING }, { V1_STOPPED, V1_RESUMING },
 	};
-	static const struct operation op = { "arc", before_arc, arc, arc_intact };
+	static const struct operation op = {
+		"transition", before_transition, transition, transition_intact
+	};
 	struct world *w = &self->w;
 	unsigned int points;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(arcs); i++) {
-		memcpy(w->arc, arcs[i], sizeof(w->arc));
+	for (i = 0; i < ARRAY_SIZE(transitions); i++) {
+		memcpy(w->transition, transitions[i], sizeof(w->transition));
 		points = fail_each(_metadata, w, &op);
 		ksft_print_msg("%s to %s: %u points\n",
-			       v1_state_name(w->arc[0]), v1_state_name(w->arc[1]),
+			       v1_state_name(w->transition[0]), v1_state_name(w->transition[1]),
 			       points);
 		ASSERT_RET(0, v1_go(&w->v1[0], V1_RUNNING));
 	}
@@ -403,13 +405,13 @@ static int before_v2(struct world *w)
 		ret = v2_set_state(&w->v2, V2_RUNNING);
 	if (ret)
 		ret = device_reset(&w->dev[0]);
-	return ret || w->arc[0] == V2_RUNNING ? ret :
-	       v2_set_state(&w->v2, w->arc[0]);
+	return ret || w->transition[0] == V2_RUNNING ? ret :
+	       v2_set_state(&w->v2, w->transition[0]);
 }
 
-static int arc_v2(struct world *w)
+static int transition_v2(struct world *w)
 {
-	return v2_set_state(&w->v2, w->arc[1]);
+	return v2_set_state(&w->v2, w->transition[1]);
 }
 
 /*
@@ -425,28 +427,28 @@ static int v2_intact(struct world *w)
 	return before_v2(w);
 }
 
-TEST_F_TIMEOUT(fault, v2_arcs, 300)
+TEST_F_TIMEOUT(fault, v2_transitions, 300)
 {
-	static const __u32 arcs[][2] = {
+	static const __u32 transitions[][2] = {
 		{ V2_RUNNING, V2_STOP }, { V2_STOP, V2_RUNNING },
 		{ V2_RUNNING, V2_PRE_COPY }, { V2_PRE_COPY, V2_STOP_COPY },
 		{ V2_RUNNING, V2_STOP_COPY }, { V2_STOP, V2_RESUMING },
 		{ V2_STOP_COPY, V2_STOP },
 	};
-	static const struct operation op = { "arc", before_v2, arc_v2, v2_intact };
+	static const struct operation op = { "transition", before_v2, transition_v2, v2_intact };
 	struct world *w = &self->w;
 	unsigned int points;
 	size_t i;
 
 	if (!w->has_v2)
 		SKIP(return, "no v2");
-	for (i = 0; i < ARRAY_SIZE(arcs); i++) {
-		memcpy(w->arc, arcs[i], sizeof(w->arc));
-		if (!v2_has(&w->v2, arcs[i][0]) || !v2_has(&w->v2, arcs[i][1]))
+	for (i = 0; i < ARRAY_SIZE(transitions); i++) {
+		memcpy(w->transition, transitions[i], sizeof(w->transition));
+		if (!v2_has(&w->v2, transitions[i][0]) || !v2_has(&w->v2, transitions[i][1]))
 			continue;
 		points = fail_each(_metadata, w, &op);
-		ksft_print_msg("%s to %s: %u points\n", v2_state_name(arcs[i][0]),
-			       v2_state_name(arcs[i][1]), points);
+		ksft_print_msg("%s to %s: %u points\n", v2_state_name(transitions[i][0]),
+			       v2_state_name(transitions[i][1]), points);
 	}
 }
 

@@ -139,22 +139,22 @@ static long long memory_used(void)
 	return len > 0 ? atoll(text) : -1;
 }
 
-FIXTURE(blackout) {
+FIXTURE(stop_and_copy) {
 	struct pair p;
 	long long memory;
 };
 
-FIXTURE_VARIANT(blackout) {
+FIXTURE_VARIANT(stop_and_copy) {
 	__u32 dirty;		/* pages written between the drain and the stop */
 };
 
-FIXTURE_VARIANT_ADD(blackout, of_a_quiet_device) { .dirty = 0 };
+FIXTURE_VARIANT_ADD(stop_and_copy, of_a_quiet_device) { .dirty = 0 };
 
-FIXTURE_VARIANT_ADD(blackout, of_1_dirty_page) { .dirty = 1 };
+FIXTURE_VARIANT_ADD(stop_and_copy, of_1_dirty_page) { .dirty = 1 };
 
-FIXTURE_VARIANT_ADD(blackout, of_1000_dirty_pages) { .dirty = 1000 };
+FIXTURE_VARIANT_ADD(stop_and_copy, of_1000_dirty_pages) { .dirty = 1000 };
 
-FIXTURE_SETUP(blackout)
+FIXTURE_SETUP(stop_and_copy)
 {
 	self->memory = memory_used();
 	ASSERT_LE(0, self->memory)
@@ -162,7 +162,7 @@ FIXTURE_SETUP(blackout)
 	pair_open(_metadata, &self->p, "1G");
 }
 
-FIXTURE_TEARDOWN(blackout)
+FIXTURE_TEARDOWN(stop_and_copy)
 {
 	pair_close(&self->p);
 	/* The module's memory figure must have its old value again. */
@@ -170,7 +170,7 @@ FIXTURE_TEARDOWN(blackout)
 }
 
 /* 512 MiB written; a migrator that drains pre-copy. */
-TEST_F_TIMEOUT(blackout, moves_what_was_dirtied_and_64k_at_most, 600)
+TEST_F_TIMEOUT(stop_and_copy, moves_what_was_dirtied_and_64k_at_most, 600)
 {
 	struct pair *p = &self->p;
 	struct migration m = { .from = &p->v1[0], .to = &p->v1[1] };
@@ -185,7 +185,7 @@ TEST_F_TIMEOUT(blackout, moves_what_was_dirtied_and_64k_at_most, 600)
 	ASSERT_RET(0, migration_finish(&m, V1_STOPPED));
 	migration_free(&m);
 
-	TH_LOG("pre-copy %llu bytes, blackout %llu bytes, at most %llu allowed",
+	TH_LOG("pre-copy %llu bytes, stop-and-copy %llu bytes, at most %llu allowed",
 	       m.precopy_bytes, m.blackout_bytes, most);
 	EXPECT_LE(512 * MIB, m.precopy_bytes);
 	EXPECT_GE(512 * MIB + 8 * MIB, m.precopy_bytes)

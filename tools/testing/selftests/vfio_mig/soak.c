@@ -215,7 +215,7 @@ static void precopy(struct endpoint *from, struct endpoint *to, struct buffer *b
 }
 
 /* Moves the rest of the state. The guest continues on the target. */
-static void blackout(struct endpoint *from, struct endpoint *to, struct buffer *b)
+static void stop_and_copy(struct endpoint *from, struct endpoint *to, struct buffer *b)
 {
 	b->len = 0;
 	must(endpoint_drain(from, b));
@@ -250,7 +250,7 @@ static void migrate_once(struct buffer *b)
 	must(endpoint_stop(from));
 	if (fate == 2)
 		return give_up(from, to);
-	blackout(from, to, b);
+	stop_and_copy(from, to, b);
 	check_slot(rand() % SLOTS);
 }
 

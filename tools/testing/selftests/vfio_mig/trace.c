@@ -144,11 +144,11 @@ FIXTURE_TEARDOWN(events)
 	guest_destroy(&self->guest);
 }
 
-TEST_F(events, each_arc)
+TEST_F(events, each_transition)
 {
 	static const struct {
 		__u32 to;
-		const char *arc;
+		const char *transition;
 	} walk[] = {
 		{ V1_STOPPED,	"running -> stopped" },
 		{ V1_STOP_COPY,	"stopped -> stop-and-copy" },
@@ -162,15 +162,15 @@ TEST_F(events, each_arc)
 
 	for (i = 0; i < ARRAY_SIZE(walk); i++) {
 		traced(_metadata, &self->dev, 0, "vfio_mig_state",
-		       "%s by v1: 0", walk[i].arc);
+		       "%s by v1: 0", walk[i].transition);
 		ASSERT_RET(0, v1_set_state(&self->v1, walk[i].to));
 		traced(_metadata, &self->dev, 1, "vfio_mig_state",
-		       "%s by v1: 0", walk[i].arc);
+		       "%s by v1: 0", walk[i].transition);
 	}
 }
 
 /* It was tried, and the event has the errno. */
-TEST_F(events, an_arc_that_fails)
+TEST_F(events, a_transition_that_fails)
 {
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RESUMING));
 	ASSERT_RET(-ENODATA, v1_set_state(&self->v1, V1_RUNNING));
@@ -178,7 +178,7 @@ TEST_F(events, an_arc_that_fails)
 	       "resuming -> running by v1: %d", -ENODATA);
 }
 
-TEST_F(events, an_arc_of_v2)
+TEST_F(events, a_transition_of_v2)
 {
 	struct v2 v2;
 

@@ -159,7 +159,7 @@ static void try(struct __test_metadata *_metadata,
 		ret = v1_set_state(v1, V1_RUNNING);
 		/* All was taken: it is complete, or it lacks an end. */
 		EXPECT_TRUE(!ret || ret == -ENODATA)
-			TH_LOG("%s: the arc out of 100 says %s", what,
+			TH_LOG("%s: the transition out of 100 says %s", what,
 			       errname(ret));
 		if (!ret)
 			check_loaded(_metadata, self, what);

@@ -231,7 +231,7 @@ TEST_F(iteration, state_no_op_leaves_an_open_one_as_it_is)
 	buffer_free(&again);
 }
 
-TEST_F(iteration, refused_arc_leaves_an_open_one_as_it_is)
+TEST_F(iteration, refused_transition_leaves_an_open_one)
 {
 	struct v1 *v1 = &self->v1;
 	struct buffer again = { 0 };

@@ -179,7 +179,7 @@ TEST_F(resume, no_op_in_the_middle_changes_nothing)
 	check_runs(_metadata, v1);
 }
 
-TEST_F(resume, refused_arc_in_the_middle_changes_nothing)
+TEST_F(resume, refused_transition_changes_nothing)
 {
 	struct v1 *v1 = &self->v1;
 	size_t half = self->stream.len / 2;
@@ -382,7 +382,7 @@ TEST_F(resume, closing_the_device_ends_the_session)
  * The commit that completes a stream does everything that can fail, so that the transition
  * out of 100 cannot fail. A VMM can refuse a migration at this commit for the last time.
  */
-TEST_F(resume, after_the_last_commit_the_arc_cannot_fail)
+TEST_F(resume, no_failure_after_the_last_commit)
 {
 	int i;
 

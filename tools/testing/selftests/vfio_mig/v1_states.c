@@ -4,40 +4,40 @@
 
 #define NO	(-EINVAL)
 
-FIXTURE(arc) {
+FIXTURE(transition) {
 	struct device dev;
 	struct v1 v1;
 	struct buffer stream;
 };
 
-FIXTURE_VARIANT(arc) {
+FIXTURE_VARIANT(transition) {
 	__u32 from;
 	int to[5];		/* results of the writes of 000 ... 100 */
 };
 
 /* The table, row by row. */
-FIXTURE_VARIANT_ADD(arc, from_000) {
+FIXTURE_VARIANT_ADD(transition, from_000) {
 	.from = V1_STOPPED,	.to = { 0, 0, 0, NO, 0 }
 };
 
-FIXTURE_VARIANT_ADD(arc, from_001) {
+FIXTURE_VARIANT_ADD(transition, from_001) {
 	.from = V1_RUNNING,	.to = { 0, 0, 0, 0, 0 }
 };
 
-FIXTURE_VARIANT_ADD(arc, from_010) {
+FIXTURE_VARIANT_ADD(transition, from_010) {
 	.from = V1_STOP_COPY,	.to = { 0, 0, 0, NO, NO }
 };
 
-FIXTURE_VARIANT_ADD(arc, from_011) {
+FIXTURE_VARIANT_ADD(transition, from_011) {
 	.from = V1_PRE_COPY,	.to = { 0, 0, 0, 0, NO }
 };
 
-FIXTURE_VARIANT_ADD(arc, from_100) {
+FIXTURE_VARIANT_ADD(transition, from_100) {
 	.from = V1_RESUMING,	.to = { 0, 0, NO, NO, 0 }
 };
 
 /* 100 is left with a whole stream loaded: without one there is ENODATA. */
-FIXTURE_SETUP(arc)
+FIXTURE_SETUP(transition)
 {
 	struct v1 *v1 = &self->v1;
 
@@ -52,13 +52,13 @@ FIXTURE_SETUP(arc)
 	ASSERT_STATE(V1_RESUMING, v1);
 }
 
-FIXTURE_TEARDOWN(arc)
+FIXTURE_TEARDOWN(transition)
 {
 	buffer_free(&self->stream);
 	fixture_close(&self->dev, &self->v1);
 }
 
-static void check_arc(struct __test_metadata *_metadata, struct v1 *v1,
+static void check_transition(struct __test_metadata *_metadata, struct v1 *v1,
 		      __u32 from, __u32 to, int want)
 {
 	EXPECT_RET_FOR(want, v1_set_state(v1, to), "from %s to %s",
@@ -66,84 +66,84 @@ static void check_arc(struct __test_metadata *_metadata, struct v1 *v1,
 	EXPECT_STATE(want ? from : to, v1);
 }
 
-TEST_F(arc, to_000)
+TEST_F(transition, to_000)
 {
-	check_arc(_metadata, &self->v1, variant->from, 0, variant->to[0]);
+	check_transition(_metadata, &self->v1, variant->from, 0, variant->to[0]);
 }
 
-TEST_F(arc, to_001)
+TEST_F(transition, to_001)
 {
-	check_arc(_metadata, &self->v1, variant->from, 1, variant->to[1]);
+	check_transition(_metadata, &self->v1, variant->from, 1, variant->to[1]);
 }
 
-TEST_F(arc, to_010)
+TEST_F(transition, to_010)
 {
-	check_arc(_metadata, &self->v1, variant->from, 2, variant->to[2]);
+	check_transition(_metadata, &self->v1, variant->from, 2, variant->to[2]);
 }
 
-TEST_F(arc, to_011)
+TEST_F(transition, to_011)
 {
-	check_arc(_metadata, &self->v1, variant->from, 3, variant->to[3]);
+	check_transition(_metadata, &self->v1, variant->from, 3, variant->to[3]);
 }
 
-TEST_F(arc, to_100)
+TEST_F(transition, to_100)
 {
-	check_arc(_metadata, &self->v1, variant->from, 4, variant->to[4]);
+	check_transition(_metadata, &self->v1, variant->from, 4, variant->to[4]);
 }
 
 /* A refused transition is not a step towards a permitted one. */
-TEST_F(arc, refused_arcs_leave_the_state_as_it_was)
+TEST_F(transition, a_refused_transition_leaves_the_state)
 {
 	__u32 to;
 
 	for (to = 0; to < 5; to++)
 		if (variant->to[to])
-			check_arc(_metadata, &self->v1, variant->from, to,
+			check_transition(_metadata, &self->v1, variant->from, to,
 				  variant->to[to]);
-	check_arc(_metadata, &self->v1, variant->from, V1_RUNNING, 0);
+	check_transition(_metadata, &self->v1, variant->from, V1_RUNNING, 0);
 }
 
-TEST_F(arc, to_an_invalid_value_is_EINVAL)
+TEST_F(transition, to_an_invalid_value_is_EINVAL)
 {
 	static const __u32 values[] = { 5, 7, 8, 9, 15, 0xff, ~0U };
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(values); i++)
-		check_arc(_metadata, &self->v1, variant->from, values[i],
+		check_transition(_metadata, &self->v1, variant->from, values[i],
 			  -EINVAL);
 }
 
-TEST_F(arc, to_110_is_EINVAL)
+TEST_F(transition, to_110_is_EINVAL)
 {
-	check_arc(_metadata, &self->v1, variant->from, V1_ERROR, -EINVAL);
+	check_transition(_metadata, &self->v1, variant->from, V1_ERROR, -EINVAL);
 }
 
-TEST_F(arc, with_any_of_bits_3_to_31_is_EINVAL)
+TEST_F(transition, with_any_of_bits_3_to_31_is_EINVAL)
 {
 	__u32 bit, to;
 
 	for (bit = 3; bit < 32; bit++)
 		for (to = 0; to < 8; to++)
-			check_arc(_metadata, &self->v1, variant->from,
+			check_transition(_metadata, &self->v1, variant->from,
 				  1U << bit | to, -EINVAL);
 }
 
-TEST_F(arc, no_op_succeeds_any_number_of_times)
+TEST_F(transition, no_op_succeeds_any_number_of_times)
 {
 	int i;
 
 	for (i = 0; i < 100; i++)
-		check_arc(_metadata, &self->v1, variant->from, variant->from, 0);
+		check_transition(_metadata, &self->v1, variant->from, variant->from, 0);
 }
 
-TEST_F(arc, reset_leads_to_001)
+TEST_F(transition, reset_leads_to_001)
 {
 	EXPECT_RET(0, device_reset(&self->dev));
 	EXPECT_STATE(V1_RUNNING, &self->v1);
 }
 
 /* The close of the device ends any session. After the next open the device runs. */
-TEST_F(arc, close_and_open_leads_to_001)
+TEST_F(transition, close_and_open_leads_to_001)
 {
 	fixture_close(&self->dev, &self->v1);
 	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
@@ -172,7 +172,7 @@ TEST_F(states, running_is_the_default_when_opened)
 }
 
 /* Repeats every transition that needs no stream. */
-TEST_F_TIMEOUT(states, every_arc_a_hundred_times, 120)
+TEST_F_TIMEOUT(states, every_transition_a_hundred_times, 120)
 {
 	static const __u32 walk[] = {
 		0, 1, 2, 1, 2, 0, 2, 2, 0, 0, 1, 1, 3, 3, 1, 3, 0, 1, 3, 2, 1,

@@ -26,7 +26,7 @@ FIXTURE(bad) {
 FIXTURE_VARIANT(bad) {
 	edit_fn edit;
 	int want;
-	bool arc;		/* the transition out of 100 reports the error, not a commit */
+	bool transition;	/* the transition out of 100 reports the error, not a commit */
 };
 
 /* Sequence */
@@ -247,7 +247,7 @@ static bool flip_a_header_bit(struct buffer *s, const struct buffer *other)
 	return true;
 }
 
-static bool flip_a_sum_bit(struct buffer *s, const struct buffer *other)
+static bool flip_a_checksum_bit(struct buffer *s, const struct buffer *other)
 {
 	struct chunk c;
 
@@ -387,8 +387,8 @@ FIXTURE_VARIANT_ADD(bad, flip_a_header_bit) {
 	.edit = flip_a_header_bit, .want = -EBADMSG
 };
 
-FIXTURE_VARIANT_ADD(bad, flip_a_sum_bit) {
-	.edit = flip_a_sum_bit, .want = -EBADMSG
+FIXTURE_VARIANT_ADD(bad, flip_a_checksum_bit) {
+	.edit = flip_a_checksum_bit, .want = -EBADMSG
 };
 
 FIXTURE_VARIANT_ADD(bad, another_magic) {
@@ -694,31 +694,31 @@ static bool one_more_byte_behind_the_end(struct buffer *s,
 }
 
 FIXTURE_VARIANT_ADD(bad, nothing_at_all) {
-	.edit = nothing_at_all, .want = -ENODATA, .arc = true
+	.edit = nothing_at_all, .want = -ENODATA, .transition = true
 };
 
 FIXTURE_VARIANT_ADD(bad, half_a_chunk_header) {
-	.edit = half_a_chunk_header, .want = -ENODATA, .arc = true
+	.edit = half_a_chunk_header, .want = -ENODATA, .transition = true
 };
 
 FIXTURE_VARIANT_ADD(bad, the_header_only) {
-	.edit = the_header_only, .want = -ENODATA, .arc = true
+	.edit = the_header_only, .want = -ENODATA, .transition = true
 };
 
 FIXTURE_VARIANT_ADD(bad, all_but_the_end) {
-	.edit = all_but_the_end, .want = -ENODATA, .arc = true
+	.edit = all_but_the_end, .want = -ENODATA, .transition = true
 };
 
 FIXTURE_VARIANT_ADD(bad, all_but_the_last_byte) {
-	.edit = all_but_the_last_byte, .want = -ENODATA, .arc = true
+	.edit = all_but_the_last_byte, .want = -ENODATA, .transition = true
 };
 
 FIXTURE_VARIANT_ADD(bad, another_header_behind_the_end) {
-	.edit = another_header_behind_the_end, .want = -ENODATA, .arc = true
+	.edit = another_header_behind_the_end, .want = -ENODATA, .transition = true
 };
 
 FIXTURE_VARIANT_ADD(bad, one_more_byte_behind_the_end) {
-	.edit = one_more_byte_behind_the_end, .want = -ENODATA, .arc = true
+	.edit = one_more_byte_behind_the_end, .want = -ENODATA, .transition = true
 };
 
 FIXTURE_SETUP(bad)
@@ -784,7 +784,7 @@ TEST_F_TIMEOUT(bad, is_refused_and_a_reset_recovers, 120)
 		SKIP(return, "the stream has no chunk of that kind");
 	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
 	ret = v1_feed(v1, self->stream.data, self->stream.len, 0);
-	if (variant->arc) {
+	if (variant->transition) {
 		ASSERT_RET(0, ret);
 		ret = v1_set_state(v1, V1_RUNNING);
 	}
@@ -803,7 +803,7 @@ TEST_F_TIMEOUT(bad, is_refused_the_same_way_in_small_portions, 120)
 		SKIP(return, "the stream has no chunk of that kind");
 	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
 	ret = v1_feed(v1, self->stream.data, self->stream.len, 61);
-	if (variant->arc) {
+	if (variant->transition) {
 		ASSERT_RET(0, ret);
 		ret = v1_set_state(v1, V1_STOPPED);
 	}

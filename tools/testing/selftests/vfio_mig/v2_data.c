@@ -198,7 +198,7 @@ TEST_F(data, any_portions_load)
 	}
 }
 
-TEST_F(data, write_refuses_and_the_arc_repeats_it)
+TEST_F(data, transition_repeats_the_error_of_write)
 {
 	int i;
 

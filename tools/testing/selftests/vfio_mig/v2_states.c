@@ -14,26 +14,26 @@ static void expect_state(struct __test_metadata *_metadata, struct v2 *v2,
 		       state < 0 ? errname(state) : v2_state_name(state));
 }
 
-FIXTURE(arc) {
+FIXTURE(transition) {
 	struct device dev;
 	struct v2 v2;
 	struct buffer stream;
 };
 
-FIXTURE_VARIANT(arc) {
+FIXTURE_VARIANT(transition) {
 	__u32 from;
 };
 
-FIXTURE_VARIANT_ADD(arc, from_STOP) { .from = V2_STOP };
-FIXTURE_VARIANT_ADD(arc, from_RUNNING) { .from = V2_RUNNING };
-FIXTURE_VARIANT_ADD(arc, from_STOP_COPY) { .from = V2_STOP_COPY };
-FIXTURE_VARIANT_ADD(arc, from_RESUMING) { .from = V2_RESUMING };
-FIXTURE_VARIANT_ADD(arc, from_RUNNING_P2P) { .from = V2_RUNNING_P2P };
-FIXTURE_VARIANT_ADD(arc, from_PRE_COPY) { .from = V2_PRE_COPY };
-FIXTURE_VARIANT_ADD(arc, from_PRE_COPY_P2P) { .from = V2_PRE_COPY_P2P };
+FIXTURE_VARIANT_ADD(transition, from_STOP) { .from = V2_STOP };
+FIXTURE_VARIANT_ADD(transition, from_RUNNING) { .from = V2_RUNNING };
+FIXTURE_VARIANT_ADD(transition, from_STOP_COPY) { .from = V2_STOP_COPY };
+FIXTURE_VARIANT_ADD(transition, from_RESUMING) { .from = V2_RESUMING };
+FIXTURE_VARIANT_ADD(transition, from_RUNNING_P2P) { .from = V2_RUNNING_P2P };
+FIXTURE_VARIANT_ADD(transition, from_PRE_COPY) { .from = V2_PRE_COPY };
+FIXTURE_VARIANT_ADD(transition, from_PRE_COPY_P2P) { .from = V2_PRE_COPY_P2P };
 
 /* RESUMING is left with a whole stream loaded. */
-FIXTURE_SETUP(arc)
+FIXTURE_SETUP(transition)
 {
 	ASSERT_RET(0, device_open(&self->dev, suite_device()));
 	ASSERT_RET(0, v2_open(&self->v2, &self->dev));
@@ -50,7 +50,7 @@ FIXTURE_SETUP(arc)
 }
 
 /* Reset: there are drivers that take a session along into the next opening. */
-FIXTURE_TEARDOWN(arc)
+FIXTURE_TEARDOWN(transition)
 {
 	device_reset(&self->dev);
 	buffer_free(&self->stream);
@@ -67,7 +67,7 @@ static int allowed(__u32 from, __u32 to)
 	       (to != V2_PRE_COPY && to != V2_PRE_COPY_P2P);
 }
 
-static void check_arc(struct __test_metadata *_metadata, struct v2 *v2,
+static void check_transition(struct __test_metadata *_metadata, struct v2 *v2,
 		      __u32 from, __u32 to)
 {
 	int want = v2_has(v2, to) && allowed(from, to) ? 0 : -EINVAL;
@@ -80,62 +80,62 @@ static void check_arc(struct __test_metadata *_metadata, struct v2 *v2,
 	expect_state(_metadata, v2, want ? from : to);
 }
 
-TEST_F(arc, to_ERROR)
+TEST_F(transition, to_ERROR)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_ERROR);
+	check_transition(_metadata, &self->v2, variant->from, V2_ERROR);
 }
 
-TEST_F(arc, to_STOP)
+TEST_F(transition, to_STOP)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_STOP);
+	check_transition(_metadata, &self->v2, variant->from, V2_STOP);
 }
 
-TEST_F(arc, to_RUNNING)
+TEST_F(transition, to_RUNNING)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_RUNNING);
+	check_transition(_metadata, &self->v2, variant->from, V2_RUNNING);
 }
 
-TEST_F(arc, to_STOP_COPY)
+TEST_F(transition, to_STOP_COPY)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_STOP_COPY);
+	check_transition(_metadata, &self->v2, variant->from, V2_STOP_COPY);
 }
 
-TEST_F(arc, to_RESUMING)
+TEST_F(transition, to_RESUMING)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_RESUMING);
+	check_transition(_metadata, &self->v2, variant->from, V2_RESUMING);
 }
 
-TEST_F(arc, to_RUNNING_P2P)
+TEST_F(transition, to_RUNNING_P2P)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_RUNNING_P2P);
+	check_transition(_metadata, &self->v2, variant->from, V2_RUNNING_P2P);
 }
 
-TEST_F(arc, to_PRE_COPY)
+TEST_F(transition, to_PRE_COPY)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_PRE_COPY);
+	check_transition(_metadata, &self->v2, variant->from, V2_PRE_COPY);
 }
 
-TEST_F(arc, to_PRE_COPY_P2P)
+TEST_F(transition, to_PRE_COPY_P2P)
 {
-	check_arc(_metadata, &self->v2, variant->from, V2_PRE_COPY_P2P);
+	check_transition(_metadata, &self->v2, variant->from, V2_PRE_COPY_P2P);
 }
 
-TEST_F(arc, to_a_value_that_is_no_state_is_EINVAL)
+TEST_F(transition, to_a_value_that_is_no_state_is_EINVAL)
 {
 	static const __u32 values[] = { V2_NR_STATES, 9, 0x80000000, ~0U };
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(values); i++)
-		check_arc(_metadata, &self->v2, variant->from, values[i]);
+		check_transition(_metadata, &self->v2, variant->from, values[i]);
 }
 
-TEST_F(arc, a_reset_leads_to_RUNNING)
+TEST_F(transition, a_reset_leads_to_RUNNING)
 {
 	EXPECT_RET(0, device_reset(&self->dev));
 	expect_state(_metadata, &self->v2, V2_RUNNING);
 }
 
-TEST_F(arc, a_closed_device_opens_RUNNING)
+TEST_F(transition, a_closed_device_opens_RUNNING)
 {
 	device_close(&self->dev);
 	ASSERT_RET(0, device_open(&self->dev, suite_device()));

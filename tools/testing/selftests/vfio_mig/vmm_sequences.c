@@ -359,7 +359,7 @@ TEST_F(qemu_10, goes_on_at_the_source)
 	is_there(_metadata, &self->p, from);
 }
 
-TEST_F(qemu_10, recovers_from_an_arc_that_failed)
+TEST_F(qemu_10, recovers_from_a_failed_transition)
 {
 	struct vmm *from = &self->p.from;
 

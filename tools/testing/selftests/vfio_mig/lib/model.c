@@ -92,7 +92,7 @@ static bool want_value(struct model *m, const struct result *r, __u64 want)
 /* device_state */
 
 /* Bitmaps of the states that each state leads to, itself included */
-static const unsigned char arcs[5] = {
+static const unsigned char transitions[5] = {
 	[V1_STOPPED]	= 0x17,
 	[V1_RUNNING]	= 0x1f,
 	[V1_STOP_COPY]	= 0x07,
@@ -118,7 +118,7 @@ static void begin_session(struct model *m, __u32 to)
 
 static bool judge_set_state(struct model *m, __u32 to, const struct result *r)
 {
-	if (to > V1_RESUMING || !(arcs[m->state] & 1 << to))
+	if (to > V1_RESUMING || !(transitions[m->state] & 1 << to))
 		return want_ret(m, r, -EINVAL);
 	if (to == m->state)
 		return want_ret(m, r, 0);
