@@ -5,7 +5,7 @@
 # Before anything is downloaded or built.
 VALUES := KERNEL OTHER_KERNEL GUEST_KERNEL QEMU OTHER_QEMU
 ifneq ($(strip $(foreach v,$(VALUES),$($(v)))),)
-DUMMY := $(shell $(foreach v,$(VALUES),$(v)='$($(v))') tools/testing/vm/values)
+DUMMY := $(shell $(foreach v,$(VALUES),$(v)='$($(v))') tools/testing/vm/check-values)
 ifneq ($(.SHELLSTATUS),0)
 $(error $(strip $(foreach v,$(VALUES),$(if $($(v)),$(v)=$($(v))))): see above)
 endif

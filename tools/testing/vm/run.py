@@ -142,7 +142,7 @@ def write_initramfs(run, release, kernel, command, shares):
               "SHARES": "\n".join(shares)}
     files = {"job": "".join(f"{k}={shlex.quote(v)}\n" for k, v in quoted.items()),
              "command": "exec " + shlex.join(command) + "\n"}
-    for name in ("init", "session"):
+    for name in ("init", "run-command"):
         with open(os.path.join(HERE, name), encoding="utf-8") as f:
             files[name] = f.read()
     with open(os.path.join(run, "initrd"), "wb") as f:
