@@ -165,7 +165,7 @@ clean:
 
 help:
 	@echo 'Build:'
-	@echo '  all              - build both modules into build/<release>/ (the default)'
+	@echo '  all              - build the modules into build/<release>/ (the default)'
 	@echo '  modules_install  - install them for the kernel they were built for'
 	@echo '  tools            - build the program vfio-mig into build/vfio-mig/'
 	@echo '  tools_install    - install it, with its man page (prefix=DIR, DESTDIR=DIR)'
