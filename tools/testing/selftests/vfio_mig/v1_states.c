@@ -59,7 +59,7 @@ FIXTURE_TEARDOWN(transition)
 }
 
 static void check_transition(struct __test_metadata *_metadata, struct v1 *v1,
-		      __u32 from, __u32 to, int want)
+			     __u32 from, __u32 to, int want)
 {
 	EXPECT_RET_FOR(want, v1_set_state(v1, to), "from %s to %s",
 		       v1_state_name(from), v1_state_name(to));
@@ -99,7 +99,7 @@ TEST_F(transition, a_refused_transition_leaves_the_state)
 	for (to = 0; to < 5; to++)
 		if (variant->to[to])
 			check_transition(_metadata, &self->v1, variant->from, to,
-				  variant->to[to]);
+					 variant->to[to]);
 	check_transition(_metadata, &self->v1, variant->from, V1_RUNNING, 0);
 }
 
@@ -110,7 +110,7 @@ TEST_F(transition, to_an_invalid_value_is_EINVAL)
 
 	for (i = 0; i < ARRAY_SIZE(values); i++)
 		check_transition(_metadata, &self->v1, variant->from, values[i],
-			  -EINVAL);
+				 -EINVAL);
 }
 
 TEST_F(transition, to_110_is_EINVAL)
@@ -125,7 +125,7 @@ TEST_F(transition, with_any_of_bits_3_to_31_is_EINVAL)
 	for (bit = 3; bit < 32; bit++)
 		for (to = 0; to < 8; to++)
 			check_transition(_metadata, &self->v1, variant->from,
-				  1U << bit | to, -EINVAL);
+					 1U << bit | to, -EINVAL);
 }
 
 TEST_F(transition, no_op_succeeds_any_number_of_times)

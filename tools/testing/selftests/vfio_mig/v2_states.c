@@ -68,7 +68,7 @@ static int allowed(__u32 from, __u32 to)
 }
 
 static void check_transition(struct __test_metadata *_metadata, struct v2 *v2,
-		      __u32 from, __u32 to)
+			     __u32 from, __u32 to)
 {
 	int want = v2_has(v2, to) && allowed(from, to) ? 0 : -EINVAL;
 
