@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vfio-mig copy: from device to device, as a VMM migrates. */
+/* vfio-mig copy: migrates a state from one device to another, as a VMM does */
 #include "json.h"
 #include "transfer.h"
 
@@ -77,7 +77,7 @@ static void open_report(struct copy *c)
 	json_open(j, "rounds", '[');
 }
 
-/* Also of a copy that failed, so that what was written is whole. */
+/* Closes the report also after a failure, so that the JSON is complete. */
 static void close_report(struct copy *c, struct transfer *t, bool copied)
 {
 	struct json *j = &c->json;
@@ -125,7 +125,7 @@ int cmd_copy(const struct options *o, int argc, char **argv)
 
 	if (argc != 2)
 		return usage("copy takes two devices: from and to");
-	/* Both, before one is opened, and reset by that. */
+	/* Both devices are found before the first is opened, because an open resets a device. */
 	ret = migdev_find(&c.from, argv[0]);
 	if (!ret)
 		ret = migdev_find(&c.to, argv[1]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the two halves of the decoder share. */
+/* Declarations that both files of the decoder use */
 #ifndef VFIO_MIG_TOOL_DECODE_PRIV_H
 #define VFIO_MIG_TOOL_DECODE_PRIV_H
 
@@ -23,8 +23,8 @@ struct decoder {
 	__u64 at;
 	bool started;
 	__u64 save_id;
-	__u32 seq;			/* of the next chunk */
-	__u64 nr_pages;		/* as the header has it */
+	__u32 seq;			/* expected number of the next chunk */
+	__u64 nr_pages;		/* from the header */
 	bool header_known;
 	__u32 control_max;
 	__u32 control_have;
@@ -32,7 +32,7 @@ struct decoder {
 	__u64 image_left;
 	bool image_done;
 	struct decode_run runs[VFIO_MIG_STREAM_RUNS_MAX];
-	/* Aligned, as what is before it is. */
+	/* aligned like the members before it */
 	unsigned char payload[DECODE_PAYLOAD_MAX];
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A stream, taken apart: chunks, their order, and what is between them. */
+/* Decodes a stream: its chunks, their order, and the bytes between them. */
 #include <endian.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -8,7 +8,10 @@
 
 #include "decode-priv.h"
 
-/* Says what is wrong at a place; what a device sees first, it refuses with. */
+/*
+ * Reports a problem at a place. A device refuses the stream with the errno of the first
+ * problem.
+ */
 int problem_at(struct decoder *d, __u64 at, int err, const char *fmt, ...)
 {
 	struct decode_problem p = { .at = at, .chunk = d->seq, .err = err };
@@ -45,7 +48,7 @@ static bool is_chunk(const struct vfio_mig_chunk_hdr *hdr)
 	       le32toh(hdr->hdr_sum) == header_sum(hdr);
 }
 
-/* Goes on byte by byte until a chunk starts. False at the end of the stream. */
+/* Searches byte by byte for the start of a chunk. Returns false at the end of the stream. */
 static bool find_chunk(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
 {
 	unsigned char *bytes = (unsigned char *)hdr;
@@ -65,7 +68,7 @@ static bool find_chunk(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
 	return true;
 }
 
-/* False at the end of the stream. */
+/* Returns false at the end of the stream. */
 static bool next_header(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
 {
 	__u64 at = d->at;
@@ -98,7 +101,7 @@ static bool next_header(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
 	return false;
 }
 
-/* The payload, or as much as matters: of what is too long only the sum counts. */
+/* Reads the payload. If the payload is too long to be valid, only its checksum is computed. */
 static bool get_payload(struct decoder *d, const struct vfio_mig_chunk_hdr *hdr,
 			__u64 at)
 {
@@ -128,7 +131,7 @@ static bool get_payload(struct decoder *d, const struct vfio_mig_chunk_hdr *hdr,
 	return true;
 }
 
-/* Does the chunk come where it should? What it says is then taken for true. */
+/* Checks whether the chunk has the expected place. Later chunks are compared with this chunk. */
 static void check_sequence(struct decoder *d, const struct decode_chunk *c)
 {
 	if (c->type == VFIO_MIG_CHUNK_HEADER) {
@@ -188,8 +191,8 @@ static int one_chunk(struct decoder *d, const struct vfio_mig_chunk_hdr *hdr)
 }
 
 /*
- * Goes through a stream. Returns 0, -ENOMEM, the errno of a read that failed, or what
- * a callback wanted to end it with; what is wrong with the stream is told to the callback.
+ * Decodes a stream. Returns 0, -ENOMEM, the errno of a read that failed, or the value with
+ * which a callback ended the decoding. A callback gets the problems of the stream.
  */
 int decode(FILE *in, const struct decode_ops *ops, void *ctx,
 	   struct decode_totals *totals)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A stream, taken apart: what is in it and what is wrong with it.
+ * Decodes a stream, and reports its problems.
  *
- * Nothing is believed, and nothing ends it: after what is wrong it goes on with
- * the next chunk, where one can be found.
+ * The decoder trusts no value of the stream, and no problem ends the decoding. After a
+ * problem the decoder continues with the next chunk that it can find.
  */
 #ifndef VFIO_MIG_TOOL_DECODE_H
 #define VFIO_MIG_TOOL_DECODE_H
@@ -19,12 +19,12 @@ struct decode_run {
 	bool hole;
 };
 
-/* A chunk that is sound. Only what belongs to its type is filled in. */
+/* A valid chunk. Only the members of its type are set. */
 struct decode_chunk {
-	__u64 at;			/* in the stream */
+	__u64 at;			/* offset in the stream */
 	__u64 save_id;
 	__u32 seq;
-	__u32 length;		/* of the payload */
+	__u32 length;		/* length of the payload */
 	unsigned int type;		/* enum vfio_mig_chunk_type */
 	unsigned int flags;
 	struct {
@@ -36,7 +36,7 @@ struct decode_chunk {
 		bool image;
 	} header;
 	struct {
-		__u32 nr;		/* with data */
+		__u32 nr;		/* number of pages with data */
 		__u64 holes;
 		__u32 nr_runs;
 		const struct decode_run *runs;
@@ -50,18 +50,18 @@ struct decode_chunk {
 	} control;
 	struct {
 		__u64 offset;
-		__u64 left;		/* that a final piece announces */
+		__u64 left;		/* announced by a final piece */
 		__u32 length;
 		bool final;
 		const unsigned char *data;
 	} image;
-	__u64 pages_sent;		/* of an end */
+	__u64 pages_sent;		/* members of an END chunk */
 };
 
 struct decode_problem {
 	__u64 at;
-	__u32 chunk;			/* the number that was due */
-	int err;			/* what a device refuses it with */
+	__u32 chunk;			/* expected number of the chunk */
+	int err;			/* errno of a device that refuses it */
 	char text[160];
 };
 
@@ -72,15 +72,15 @@ struct decode_ops {
 
 struct decode_totals {
 	__u64 bytes;
-	__u64 chunks;		/* sound ones */
+	__u64 chunks;		/* number of valid chunks */
 	__u64 problems;
-	__u32 saves;			/* headers */
-	__u32 control_total;		/* of the last control state */
-	__u64 pages;			/* with data, of the last save */
+	__u32 saves;			/* number of headers */
+	__u32 control_total;		/* size of the last control state */
+	__u64 pages;			/* pages with data in the last save */
 	__u64 holes;
-	bool has_image;			/* the last save has one */
-	__u64 image;			/* bytes of it */
-	bool complete;			/* a device would load it */
+	bool has_image;			/* whether the last save has an image */
+	__u64 image;			/* bytes of the image */
+	bool complete;			/* whether a device would load the stream */
 };
 
 int decode(FILE *in, const struct decode_ops *ops, void *ctx,

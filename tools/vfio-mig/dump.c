@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vfio-mig dump: what is in a stream, in words. No device is needed. */
+/* vfio-mig dump: describes the content of a stream. It needs no device. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 #include "json.h"
 #include "vfio-mig.h"
 
-#define PROBLEMS_MAX	100	/* that JSON lists; all are counted */
-#define RUNS_SHOWN	4	/* unless told to show all */
+#define PROBLEMS_MAX	100	/* problems that JSON lists; all are counted */
+#define RUNS_SHOWN	4	/* runs of a chunk in text without --verbose */
 
 struct dump {
 	const struct options *options;
@@ -40,7 +40,7 @@ static const char *type_name(unsigned int type)
 static void print_header(const struct decode_chunk *c)
 {
 	printf("save %016llx of a device of type ", c->save_id);
-	/* Whoever made the stream must not get at the terminal. */
+	/* The stream's author must not send control characters to the terminal. */
 	for (const char *p = c->header.type; *p; p++)
 		putchar(*p < 0x20 || *p > 0x7e ? '?' : *p);
 	printf(", %llu pages (%s), control state version %u of at most %u bytes%s\n",
@@ -285,7 +285,7 @@ static int dump(struct dump *d, FILE *in, const char *name)
 	return totals.complete ? EXIT_OK : EXIT_STREAM;
 }
 
-/* What is read must not be what is replaced. */
+/* The output must not replace the file that is read. */
 static int check_extract(const struct options *o, FILE *in)
 {
 	struct stat from, to;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The pages of a stream as an image, written to a file, a device or a pipe. */
+/* Writes the pages of a stream to a file, a device or a pipe. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,9 +11,9 @@
 #include "vfio-mig.h"
 
 /*
- * A page can come more than once, and the stream can prove damaged at its end. So
- * what cannot be replaced is not touched before the image is whole: a device or a
- * pipe gets a copy of it. Returns an exit code.
+ * A page can occur more than once, and the damage of a stream may show at its end. So an
+ * output that cannot be replaced is not written before the image is complete: a device or a
+ * pipe gets a copy of the image. Returns an exit code.
  */
 int image_open(struct image *image, const char *name)
 {
@@ -31,8 +31,8 @@ int image_open(struct image *image, const char *name)
 }
 
 /*
- * A hole is in the file what it is in the stream, also where an earlier chunk had
- * data: the page is written over, and the file keeps its size.
+ * A hole in the stream becomes a hole in the file, also if an earlier chunk had data for
+ * the page. The file keeps its size.
  */
 static int put_pages(struct image *image, const struct decode_chunk *c)
 {
@@ -63,7 +63,7 @@ static int put_pages(struct image *image, const struct decode_chunk *c)
 	return 0;
 }
 
-/* Another save: nothing of the one before is left. */
+/* Begins another save, and drops the data of the save before. */
 static int start_over(struct image *image, __u64 nr_pages)
 {
 	image->used = 0;
@@ -85,7 +85,7 @@ int image_chunk(struct image *image, const struct decode_chunk *c)
 	return 0;
 }
 
-/* A device is written only if all of it has room there. */
+/* A device is written only if it has space for the whole image. */
 static int check_room(const struct image *image)
 {
 	struct stat to, from;
@@ -124,7 +124,7 @@ static int copy_out(struct image *image)
 	return ret;
 }
 
-/* With @ret 0 the image is whole and kept. Returns @ret or an exit code of its own. */
+/* If @ret is 0, the image is complete and is kept. Returns @ret or another exit code. */
 int image_close(struct image *image, int ret)
 {
 	if (image->copied && image->fd >= 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The pages of a stream as an image: each at its place. */
+/* Writes each page of a stream to its place in an image. */
 #ifndef VFIO_MIG_TOOL_IMAGE_H
 #define VFIO_MIG_TOOL_IMAGE_H
 
@@ -8,9 +8,9 @@
 
 struct image {
 	struct output out;
-	int fd;			/* what pages are written to, or -1 */
-	bool copied;		/* to @out, from a temporary file */
-	__u64 used;		/* where the last page with data ends */
+	int fd;			/* file that gets the pages, or -1 */
+	bool copied;		/* whether @out gets a copy of a temporary file */
+	__u64 used;		/* end of the last page with data */
 };
 
 int image_open(struct image *image, const char *name);

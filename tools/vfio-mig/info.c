@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vfio-mig info: what a device offers, its state and its counters. */
+/* vfio-mig info: shows what a device offers, its state and its counters. */
 #include <dirent.h>
 #include <errno.h>
 #include <libgen.h>
@@ -18,7 +18,7 @@ struct info {
 	char driver[64];
 	char type[128];
 	bool dma_logging;
-	__u64 size;			/* of the state, as it is now */
+	__u64 size;			/* present size of the state */
 	int size_error;
 };
 
@@ -34,7 +34,10 @@ static void read_link_name(const struct info *i, const char *link, char *name,
 	snprintf(name, room, "%s", len > 0 ? basename(target) : "");
 }
 
-/* A file of the device's folder "migration", as one line. False: none there. */
+/*
+ * Reads a file of the device's directory "migration" as one line. Returns false if there is
+ * none.
+ */
 static bool read_attribute(const struct info *i, const char *name, char *value,
 			   size_t room)
 {
@@ -57,7 +60,7 @@ static int visible(const struct dirent *e)
 	return e->d_name[0] != '.';
 }
 
-/* Calls for each attribute, in the order of their names. */
+/* Calls @show for each attribute, in the order of their names. */
 static void each_attribute(const struct info *i, struct json *j,
 			   void (*show)(struct json *j, const char *name,
 					const char *value))
@@ -84,7 +87,7 @@ static bool has_dma_logging(struct v2 *v2)
 			   VFIO_DEVICE_FEATURE_DMA_LOGGING_START, NULL, 0);
 }
 
-/* Where v2 cannot say it the device is stopped for v1 to say it. */
+/* If v2 cannot report the size, the device is stopped, and v1 reports it. */
 static int measure(struct info *i)
 {
 	struct migdev *m = &i->m;
@@ -102,7 +105,7 @@ static int measure(struct info *i)
 	return ret;
 }
 
-/* Comes after what sysfs tells, for it changes that. */
+/* Runs after the attributes in sysfs are read, because it changes them. */
 static void open_and_measure(struct info *i)
 {
 	i->open_error = migdev_open(&i->m);
@@ -216,7 +219,7 @@ static void show(struct info *i)
 		print_protocols(i);
 }
 
-/* A device that a VMM has open shows its counters, and that is no failure. */
+/* If a VMM has the device open, the counters are shown, and this is no failure. */
 static int verdict(const struct info *i)
 {
 	if (i->open_error)

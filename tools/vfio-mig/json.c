@@ -3,7 +3,7 @@
 
 #include "json.h"
 
-/* ASCII only: bytes of another kind come from a stream and may be anything. */
+/* The output is ASCII, because other bytes come from a stream and may be anything. */
 static void put_string(struct json *j, const char *text)
 {
 	const unsigned char *c;

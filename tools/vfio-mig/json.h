@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Writes JSON. A key of NULL: an element of an array, or the document itself. */
+/* Writes JSON. The key is NULL for an element of an array and for the document itself. */
 #ifndef VFIO_MIG_TOOL_JSON_H
 #define VFIO_MIG_TOOL_JSON_H
 
@@ -10,7 +10,7 @@
 struct json {
 	FILE *to;
 	int depth;
-	bool filled;		/* there is an element before the next */
+	bool filled;		/* whether a comma must precede the next element */
 };
 
 void json_open(struct json *j, const char *key, char bracket);

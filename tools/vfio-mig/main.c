@@ -23,7 +23,7 @@ static const char help[] =
 "  restore DEVICE [FILE]     load a state from a file or a pipe\n"
 "  copy DEVICE DEVICE        from one device to the other, as a VMM migrates\n"
 "  dump [FILE]               say what is in a stream, and what is wrong with it\n"
-"  states DEVICE [STATE...]  try all arcs of the state machine, or go through some\n"
+"  states DEVICE [STATE...]  try all transitions, or go through some states\n"
 "\n"
 "Options:\n"
 "  -p, --protocol=P          v1 or v2; copy also takes one of each: v1,v2\n"
@@ -162,7 +162,7 @@ static int parse_option(struct options *o, int c, const struct command *cmd)
 	return ret;
 }
 
-/* What standard output did not take must not look like success. */
+/* If standard output did not take all data, the command must fail. */
 static int flush(int ret)
 {
 	bool failed = ferror(stdout);

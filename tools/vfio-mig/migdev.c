@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Finding and opening a device that can be migrated. */
+/* Finds and opens a device that can be migrated. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static bool has_file(const struct migdev *m, const char *name)
 	return !access(path, F_OK);
 }
 
-/* Every device's folder in sysfs has these two. */
+/* The directory of every device in sysfs has these two files. */
 static bool is_device(const struct migdev *m)
 {
 	return has_file(m, "subsystem") && has_file(m, "uevent");
@@ -30,7 +30,7 @@ static int set_path(struct migdev *m, const char *place, const char *name)
 	return len < (int)sizeof(m->path) ? 0 : -ENAMETOOLONG;
 }
 
-/* By an mdev's UUID or a PCI address: sysfs has both in lower case. */
+/* Finds an mdev by its UUID, or a PCI function by its address. sysfs has both in lower case. */
 static bool find_by_name(struct migdev *m, const char *name)
 {
 	static const char * const places[] = {
@@ -51,7 +51,7 @@ static bool find_by_name(struct migdev *m, const char *name)
 	return false;
 }
 
-/* What opens devices reads it, too, and has no way to say what is wrong with it. */
+/* Checks VFIO_MIG_OPEN. The code that opens devices reads it, too, but cannot report an error. */
 static int check_environment(void)
 {
 	const char *way = getenv("VFIO_MIG_OPEN");
@@ -61,7 +61,7 @@ static int check_environment(void)
 	return usage("VFIO_MIG_OPEN is \"%s\": there are group and cdev", way);
 }
 
-/* By its path in sysfs, an mdev's UUID, or a PCI address. Returns an exit code. */
+/* Finds a device by its path in sysfs, an mdev's UUID, or a PCI address. Returns an exit code. */
 int migdev_find(struct migdev *m, const char *name)
 {
 	int ret = check_environment();
@@ -85,7 +85,7 @@ int migdev_find(struct migdev *m, const char *name)
 	       error("%s: this is no device's folder in sysfs", name);
 }
 
-/* Whether two names are one device's. */
+/* Returns whether two names are those of the same device. */
 bool migdev_same(const struct migdev *a, const struct migdev *b)
 {
 	struct stat one, other;
@@ -101,14 +101,14 @@ static bool by_cdev(void)
 	return way && !strcmp(way, "cdev");
 }
 
-/* Whether a device cannot be opened because somebody has it open. */
+/* Returns whether an open failed because another process has the device open. */
 bool migdev_in_use(int ret)
 {
-	/* The latter by VFIO_DEVICE_BIND_IOMMUFD. */
+	/* VFIO_DEVICE_BIND_IOMMUFD returns the latter. */
 	return ret == -EBUSY || (ret == -EINVAL && by_cdev());
 }
 
-/* What a person can do about it; the errno alone seldom tells. */
+/* Advice to the user, because the errno alone seldom helps */
 static const char *open_hint(const struct migdev *m, int ret)
 {
 	const char *missing = device_missing(m->path);
@@ -130,7 +130,7 @@ static const char *open_hint(const struct migdev *m, int ret)
 	}
 }
 
-/* Tells why a device could not be opened. Returns an exit code. */
+/* Prints why a device could not be opened. Returns an exit code. */
 int migdev_not_opened(const struct migdev *m, int ret)
 {
 	const char *hint = open_hint(m, ret);
@@ -139,7 +139,7 @@ int migdev_not_opened(const struct migdev *m, int ret)
 			   hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
 }
 
-/* Opening a device resets it. */
+/* Opens a device, which resets it. */
 int migdev_open(struct migdev *m)
 {
 	int ret = device_open(&m->dev, m->path);
@@ -173,7 +173,7 @@ bool migdev_can_precopy(struct migdev *m)
 	return m->protocol == PROTOCOL_V1 || v2_has(&m->v2, V2_PRE_COPY);
 }
 
-/* v2, unless only v1 can copy before the device stops. */
+/* Selects v2, unless only v1 can copy before the device stops. */
 static enum protocol choose(struct migdev *m)
 {
 	if (m->has_v2 && (!m->has_v1 || v2_has(&m->v2, V2_PRE_COPY)))
@@ -181,7 +181,7 @@ static enum protocol choose(struct migdev *m)
 	return m->has_v1 ? PROTOCOL_V1 : PROTOCOL_ANY;
 }
 
-/* Makes ready what the data go through. */
+/* Prepares the buffer or the mapping for the data. */
 static int set_up(struct migdev *m)
 {
 	if (m->protocol == PROTOCOL_V1)

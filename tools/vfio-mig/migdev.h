@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A device that can be migrated, by whichever protocol.
+ * A device that can be migrated, by either protocol
  *
- * What returns an int here gives 0 or a negative errno, unless it says that it
- * returns an exit code: then it has printed what is wrong.
+ * Functions that return an int return 0 or a negative errno. Some return an exit code, as
+ * their comment says, and have printed the error then.
  */
 #ifndef VFIO_MIG_TOOL_MIGDEV_H
 #define VFIO_MIG_TOOL_MIGDEV_H
@@ -14,18 +14,18 @@
 #include "vfio-mig.h"
 
 struct migdev {
-	const char *name;		/* as the user wrote it */
+	const char *name;		/* as the user spelled it */
 	char path[PATH_MAX];		/* in sysfs */
 	struct device dev;
 	struct v1 v1;
 	struct v2 v2;
 	bool has_v1;
 	bool has_v2;
-	enum protocol protocol;		/* the one that is used */
+	enum protocol protocol;		/* the protocol in use */
 	unsigned char *buf;		/* PORTION bytes, for v2 */
 };
 
-/* How much is read or written at a time. */
+/* Bytes of one read or write */
 #define PORTION		(1UL << 20)
 
 int migdev_find(struct migdev *m, const char *name);
@@ -38,14 +38,14 @@ int migdev_use(struct migdev *m, const char *name, enum protocol protocol);
 const char *protocol_name(enum protocol protocol);
 bool migdev_can_precopy(struct migdev *m);
 
-/* source.c: one that is saved */
+/* source.c: saves a device */
 int source_start(struct migdev *m, bool precopy);
 int source_stop(struct migdev *m);
 int source_finish(struct migdev *m);
 int source_left(struct migdev *m, __u64 *bytes);
 ssize_t source_next(struct migdev *m, const void **data);
 
-/* target.c: one that is loaded */
+/* target.c: loads a device */
 int target_start(struct migdev *m);
 int target_finish(struct migdev *m);
 void *target_room(struct migdev *m, size_t *room);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Files that are written: whole, or not at all. */
+/* Writes files completely or not at all. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 #define TEMPORARY	".vfio-mig.XXXXXX"
 
-/* The file that a signal has to remove. Changes while signals are blocked. */
+/* The file that a signal must remove. It changes only while signals are blocked. */
 static char *temporary;
 
 static const int deadly[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU };
@@ -27,7 +27,7 @@ static void on_signal(int nr)
 {
 	if (temporary)
 		unlink(temporary);
-	/* SA_RESETHAND: this ends the program as if there were no handler. */
+	/* SA_RESETHAND: this ends the program as without a handler. */
 	raise(nr);
 }
 
@@ -45,8 +45,8 @@ static void unblock_signals(const sigset_t *before)
 }
 
 /*
- * A file that is too large and a pipe that nobody reads are errors with a message.
- * What the caller ignores, as nohup does, stays ignored.
+ * A file that gets too large, and a pipe without a reader, are errors with a message
+ * instead of signals. Signals that the caller ignores, as nohup does, stay ignored.
  */
 static void catch_signals(void)
 {
@@ -65,8 +65,8 @@ static void catch_signals(void)
 }
 
 /*
- * A file that is opened must not become standard output because that was closed.
- * /dev/null is opened the wrong way round, so that its use is an error.
+ * If standard output is closed, a file that is opened must not take its place. So /dev/null
+ * is opened for the other direction, and a use of it is an error.
  */
 static void fill_standard_files(void)
 {
@@ -78,14 +78,17 @@ static void fill_standard_files(void)
 			_exit(EXIT_FAILED);
 }
 
-/* To be called before anything is opened. */
+/* Called before any file is opened. */
 void output_init(void)
 {
 	fill_standard_files();
 	catch_signals();
 }
 
-/* As /dev/stdout is. What is printed must not get between the data. */
+/*
+ * Returns whether the file is standard output, as /dev/stdout is. Messages must not mix
+ * with the data.
+ */
 static bool is_standard_output(const struct stat *st)
 {
 	struct stat out;
@@ -101,18 +104,21 @@ static int not_for_terminals(const struct output *out)
 	       EXIT_OK;
 }
 
-/* The data take standard output; what is printed goes to standard error. */
+/* The data goes to standard output, and messages go to standard error. */
 static int open_standard_output(struct output *out)
 {
 	out->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (out->fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return error_errno(-errno, "%s", out->name);
-	/* Two who do not wait for each other. Fails where it is no pipe. */
+	/*
+	 * A large pipe, so that reader and writer seldom wait for each other. This fails if
+	 * the file is no pipe.
+	 */
 	fcntl(out->fd, F_SETPIPE_SZ, (int)PORTION);
 	return not_for_terminals(out);
 }
 
-/* A device, a pipe: there is nothing to be renamed. */
+/* A device or a pipe cannot be renamed, so it is written directly. */
 static int open_in_place(struct output *out)
 {
 	out->fd = open(out->name, O_WRONLY | O_CLOEXEC | O_NOCTTY);
@@ -122,7 +128,7 @@ static int open_in_place(struct output *out)
 	return not_for_terminals(out);
 }
 
-/* The temporary file's name: in the same directory, so that it can be renamed. */
+/* Names the temporary file, which is in the same directory so that it can be renamed. */
 static char *beside(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -153,7 +159,7 @@ static int make_temporary(struct output *out)
 	return error_errno(ret, "%s: a temporary file in its directory", out->name);
 }
 
-/* A file that is replaced keeps its owner, where that may be set, and its mode. */
+/* A file that is replaced keeps its mode and, if permitted, its owner. */
 static void take_over(int fd, const struct stat *st)
 {
 	if (fchown(fd, st->st_uid, st->st_gid) && st->st_uid != geteuid())
@@ -177,7 +183,7 @@ static int open_replacement(struct output *out, const struct stat *st)
 
 	if (access(out->name, W_OK))
 		return error_errno(-errno, "%s", out->name);
-	/* A symbolic link stays one: the file that it leads to is replaced. */
+	/* A symbolic link stays. The file that it leads to is replaced. */
 	out->path = realpath(out->name, NULL);
 	if (!out->path)
 		return error_errno(-errno, "%s", out->name);
@@ -187,7 +193,7 @@ static int open_replacement(struct output *out, const struct stat *st)
 	return ret;
 }
 
-/* Without a name, or with "-": standard output. Returns an exit code. */
+/* Opens an output; standard output without a name or with "-". Returns an exit code. */
 int output_open(struct output *out, const char *name)
 {
 	struct stat st;
@@ -262,7 +268,7 @@ static void remove_temporary(void)
 	unblock_signals(&before);
 }
 
-/* With @ret 0 the file is kept. Returns @ret, or an exit code of its own. */
+/* If @ret is 0, the file is kept. Returns @ret, or another exit code. */
 int output_close(struct output *out, int ret)
 {
 	int err = 0;
@@ -283,7 +289,7 @@ int output_close(struct output *out, int ret)
 	return ret || !err ? ret : error_errno(err, "%s", out->name);
 }
 
-/* A file without a name, to be read and written, or a negative errno. */
+/* Opens a file without a name for reading and writing. Returns a negative errno on failure. */
 int output_temporary(void)
 {
 	const char *dir = getenv("TMPDIR");
@@ -296,7 +302,7 @@ int output_temporary(void)
 	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return fd < 0 ? -errno : fd;
-	/* Not every file system has such files. */
+	/* Not every file system has files without a name. */
 	if (asprintf(&name, "%s/" TEMPORARY, dir) < 0)
 		return -ENOMEM;
 	block_signals(&before);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A file that a command writes. A regular file appears when it is whole: until
- * then its contents are in a temporary file in the same directory, which an error
- * or a signal removes. What was there before is replaced, not written over.
+ * A file that a command writes. A regular file appears when it is complete. Until then the
+ * data is in a temporary file in the same directory, which is removed on an error or a
+ * signal. An old file is replaced, and not overwritten.
  */
 #ifndef VFIO_MIG_TOOL_OUTPUT_H
 #define VFIO_MIG_TOOL_OUTPUT_H
@@ -16,7 +16,7 @@ struct stat;
 struct output {
 	const char *name;	/* for messages */
 	int fd;
-	char *path;		/* what the temporary file is renamed to, or NULL */
+	char *path;		/* final name of the temporary file, or NULL */
 };
 
 void output_init(void);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A stream, taken apart: what is in a chunk of each type. */
+/* Decodes the payloads of chunks. */
 #include <endian.h>
 #include <errno.h>
 #include <stdint.h>
@@ -22,7 +22,7 @@ static size_t padded(size_t len)
 	       VFIO_MIG_STREAM_ALIGN;
 }
 
-/* A name, then nothing but NULs, at least one. */
+/* A name, then only NULs, at least one of them */
 static bool type_valid(const char *type)
 {
 	size_t len = strnlen(type, VFIO_MIG_STREAM_TYPE_LEN);
@@ -31,7 +31,7 @@ static bool type_valid(const char *type)
 	       is_zero(type + len, VFIO_MIG_STREAM_TYPE_LEN - len);
 }
 
-/* Only a device can say that the type, the size and the version are its own. */
+/* Type, size and version are not checked, because only a device knows its own. */
 static int take_header(struct decoder *d, struct decode_chunk *c)
 {
 	const struct vfio_mig_header *h = (const void *)d->payload;
@@ -78,7 +78,7 @@ static int take_header(struct decoder *d, struct decode_chunk *c)
 	return 0;
 }
 
-/* One LEB128 number; each has one form only. */
+/* Reads a LEB128 number. Each number has one valid encoding only. */
 static bool leb128(const unsigned char **at, const unsigned char *end,
 		   __u64 *value)
 {
@@ -98,7 +98,7 @@ static bool leb128(const unsigned char **at, const unsigned char *end,
 	return byte || shift == 7;
 }
 
-/* Fills in the runs, and counts the pages of both kinds. */
+/* Stores the runs, and counts pages with data and pages of holes. */
 static int take_runs(struct decoder *d, struct decode_chunk *c, __u64 next,
 		     const unsigned char *at, size_t len, __u64 *data)
 {
@@ -275,7 +275,7 @@ static int take_end(struct decoder *d, struct decode_chunk *c)
 	return 0;
 }
 
-/* Returns 0, or what the problem was that it told of. */
+/* Returns 0, or the value of the problem that it reported. */
 int decode_payload(struct decoder *d, struct decode_chunk *c)
 {
 	switch (c->type) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A progress bar on standard error, where that is a terminal. */
+/* A progress bar on standard error, if that is a terminal */
 #include <string.h>
 #include <unistd.h>
 
@@ -11,7 +11,7 @@
 
 static void draw_bar(const struct progress *p)
 {
-	/* The total is an estimate: more may come. */
+	/* The total is an estimate, so there may be more. */
 	double part = p->done < p->total ? (double)p->done / p->total : 1;
 	int filled = part * WIDTH;
 	char bar[WIDTH + 1];
@@ -58,14 +58,14 @@ void progress_add(struct progress *p, __u64 bytes)
 		draw(p, now);
 }
 
-/* Another line is to be printed where the bar is. */
+/* Removes the bar before another line is printed. */
 void progress_clear(const struct progress *p)
 {
 	if (p->shown)
 		fputs("\r\033[K", stderr);
 }
 
-/* The line stays, with what was reached: all of it, or the estimate stands. */
+/* Leaves the line with its last value. If @whole, all was moved, whatever the estimate was. */
 void progress_end(struct progress *p, bool whole)
 {
 	if (!p->shown)

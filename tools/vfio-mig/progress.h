@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A progress bar on standard error, where that is a terminal. */
+/* A progress bar on standard error, if that is a terminal */
 #ifndef VFIO_MIG_TOOL_PROGRESS_H
 #define VFIO_MIG_TOOL_PROGRESS_H
 
@@ -9,7 +9,7 @@
 struct progress {
 	const char *what;
 	bool shown;
-	__u64 total;		/* an estimate; 0: nobody knows */
+	__u64 total;		/* an estimate; 0: unknown */
 	__u64 done;
 	double start;
 	double drawn;

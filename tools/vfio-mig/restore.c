@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vfio-mig restore: a device's state from a file or a pipe. */
+/* vfio-mig restore: loads a device's state from a file or a pipe. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 struct input {
 	const char *name;
 	int fd;
-	__u64 size;		/* 0: not known */
+	__u64 size;		/* 0: unknown */
 };
 
 static int input_open(struct input *in, const char *name)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vfio-mig save: a device's state to a file or a pipe. */
+/* vfio-mig save: writes a device's state to a file or a pipe. */
 #include "json.h"
 #include "output.h"
 #include "transfer.h"
@@ -36,7 +36,10 @@ static int save(struct transfer *t)
 	return transfer_run(t);
 }
 
-/* The output comes first: a device is not reset for a file that cannot be written. */
+/*
+ * The output is opened first, because a device must not be reset for a file that cannot be
+ * written.
+ */
 int cmd_save(const struct options *o, int argc, char **argv)
 {
 	struct output out;

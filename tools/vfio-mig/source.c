@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A device whose state is read, by either protocol. */
+/* Reads the state of a device by either protocol. */
 #include <errno.h>
 
 #include "migdev.h"
@@ -12,7 +12,7 @@ int source_start(struct migdev *m, bool precopy)
 	return v2_set_state(&m->v2, precopy ? V2_PRE_COPY : V2_STOP_COPY);
 }
 
-/* From pre-copy: the device stops, what is left can be read. */
+/* Leaves pre-copy: the device stops, and the rest can be read. */
 int source_stop(struct migdev *m)
 {
 	return source_start(m, false);
@@ -25,10 +25,7 @@ int source_finish(struct migdev *m)
 	return v2_set_state(&m->v2, V2_STOP);
 }
 
-/*
- * An estimate of what there is to read now. -ENOTTY where v2 of an old kernel
- * has no way to ask.
- */
+/* Estimates the bytes that can be read now. -ENOTTY: v2 of an old kernel has no such estimate. */
 int source_left(struct migdev *m, __u64 *bytes)
 {
 	struct v2_precopy_info info;
@@ -48,7 +45,7 @@ int source_left(struct migdev *m, __u64 *bytes)
 	return ret;
 }
 
-/* Valid until the next call, which concludes the iteration. */
+/* The data is valid until the next call, which concludes the iteration. */
 static ssize_t next_v1(struct v1 *v1, const void **data)
 {
 	__u64 pending;
@@ -70,8 +67,8 @@ static ssize_t next_v2(struct migdev *m, const void **data)
 }
 
 /*
- * The next bytes of the state, valid until the next call: their number, or 0
- * where there are none: for now in pre-copy, for good in stop-and-copy.
+ * Reads the next bytes of the state, which are valid until the next call. Returns their
+ * number. 0 means none at present in pre-copy, and the end in stop-and-copy.
  */
 ssize_t source_next(struct migdev *m, const void **data)
 {

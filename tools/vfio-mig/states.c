@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vfio-mig states: try all arcs of the state machine, or go through some. */
+/* vfio-mig states: tries all transitions of the state machine, or goes through some. */
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -8,9 +8,9 @@
 #include "migdev.h"
 
 struct state {
-	const char *name;	/* as in the device's migration/state */
-	const char *bits;	/* how v1 spells it, NULL: it has no such state */
-	const char *uapi;	/* how v2 spells it */
+	const char *name;	/* name in the device's file migration/state */
+	const char *bits;	/* name in v1; NULL: v1 has no such state */
+	const char *uapi;	/* name in v2 */
 	__u32 v1;
 	__u32 v2;
 };
@@ -43,7 +43,7 @@ static const char *spelled(struct migdev *m, const struct state *s)
 	return m->protocol == PROTOCOL_V1 ? s->bits : s->uapi;
 }
 
-/* What the device says that it is in. */
+/* The state that the device reports */
 static const char *get_state(struct migdev *m)
 {
 	long value = m->protocol == PROTOCOL_V1 ? v1_get_state(&m->v1) :
@@ -60,7 +60,10 @@ static const char *get_state(struct migdev *m)
 	return "error";
 }
 
-/* From wherever the device is: a reset makes it run, and that leads anywhere. */
+/*
+ * Goes to @s from any state. A reset lets the device run, and a running device can enter
+ * any state.
+ */
 static int go(struct migdev *m, const struct state *s)
 {
 	int ret = device_reset(&m->dev);
@@ -118,7 +121,7 @@ static int print_table(struct migdev *m)
 	return ret;
 }
 
-/* Of a device that failed, too: what is written is whole. */
+/* Writes the table also if the device failed, so that the JSON is complete. */
 static int table_json(struct migdev *m, struct json *j)
 {
 	int from, to, ret = EXIT_OK, result;
@@ -144,7 +147,7 @@ static int table_json(struct migdev *m, struct json *j)
 	return ret;
 }
 
-/* All arcs, of each protocol that there is unless one is named. */
+/* Tries all transitions of the named protocol, or of both. */
 static int all_transitions(struct migdev *m, const struct options *o)
 {
 	struct json j = { .to = stdout };
@@ -201,7 +204,7 @@ static void show_step(const struct options *o, struct json *j,
 	json_close(j, '}');
 }
 
-/* One after the other, as named. The first that is refused ends it. */
+/* Goes through the named states in order, and ends at the first refusal. */
 static int go_through(struct migdev *m, const struct options *o, int nr,
 		      char **names)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A device that a state is loaded into, by either protocol. */
+/* Loads a state into a device by either protocol. */
 #include <errno.h>
 
 #include "migdev.h"
@@ -11,7 +11,7 @@ int target_start(struct migdev *m)
 	return v2_set_state(&m->v2, V2_RESUMING);
 }
 
-/* The state takes effect, and the device stays stopped: nobody uses it. */
+/* The state takes effect. The device stays stopped, because nobody uses it. */
 int target_finish(struct migdev *m)
 {
 	if (m->protocol == PROTOCOL_V1)
@@ -19,7 +19,7 @@ int target_finish(struct migdev *m)
 	return v2_set_state(&m->v2, V2_STOP);
 }
 
-/* Where to put bytes of a stream, for target_commit(). */
+/* Returns the place for bytes of a stream, for target_commit(). */
 void *target_room(struct migdev *m, size_t *room)
 {
 	*room = PORTION;
@@ -37,7 +37,7 @@ int target_commit(struct migdev *m, size_t len)
 	return v2_feed(&m->v2, m->buf, len, 0);
 }
 
-/* Bytes of a stream that are somewhere else. */
+/* Loads bytes of a stream from any buffer. */
 int target_feed(struct migdev *m, const void *data, size_t len)
 {
 	if (m->protocol == PROTOCOL_V1)
@@ -66,8 +66,8 @@ static const char *refusal(int ret)
 }
 
 /*
- * Tells why a device did not take a stream. Returns an exit code: the errnos with
- * a meaning are the stream's fault, others are not.
+ * Prints why a device refused a stream. Returns an exit code, which distinguishes a fault
+ * of the stream from others.
  */
 int target_refused(struct migdev *m, int ret)
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The order in which a device's state is read: rounds, then the rest
+ * The order in which the state of a device is read: rounds, then the rest
  *
- * While the device runs it is read in rounds. A round is over when as much was
- * read as there was to read when it began, so what the device changes meanwhile
- * is the next round's. When little is left, or a round does not help any more,
- * the device is stopped and the rest is read.
+ * While the device runs, its state is read in rounds. A round ends after as many bytes as
+ * there were at its start. So data that the device changes during a round belong to the next
+ * round. If little is left, or if a round did not help, the device is stopped, and the rest is
+ * read.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@ static int source_failed(struct transfer *t, long ret, const char *what)
 	return error_errno(ret, "%s: %s", t->from->name, what);
 }
 
-/* Reads until there is nothing, or at least @limit bytes. */
+/* Reads until nothing is left, or at least @limit bytes. */
 static int drain(struct transfer *t, __u64 limit, __u64 *bytes)
 {
 	const void *data;
@@ -94,7 +94,7 @@ static int stop_and_copy(struct transfer *t)
 	return ret ? source_failed(t, ret, "ending the save") : EXIT_OK;
 }
 
-/* Reads all of a state. Returns an exit code. */
+/* Reads a whole state. Returns an exit code. */
 int transfer_run(struct transfer *t)
 {
 	double start = seconds_now();

@@ -25,7 +25,7 @@ int error(const char *fmt, ...)
 	return EXIT_FAILED;
 }
 
-/* "EINVAL", for a person who looks into errno.h and for scripts. */
+/* Returns "EINVAL", for example, for errno.h's readers and for scripts. */
 const char *errno_name(long ret)
 {
 	const char *name = strerrorname_np(ret < 0 ? -ret : ret);
@@ -33,7 +33,7 @@ const char *errno_name(long ret)
 	return name ? name : "unknown";
 }
 
-/* The same, with what a negative errno means. */
+/* As error(), with the meaning of a negative errno */
 int error_errno(long ret, const char *fmt, ...)
 {
 	va_list args;
@@ -56,7 +56,7 @@ int usage(const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
-/* "1.5 MiB". Good for four uses at a time. */
+/* Returns "1.5 MiB", for example. The text of the last four calls is valid. */
 const char *human_size(__u64 bytes)
 {
 	static const char * const units[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the commands of vfio-mig have in common. */
+/* Declarations that all commands of vfio-mig use */
 #ifndef VFIO_MIG_TOOL_H
 #define VFIO_MIG_TOOL_H
 
@@ -10,9 +10,9 @@
 /* Exit codes, documented in the man page. */
 enum {
 	EXIT_OK		= 0,
-	EXIT_FAILED	= 1,	/* a device, a file or the system said no */
+	EXIT_FAILED	= 1,	/* a device, a file or the system failed */
 	EXIT_USAGE	= 2,
-	EXIT_STREAM	= 3,	/* the stream is damaged, or was refused */
+	EXIT_STREAM	= 3,	/* the stream is damaged or was refused */
 };
 
 enum protocol {
@@ -22,18 +22,18 @@ enum protocol {
 };
 
 struct options {
-	enum protocol from;	/* of the device, or of the source */
-	enum protocol to;	/* of the target */
+	enum protocol from;	/* protocol of the device, or of the source */
+	enum protocol to;	/* protocol of the target */
 	bool json;
 	bool quiet;
 	bool verbose;
 	bool summary;
-	int rounds;		/* of pre-copy at most, -1: the command's own */
-	__u64 threshold;	/* bytes left that are worth no other round */
+	int rounds;		/* limit of pre-copy rounds; -1: default of the command */
+	__u64 threshold;	/* bytes left at which no other round begins */
 	const char *extract;	/* file for the pages of a stream */
 };
 
-/* Each gets what follows the command's name, and returns an exit code. */
+/* Each function gets the words behind the command's name, and returns an exit code. */
 int cmd_copy(const struct options *o, int argc, char **argv);
 int cmd_dump(const struct options *o, int argc, char **argv);
 int cmd_info(const struct options *o, int argc, char **argv);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the benchmarks have in common: errors end them, and medians. */
+/* Common functions of the benchmarks: errors end a benchmark, and medians */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "bench.h"
 
-/* @ret: a negative errno. */
+/* @ret is a negative errno. */
 void fail(const char *what, long ret)
 {
 	fprintf(stderr, "bench: %s: %s\n", what, strerror(-ret));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the benchmarks have in common: errors end them, and medians. */
+/* Common functions of the benchmarks: errors end a benchmark, and medians */
 #ifndef VFIO_MIG_BENCH_H
 #define VFIO_MIG_BENCH_H
 

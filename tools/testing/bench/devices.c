@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What many mnvme devices cost: 256 are created, opened and driven at the same
- * time. Prints the time that it takes to create one, for the first and for the last
- * of them, and the memory that an idle one takes, as far as the kernel tells. Of the
- * times, the least says what it takes where nothing else wants the processor.
+ * The cost of many mnvme devices: 256 are created, opened and used at the same time. Prints
+ * the time to create a device, for the first and for the last devices, and the kernel memory
+ * of an idle device. The fastest creation shows the time without other work on the machine.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,7 +19,7 @@
 #include "nvme.h"
 
 #define DEVICES		256
-#define SAMPLE		32	/* devices that a median is taken of */
+#define SAMPLE		32	/* devices of a median */
 
 struct one {
 	struct mdev mdev;
@@ -32,7 +31,7 @@ struct one {
 
 static struct one one[DEVICES];
 
-/* Bytes that the kernel itself has, whatever for: also percpu memory. */
+/* Memory in use that belongs to no process, including percpu memory */
 static long long used(void)
 {
 	long long total = 0, kib;
@@ -55,7 +54,7 @@ static long long used(void)
 	return total * 1024;
 }
 
-/* One block, there and back. */
+/* Writes one block, and reads it back. */
 static void drive(struct one *o, int i)
 {
 	unsigned char *buf = o->buf;

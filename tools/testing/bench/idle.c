@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a device costs that is open, enabled and idle: the CPU time and the wake-ups of
- * its threads over 10 s. Before that it is used, with doorbells in memory, so that they
- * were polled.
+ * The cost of a device that is open, enabled and idle: CPU time and wakeups of its threads
+ * over 10 s. Before that the device is used with shadow doorbells, so that it has polled them.
  */
 #include <errno.h>
 #include <stdio.h>

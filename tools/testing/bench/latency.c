@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How long others wait while an mnvme controller executes commands of 1 MiB: a register
- * is read, as another vCPU does, and configuration space, as a VMM does. Against the
- * same reads of a controller that is idle, in the same rounds.
+ * The latency of other accesses while an mnvme controller executes commands of 1 MiB: reads of
+ * a register, as another vCPU does, and of configuration space, as a VMM does. In the same
+ * rounds the controller is idle for comparison.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +31,7 @@ struct bench {
 	unsigned long commands;
 };
 
-/* Commands one after the other, by a thread that waits for each, as a vCPU does. */
+/* A thread that waits for each command before the next one, as a vCPU does */
 static void *work(void *arg)
 {
 	struct bench *b = arg;
@@ -61,7 +61,7 @@ static void read_config(struct bench *b)
 }
 
 /**
- * struct latency - of many reads, in seconds
+ * struct latency - latency of many reads, in seconds
  */
 struct latency {
 	double typical;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What it costs to reach mapped device memory, BAR2 of an mscratch of 64 MiB: a page at
- * a time, by loads where the mapping allows stores and where it does not, and by stores;
- * the first time, again, and in pre-copy after it was sent. Prints the time for a page,
- * and the bytes that a save then has to send. Each figure is the least of all rounds.
+ * The cost of an access to mapped device memory (BAR2 of an mscratch, 64 MiB), page by page:
+ * loads in a writable and in a read-only mapping, and stores. They are measured at the first
+ * access, at the second one, and in pre-copy after the page was sent. Prints the time for a
+ * page, and the bytes that a save must send after that. Each figure is the smallest of all
+ * rounds.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -29,8 +30,8 @@ static const char * const ways[NR_WAYS] = {
 struct figures {
 	double first;
 	double again;
-	double sent;		/* in pre-copy, after all was sent */
-	double pending;		/* MiB to send after that */
+	double sent;		/* in pre-copy, after all pages were sent */
+	double pending;		/* MiB to send afterwards */
 };
 
 static double touch(volatile unsigned char *map, int way)

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How fast an mnvme controller is, without a guest: commands of a driver in user
- * space through /dev/vfio, against what fio gets from the kernel's RAM disk at the
- * same depth in the same run, as it is and in batches; large transfers against pread()
- * and pwrite() of tmpfs, which the kernel copies, too, and against a memcpy() of the
- * same bytes; two queues on two CPUs against one.
+ * The speed of an mnvme controller without a guest. A driver in user space sends commands
+ * through /dev/vfio. In the same run
  *
- * Prints the medians of several rounds, and of the ratios, round by round, and the CPU
- * time of a command, all of the machine's.
+ * - fio does the same on the kernel's RAM disk, at the same depth, with and without batches;
+ * - large transfers are compared with pread() and pwrite() of tmpfs, which the kernel copies,
+ *   too, and with a memcpy() of the same bytes;
+ * - two queues on two CPUs are compared with one queue.
+ *
+ * Prints the medians of several rounds, the medians of the rounds' ratios, and the CPU time of
+ * the whole machine for a command.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,7 +27,7 @@
 #include "mdev.h"
 #include "nvme.h"
 
-#define SPAN		(256 * MIB)	/* of the namespace, and of the RAM disk */
+#define SPAN		(256 * MIB)	/* used part of the namespace and of the RAM disk */
 #define SMALL		4096
 #define DEPTH_MAX	32
 #define QUEUES		2
@@ -35,16 +37,16 @@
 	    " --gtod_reduce=1" \
 	    " --rw=rand%s --bs=4k --iodepth=%u --size=256m --time_based" \
 	    " --runtime=%g --output-format=terse --terse-version=3%s"
-/* As many as are complete are taken, and as many submitted then, as small_nvme() does. */
+/* fio takes all complete commands, and submits as many, as small_nvme() does. */
 #define FIO_BATCH " --iodepth_batch_submit=32 --iodepth_batch_complete_min=1" \
 		  " --iodepth_batch_complete_max=32"
-/* Of fio's terse output, counted from 0. */
+/* Fields of fio's terse output, counted from 0 */
 #define TERSE_READ_IOPS		7
 #define TERSE_WRITE_IOPS	48
 
 /**
- * struct driver - a thread with a queue of its own
- * @buf: MIB for the device to read and write
+ * struct driver - a thread with a queue
+ * @buf: MIB of guest memory for the commands
  */
 struct driver {
 	struct bench *bench;
@@ -62,16 +64,16 @@ struct bench {
 	struct guest guest;
 	struct nvme nvme;
 	struct driver driver[QUEUES];
-	unsigned char *disk;		/* SPAN of ordinary memory */
-	int tmpfs;			/* a file of SPAN */
-	double seconds;			/* of each measurement */
+	unsigned char *disk;		/* SPAN bytes of ordinary memory */
+	int tmpfs;			/* a file of SPAN bytes */
+	double seconds;			/* duration of each measurement */
 };
 
 /**
- * struct bench_case - what is measured
- * @run: commands per second of mnvme
- * @base: what they are compared with
- * @scattered: no page of the memory follows the one before
+ * struct bench_case - a measurement
+ * @run: returns commands per second of mnvme
+ * @base: returns the rate for comparison
+ * @scattered: no page of guest memory follows the previous one
  */
 struct bench_case {
 	const char *name;
@@ -112,7 +114,7 @@ static void submit_small(struct driver *d, __u32 nr)
 	must("ringing the doorbell", nvme_ring(nvme, d->q));
 }
 
-/* As many as are complete; both doorbells are rung once for all of them. */
+/* Takes all completions, and writes both doorbells once for all of them. */
 static __u32 reap(struct driver *d)
 {
 	struct nvme_cqe cqe[DEPTH_MAX];
@@ -126,7 +128,7 @@ static __u32 reap(struct driver *d)
 	return nr;
 }
 
-/* Commands per second with depth of them in flight at any time. */
+/* Returns commands per second with a constant number of commands in flight. */
 static double drive_small(struct driver *d)
 {
 	double start = clock_now(), end;
@@ -135,7 +137,7 @@ static double drive_small(struct driver *d)
 
 	submit_small(d, d->c->depth);
 	do {
-		/* The clock is not read too often: that can be slow. */
+		/* The clock is read rarely, because a read can be slow. */
 		for (i = 0; i < 64; i++) {
 			nr = reap(d);
 			if (nr)
@@ -149,7 +151,7 @@ static double drive_small(struct driver *d)
 	return done / (end - start);
 }
 
-/* The pages behind the first one in reverse. */
+/* All pages but the first are in reverse order. */
 static void scatter(struct driver *d, int cid)
 {
 	__u64 *list = d->q->prp_lists + cid * (GUEST_PAGE / sizeof(*list)), entry;
@@ -199,7 +201,7 @@ static double drive_large(struct driver *d, void (*move)(struct driver *d, unsig
 	double start = clock_now(), end;
 	unsigned long at = 0, mib = 0;
 
-	/* Two do not go through the same blocks. */
+	/* The two drivers use different blocks. */
 	if (d != d->bench->driver)
 		at = SPAN / 2;
 	do {
@@ -245,7 +247,7 @@ static void *drive(void *arg)
 	return NULL;
 }
 
-/* Each on a CPU of its own; of both together. */
+/* Returns the rate of both queues together. Each queue has a CPU. */
 static double two_queues(struct bench *b, const struct bench_case *c)
 {
 	double rate = 0;
@@ -296,7 +298,7 @@ static double batched_brd(struct bench *b, const struct bench_case *c)
 	return run_fio(b, c, FIO_BATCH);
 }
 
-/* CPU seconds that the whole machine has spent. */
+/* Returns the CPU seconds that the whole machine has used. */
 static double cpu_spent(void)
 {
 	unsigned long user, nice, system, idle, wait, irq, softirq;
@@ -408,7 +410,7 @@ int main(int argc, char **argv)
 			show(&cases[i], rounds);
 	printf("4 KiB: random; brd by fio (io_uring, direct)\n");
 
-	/* A device's removal waits for who has it open. */
+	/* The removal of a device waits until it is closed. */
 	nvme_close(&b.nvme);
 	device_close(&b.dev);
 	return 0;

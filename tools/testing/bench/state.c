@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How fast a device's state is read: by the v2 data file and by the mapped v1
- * window, against reading a file of the same size from tmpfs, in the same run and
- * with the same buffer. With the sums of the pages, and without.
+ * The speed of reading a device's state, by the v2 data file and by the mapped v1 window, with
+ * and without checksums of the pages. In the same run a file of the same size is read from
+ * tmpfs, with the same buffer.
  *
- * Prints the medians of several rounds, and each case's time as a ratio to
- * tmpfs's, round by round.
+ * Prints the medians of several rounds, and the median of each case's ratio to tmpfs in the
+ * same round.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -72,7 +72,7 @@ static long long read_v2(struct bench *b)
 	return total;
 }
 
-/* As a VMM does: each iteration is copied out of the mapping. */
+/* Copies each iteration out of the mapping, as a VMM does. */
 static long long read_v1(struct bench *b)
 {
 	__u64 pending, offset, size, at;
@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 		       median(ratio, rounds));
 	}
 
-	/* A device's removal waits for who has it open. */
+	/* The removal of a device waits until it is closed. */
 	v2_close(&b.v2);
 	v1_close(&b.v1);
 	nvme_close(&b.nvme);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How long a guest stands still for what the library does in a change of state, with
- * a namespace that is written all over: to STOP_COPY without pre-copy, and out of
- * RESUMING where the target had a state of its own. And how long it takes to remove
- * such a device. Prints medians of several rounds, of the removal one time.
+ * The time for which a guest stands still in the library's transitions, with a namespace that
+ * is completely written: to STOP_COPY without pre-copy, and out of RESUMING if the target had
+ * another state. Also the time to remove such a device. Prints medians of several rounds, and
+ * the time of one removal.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fuzz target: the decoders of registers and commands. An input is a row of
- * operations on a controller. Whatever was done to it, its state must load into
- * another one.
+ * Fuzz target: the decoders of registers and commands. The input is a sequence of
+ * operations on a controller. After any operations the controller's state must load into
+ * another controller.
  */
 #include "nvme_ops.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fuzz target: the control state that comes with a stream. An input is its length
- * (2), its level (1), the state, and operations as of fuzz_nvme. A state that is
- * taken is one that the device can be in: it saves the same again, and works.
+ * Fuzz target: the control state of a stream. The input is its length (2), its level (1),
+ * the state, and operations as in fuzz_nvme. If the controller takes a state, it must save
+ * the same state again, and work.
  */
 #include "nvme_ops.h"
 
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	if (size < 3)
 		return 0;
 	len = min(get_unaligned_le16(data), size - 3);
-	/* The library has refused all others. */
+	/* The library has refused all other levels. */
 	level = MNVME_LEVEL_MIN + data[2] % (MNVME_LEVEL_MAX - MNVME_LEVEL_MIN + 1);
 	data += 3;
 	size -= 3;

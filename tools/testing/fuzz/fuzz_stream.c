@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fuzz target: the reader of streams. An input is four bytes that say how the
- * stream is given, then the stream. It is given three times: in one piece; in
- * portions; and with an allocation and a copy that fail once and are then done
- * again. The verdict and the state have to be the same each time. A fourth time the
- * stream goes on differently after each portion that fails: that one is left out. Then
- * the verdict and the state have to be those of the portions that were taken.
+ * Fuzz target: the reader of streams. The input is four bytes that describe how the stream is
+ * given, and the stream.
+ *
+ * The stream is given three times: in one piece, in portions, and in portions while an
+ * allocation and a copy fail once and are repeated. The result and the state must be the same
+ * each time. The fourth time the test omits each portion that fails. Then the result and the
+ * state must be those of the portions that were taken.
  */
 #include "memory_device.h"
 #include "mutate.h"
 
 /**
  * struct way - how a stream is given
- * @portion: bytes at a time, 0 for all at once
- * @fail: allocation that fails, counted from 1; 0 for none
+ * @portion: bytes of a portion, 0 for the whole stream at once
+ * @fail: number of the allocation that fails, counted from 1; 0 for none
  * @fault: byte of the stream at which user memory cannot be read once; 0 for none
  */
 struct way {
@@ -27,13 +28,13 @@ static bool again(int ret)
 	return ret == -ENOMEM || ret == -EFAULT;
 }
 
-/* One portion; what fails for lack of memory or by a fault is given again. */
+/* Gives a portion. After a lack of memory or a fault the portion is given again. */
 static int give(struct memory_device *dev, const u8 *data, size_t len,
 		size_t fault)
 {
 	int ret = feed(&dev->mig, data, len, fault);
 
-	/* For good: something older had been dropped in the portion. */
+	/* The failure is final, because the portion had dropped older data. */
 	if (!again(ret) || vfio_mig_load_error(&dev->mig))
 		return ret;
 	fail_nth = 0;
@@ -55,7 +56,7 @@ static int give_all(struct memory_device *dev, const u8 *data, size_t len,
 	return ret;
 }
 
-/* The chunk that starts here, as far as there is one: its size, or all that is left. */
+/* Returns the size of the chunk that starts here, or all that is left. */
 static size_t chunk_size(const u8 *data, size_t left)
 {
 	struct vfio_mig_chunk_hdr h;
@@ -76,7 +77,7 @@ static bool chunk_starts_save(const u8 *chunk, size_t len)
 	return h.type == cpu_to_le16(VFIO_MIG_CHUNK_HEADER);
 }
 
-/* Pages that a chunk says that it has. */
+/* Returns the number of pages that a chunk announces. */
 static u64 chunk_pages(const u8 *chunk, size_t len)
 {
 	struct vfio_mig_pages_hdr pages;
@@ -112,8 +113,8 @@ static void mend_chunk(u8 *chunk, size_t len, u32 nr, u64 pages)
 }
 
 /*
- * Portions are chunks. One that fails is not given again: the next is given in its
- * place, with a number and an end that say so.
+ * Each portion is a chunk. A chunk that fails is not given again. The next chunk takes its
+ * place, with a matching number and a matching end.
  */
 static int give_others(struct memory_device *dev, const u8 *data, size_t len,
 		       const struct way *way, struct stream *taken)
@@ -146,8 +147,8 @@ static int give_others(struct memory_device *dev, const u8 *data, size_t len,
 }
 
 /*
- * Loads a stream into @dev, which was there before. Returns the verdict. What was
- * taken goes to @taken; NULL: all is to be taken.
+ * Loads a stream into an existing device. Returns the result. @taken gets the data that the
+ * device took. If @taken is NULL, the device must take all data.
  */
 static int load(struct memory_device *dev, const u8 *data, size_t len,
 		const struct way *way, struct stream *taken)
@@ -159,7 +160,7 @@ static int load(struct memory_device *dev, const u8 *data, size_t len,
 	ret = taken ? give_others(dev, data, len, way, taken) :
 		      give_all(dev, data, len, way);
 	if (ret) {
-		/* Refused: now and from now on, whatever comes. */
+		/* A refused stream stays refused, whatever follows. */
 		must(vfio_mig_load_error(&dev->mig) == ret);
 		must(feed(&dev->mig, data, len, SIZE_MAX) == ret || !len);
 		must(vfio_mig_load_apply(&dev->mig) == ret);
@@ -168,7 +169,7 @@ static int load(struct memory_device *dev, const u8 *data, size_t len,
 		must(!ret || ret == -ENODATA);
 	}
 	vfio_mig_load_end(&dev->mig);
-	/* What was replaced is freed by then. */
+	/* Frees the memory that the load replaced. */
 	run_work();
 	return ret;
 }
@@ -196,7 +197,7 @@ static void same(struct memory_device *a, struct memory_device *b)
 		same_page(a, b, i);
 }
 
-/* A device that has a state already: it is kept where a stream is refused. */
+/* Gives the device a state, which it must keep if it refuses a stream. */
 static void old_state(struct memory_device *dev, unsigned int has)
 {
 	device_init(dev, has);
@@ -208,7 +209,7 @@ static void old_state(struct memory_device *dev, unsigned int has)
 	memcpy(dev->image, "older", 5);
 }
 
-/* What was loaded, saved again, loads, and is the same. */
+/* A loaded state must save and load again as the same state. */
 static void round_trip(struct memory_device *dev, unsigned int has)
 {
 	static const struct way whole;
@@ -226,7 +227,7 @@ static void round_trip(struct memory_device *dev, unsigned int has)
 	device_destroy(&other);
 }
 
-/* After what failed the stream went on with something else. */
+/* After each failure the stream continues with something else. */
 static void differently(const u8 *data, size_t size, const struct way *way,
 			unsigned int has)
 {
@@ -237,7 +238,7 @@ static void differently(const u8 *data, size_t size, const struct way *way,
 
 	old_state(&a, has);
 	ret = load(&a, data, size, way, &taken);
-	/* Unless it failed where there was no way back. */
+	/* Unless a failure was final */
 	if (!again(ret)) {
 		old_state(&b, has);
 		must(load(&b, taken.data, taken.len, &whole, NULL) == ret);
@@ -276,7 +277,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	way.fault = data[-1] * 64;
 	old_state(&b, has);
 	other = load(&b, data, size, &way, NULL);
-	/* Unless it failed where there was no way back. */
+	/* Unless a failure was final */
 	must(other == ret || again(other));
 	if (other == ret)
 		same(&a, &b);

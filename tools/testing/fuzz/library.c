@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Saving and loading without a front end, and what maps pages, which is nobody. */
+/* Saves and loads without a front end. Nothing maps pages here. */
 #include "library.h"
 #include "mapping.h"
 #include "pages.h"
@@ -67,14 +67,14 @@ void save_all(struct vfio_mig *mig, size_t room, struct stream *s)
 	}
 	vfio_mig_chunk_free(chunk);
 	must(!vfio_mig_save_pending(mig));
-	/* So that the sanitizer sees what is read behind the end. */
+	/* The sanitizer notices reads behind the end, because the buffer has this size. */
 	s->room = s->len;
 	s->data = realloc(s->data, s->room);
 	vfio_mig_save_end(mig);
 	mig->state = VFIO_MIG_STOP;
 }
 
-/* One portion of a stream, of which the user can read @fault bytes. */
+/* Gives a portion of a stream. User memory can be read up to @fault bytes. */
 int feed(struct vfio_mig *mig, const u8 *data, size_t len, size_t fault)
 {
 	struct iov_iter from = { .from = data, .count = len, .fault = fault };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The library around the reader and the writer of streams, as far as they need it. */
+/* The parts of the library that the reader and the writer of streams need */
 #ifndef FUZZ_LIBRARY_H
 #define FUZZ_LIBRARY_H
 
@@ -8,7 +8,7 @@
 #include "pages.h"
 #include "save.h"
 
-/* What is checked all the time, unlike assert() not to be turned off. */
+/* A check that, unlike assert(), cannot be turned off */
 #define must(cond)							\
 	do {								\
 		if (!(cond)) {						\
@@ -25,7 +25,7 @@ struct stream {
 };
 
 void stream_append(struct stream *s, const void *data, size_t len);
-/* Saves all of a device at rest, chunks of at most @room bytes. */
+/* Saves the whole state of a stopped device, in chunks of at most @room bytes. */
 void save_all(struct vfio_mig *mig, size_t room, struct stream *stream);
 int feed(struct vfio_mig *mig, const u8 *data, size_t len, size_t fault);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A device that is nothing but memory. */
+/* A device that consists of memory */
 #include "memory_device.h"
 
 struct prepared {
@@ -20,7 +20,7 @@ static size_t device_save(struct vfio_device *vdev, void *buf)
 	return dev->control_len;
 }
 
-/* No state starts with 0xff. */
+/* A state that starts with 0xff is bad. */
 static void *device_prepare(struct vfio_device *vdev, u32 version, const void *buf,
 			    size_t len)
 {
@@ -71,7 +71,7 @@ static int device_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase
 	return 0;
 }
 
-/* In pieces of two sizes. */
+/* Reads return pieces of two sizes. */
 static ssize_t device_read(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 			   void *buf, size_t len)
 {
@@ -116,7 +116,7 @@ static int device_write(struct vfio_device *vdev, enum vfio_mig_image_phase phas
 	return 0;
 }
 
-/* No image starts with 0xff. */
+/* An image that starts with 0xff is bad. */
 static int device_check(struct vfio_device *vdev, u32 version)
 {
 	struct memory_device *dev = device_of(vdev);
@@ -170,7 +170,7 @@ void device_init(struct memory_device *dev, unsigned int has)
 	};
 }
 
-/* Whatever happened to it, nothing of it is left. */
+/* The device must leave no memory behind. */
 void device_destroy(struct memory_device *dev)
 {
 	must(!dev->saving && !dev->loading);

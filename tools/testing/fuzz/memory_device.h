@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A device that is nothing but memory: a few pages, a control state and an image. */
+/* A device that consists of a few pages, a control state and an image */
 #ifndef FUZZ_MEMORY_DEVICE_H
 #define FUZZ_MEMORY_DEVICE_H
 
@@ -9,7 +9,7 @@
 #define DEVICE_CONTROL	200
 #define DEVICE_IMAGE	1500
 
-/* What of its state a device has besides the control state. */
+/* Parts of the state besides the control state */
 #define DEVICE_HAS_PAGES	1
 #define DEVICE_HAS_IMAGE	2
 
@@ -23,7 +23,7 @@ struct memory_device {
 	size_t image_len;
 	size_t image_read;
 	u8 image[DEVICE_IMAGE];
-	size_t coming_len;		/* what a load has written */
+	size_t coming_len;		/* the image that a load has written */
 	u8 coming[DEVICE_IMAGE];
 	bool saving, loading, checked;
 };

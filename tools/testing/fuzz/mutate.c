@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A stream that is changed at random fails at its first sum, and nothing behind
- * that is ever reached. So the sums are mended after most changes; sometimes the
- * numbers of the chunks as well; and sometimes whole chunks are changed.
+ * A random change of a stream makes its first checksum wrong, so the code behind that check
+ * is never reached. So this file repairs the checksums after most changes, and sometimes
+ * the numbers of the chunks. Sometimes it changes whole chunks.
  */
 #include <uapi/linux/vfio_mig_stream.h>
 
@@ -15,7 +15,7 @@ size_t LLVMFuzzerCustomMutator(u8 *data, size_t size, size_t max,
 #define HDR	sizeof(struct vfio_mig_chunk_hdr)
 #define CHUNKS	32
 
-/* Where the chunks start, as far as their lengths lead somewhere. */
+/* Finds the starts of chunks, as far as the lengths are valid. */
 static size_t find_chunks(const u8 *data, size_t size, size_t *at)
 {
 	struct vfio_mig_chunk_hdr h;
@@ -60,7 +60,7 @@ static void mend(u8 *data, size_t size, bool number)
 		mend_chunk(data + at[i], size - at[i], i, number);
 }
 
-/* Takes a chunk out, or has it twice, or puts it behind the next. */
+/* Removes a chunk, repeats it, or swaps it with the next one. */
 static size_t change_chunks(u8 *data, size_t size, size_t max, unsigned int seed)
 {
 	size_t at[CHUNKS + 1], n = find_chunks(data, size, at), i, len;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Inputs that are streams, changed so that they still look like streams. */
+/* Changes streams so that they still look like streams. */
 #ifndef FUZZ_MUTATE_H
 #define FUZZ_MUTATE_H
 
-/* Bytes before the stream. */
+/* Bytes before the stream */
 #define OPTIONS		4
 
 #endif /* FUZZ_MUTATE_H */

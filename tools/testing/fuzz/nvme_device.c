@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* An mnvme controller without VFIO around it, and the memory that it does DMA to. */
+/* An mnvme controller without VFIO, and its guest memory */
 #include "nvme_device.h"
 
-/* Small, so that addresses at random hit and miss it. */
+/* The namespace is small, so that random addresses are sometimes inside of it. */
 static const struct mnvme_type type = {
 	.name = "mnvme-fuzz", .ns_size = SZ_1M, .lba_shift = 9,
 };
@@ -30,7 +30,7 @@ void vfio_mig_control_changed(struct vfio_mig *mig)
 	mig->control_dirty = true;
 }
 
-/* Pages of the guest that are there; the others are after somebody waited. */
+/* Pages of guest memory that are present. Other pages become present after a wait. */
 static bool present[GUEST_SIZE / PAGE_SIZE];
 
 void guest_evict(void)
@@ -38,7 +38,7 @@ void guest_evict(void)
 	memset(present, 0, sizeof(present));
 }
 
-/* Makes pages present; returns whether they were. */
+/* Makes pages present. Returns whether they were present before. */
 static bool guest_touch(u64 iova, size_t len)
 {
 	bool was = true;
@@ -74,7 +74,7 @@ int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,
 	return 0;
 }
 
-/* Who has to wait is woken at once, and begins again when it gets to that. */
+/* A queue that must wait is woken at once, and starts the command again later. */
 int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 		    size_t len, bool write)
 {
@@ -113,7 +113,7 @@ void vfio_mig_dma_init(struct vfio_mig_dma *dma, struct vfio_mig *mig,
 	dma->ready = ready;
 }
 
-/* What a thread would do, a work item does. */
+/* A work item does the work of a thread. */
 struct vfio_mig_worker {
 	struct work_struct item;
 	void (*work)(void *data);
@@ -158,7 +158,7 @@ void vfio_mig_worker_stop(struct vfio_mig_worker *w)
 
 const struct vfio_mig_pci mnvme_pci;
 
-/* As probing and opening one do. */
+/* Creates a controller, as probe and open do. */
 struct mnvme *nvme_new(void)
 {
 	struct mnvme *dev = calloc(1, sizeof(*dev));
@@ -211,7 +211,7 @@ struct mnvme *nvme_migrate(struct mnvme *dev)
 	must(!mnvme_stop(to));
 	save_all(dev->mig, SZ_1M, &s);
 	must(!vfio_mig_load_begin(to->mig));
-	/* What one device can be in, another of the type takes. */
+	/* Another device of the type must take any state of a device. */
 	ret = feed(to->mig, s.data, s.len, SIZE_MAX);
 	must(!ret);
 	must(!vfio_mig_load_apply(to->mig));

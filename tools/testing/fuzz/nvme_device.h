@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* An mnvme controller with a small namespace, and a guest's memory. */
+/* An mnvme controller with a small namespace, and its guest memory */
 #ifndef FUZZ_NVME_DEVICE_H
 #define FUZZ_NVME_DEVICE_H
 
 #include "library.h"
 #include "mnvme.h"
 
-/* From address 0 on; what is above it is not there. */
+/* Guest memory starts at 0. There is nothing above it. */
 #define GUEST_SIZE	SZ_128K
 
 extern u8 guest[GUEST_SIZE];
 
-/* No page is there any more until somebody waits for it. */
+/* No page is present until a queue waits for it. */
 void guest_evict(void);
 
 struct mnvme *nvme_new(void);
 void nvme_free(struct mnvme *dev);
 
-/* Saves the one, which is stopped, and loads it into a new one, which is returned. */
+/* Saves a stopped controller, and loads its state into a new one, which is returned. */
 struct mnvme *nvme_migrate(struct mnvme *dev);
-/* Lets @dev, stopped, have a control state of @level if it takes it. */
+/* Loads a control state of @level into @dev, which is stopped. Returns whether @dev took it. */
 bool nvme_load_control(struct mnvme *dev, u8 level, const u8 *control, size_t len);
 size_t nvme_save_control(struct mnvme *dev, u8 *control);
 

@@ -7,7 +7,7 @@
 #define IOSQ	0x4000
 #define IOCQ	0x6000
 
-/* What is left of the input; it reads as zeros behind its end. */
+/* The rest of the input, which reads as zeros behind its end */
 struct input {
 	const u8 *data;
 	size_t left;
@@ -31,7 +31,7 @@ static u32 number(struct input *in, size_t bytes)
 	return le32_to_cpu(n);
 }
 
-/* As the library lets accesses through: natural widths, aligned. */
+/* The library permits only these accesses: natural widths, aligned. */
 static void op_config(struct mnvme *dev, struct input *in)
 {
 	u32 off = number(in, 1), how = number(in, 1);
@@ -82,7 +82,7 @@ static void op_guest(struct input *in)
 	take(in, guest + at, min(len, in->left));
 }
 
-/* Where the doorbell is in memory as well, the register's value does not count. */
+/* If the doorbell is also in memory, the register's value does not count. */
 static void ring_at(struct mnvme *dev, u32 qid, u32 tail)
 {
 	u64 at = dev->dbbuf.shadow + qid * 8;
@@ -120,7 +120,7 @@ static void op_command(struct mnvme *dev, struct input *in)
 	submit(dev, qid, command);
 }
 
-/* More than one at once: batches. */
+/* Several commands at once, for batches */
 static void op_ring(struct mnvme *dev, struct input *in)
 {
 	u32 qid = number(in, 1) % MNVME_NR_QUEUES;
@@ -235,7 +235,7 @@ static void op_irqs(struct mnvme *dev, struct input *in)
 	take(in, data, sizeof(data) / 16);
 	for (i = 0; i < ARRAY_SIZE(data); i++)
 		data[i] = data[i] % (EVENTFDS + 1);
-	/* The library has no data pointer where no data were announced. */
+	/* The library passes no data pointer if the request has no data. */
 	mutex_lock(&dev->lock);
 	mnvme_irq_set(dev, &set,
 		      set.flags & VFIO_IRQ_SET_DATA_NONE ? NULL : data);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Writes the inputs that fuzzing starts with: seeds DIR. Streams and control states
- * are made by the code that saves; operations are those of a guest that starts up
- * and uses its disk.
+ * Writes the first inputs of the fuzzer: seeds DIR. The code that saves makes streams and
+ * control states. The operations are those of a guest that starts and uses its disk.
  */
 #include "memory_device.h"
 #include "mutate.h"
@@ -27,7 +26,7 @@ static void put(const char *target, const char *name, const void *a, size_t a_le
 	}
 }
 
-/* Saves of a device with @pages of its pages in use, every @step-th. */
+/* Saves a device that uses every @step-th of @pages pages. */
 static void stream(const char *name, const u8 *options, u32 pages, u32 step,
 		   size_t control, size_t image)
 {
@@ -169,14 +168,14 @@ static void io(struct ops *o)
 		}
 		op_of(o, 1, &c);
 		op(o, OP_CONSUME, 1);
-		/* The same by scatter gather lists. */
+		/* The same transfer by SGLs */
 		c.common.flags = NVME_CMD_SGL_METABUF;
 		c.common.dptr.sgl.length = cpu_to_le32(4096);
 		c.common.dptr.sgl.type = 0;
 		op_of(o, 1, &c);
 		op(o, OP_CONSUME, 1);
 	}
-	/* A list of pages, which the guest's memory has no good one of. */
+	/* A list of pages. Guest memory has no valid list at this address. */
 	c = command(nvme_cmd_write, 0x8000);
 	c.rw.length = cpu_to_le16(63);
 	c.common.dptr.prp2 = cpu_to_le64(0xa000);
@@ -225,7 +224,10 @@ static void operations(void)
 	put("nvme", "shadow", o.data, o.len, NULL, 0);
 }
 
-/* The state of @dev, which is stopped, with what fuzz_state has in front of it. */
+/*
+ * Writes the state of @dev, which is stopped, with the bytes that fuzz_state expects before
+ * it.
+ */
 static void put_state(struct mnvme *dev, const char *name, const struct ops *o)
 {
 	static u8 control[3 + MNVME_STATE_MAX];
@@ -237,7 +239,7 @@ static void put_state(struct mnvme *dev, const char *name, const struct ops *o)
 	put("state", name, control, 3 + len, o->data, o->len);
 }
 
-/* A controller's state: as it is after a reset, and in use, of each level. */
+/* States of a controller of each level, after a reset and in use */
 static void states(void)
 {
 	struct mnvme *dev = nvme_new();
@@ -249,7 +251,7 @@ static void states(void)
 	put_state(dev, "reset", &o);
 	mnvme_run(dev);
 
-	/* As OP_ENABLE does it. */
+	/* As OP_ENABLE does */
 	dev->cc = NVME_CC_ENABLE | NVME_NVM_IOSQES << 16 | NVME_NVM_IOCQES << 20;
 	dev->config[PCI_COMMAND] = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	dev->aqa = 15 << 16 | 15;
