@@ -21,7 +21,7 @@
 
 #define SEED	77
 #define SIZE	(2 * TESTDEV_PIECE)
-/* More calls than any callback gets in one migration here. */
+/* Exceeds the number of calls of any callback in one migration */
 #define CALLS	64
 
 static struct mdev mdev[2];
@@ -57,8 +57,8 @@ FIXTURE_VARIANT(callback) {
 };
 
 /*
- * ENXIO is an error that the library never gives by itself. Behind the call in which a
- * device breaks the session is gone, and where the user notices depends on the protocol.
+ * The library itself never returns ENXIO. If the device breaks in a call, the session ends
+ * after that call. The protocol determines the call in which the user notices this.
  */
 FIXTURE_VARIANT_ADD(callback, quiesce_fails) {
 	{ "quiesce", "fail 6", 0, KEEPS, -ENXIO } };
@@ -105,7 +105,7 @@ FIXTURE_VARIANT_ADD(callback, read_is_huge) {
 	{ "read", "huge", 0, KEEPS, -EIO } };
 FIXTURE_VARIANT_ADD(callback, read_is_short) {
 	{ "read", "short", 0, KEEPS, -EIO } };
-/* Errors that mean something else to the user of a data file, or are none of its. */
+/* Errors that have another meaning for the user of a data file, or no meaning */
 FIXTURE_VARIANT_ADD(callback, read_EAGAIN) {
 	{ "read", "fail 11", 0, KEEPS, -EIO } };
 FIXTURE_VARIANT_ADD(callback, read_ENOMSG) {
@@ -137,7 +137,7 @@ FIXTURE_TEARDOWN(callback)
 	EXPECT_TRUE(testdev_idle(&mdev[1]));
 }
 
-/* Steps of a migration; each can be repeated when it has failed. */
+/* Steps of a migration. A step can be repeated after a failure. */
 enum step { PRECOPY, TAKE_EARLY, STOP, TAKE, RESUME, GIVE, RUN, DONE };
 
 static long do_step(struct pair *p, enum step step)
@@ -166,7 +166,7 @@ static long do_step(struct pair *p, enum step step)
 	}
 }
 
-/* Returns the first error; *@step is where, DONE if there was none. */
+/* Returns the first error, and the failed step in *@step. DONE: all steps succeeded. */
 static long go_on(struct pair *p, enum step *step)
 {
 	long ret;
@@ -221,7 +221,7 @@ static void failed(struct __test_metadata *_metadata, struct pair *p,
 		EXPECT_STATE(V1_ERROR, &t->end.v1);
 		break;
 	}
-	/* After a reset all works. */
+	/* After a reset the device works. */
 	off();
 	reset(_metadata, p);
 	step = PRECOPY;
@@ -229,7 +229,7 @@ static void failed(struct __test_metadata *_metadata, struct pair *p,
 	moved(_metadata, p);
 }
 
-/* The state that the failing side is in before a step. */
+/* Returns the state of the failing device before a step. */
 static long state_before(enum step step)
 {
 	static const long states[] = {
@@ -240,7 +240,7 @@ static long state_before(enum step step)
 	return step < RESUME ? states[step] : V1_RESUMING;
 }
 
-/* From each call on. */
+/* Repeats the migration with the fault at each call of the callback. */
 static void at_each_call(struct __test_metadata *_metadata, struct pair *p,
 			 const struct what *what, int v2)
 {
@@ -262,7 +262,7 @@ static void at_each_call(struct __test_metadata *_metadata, struct pair *p,
 		ret = go_on(p, &step);
 		if (testdev_calls(m, what->name) < calls + n)
 			break;
-		/* To give nothing is no failure while the device runs. */
+		/* A read without data is no failure while the device runs. */
 		if (!ret && !strcmp(what->action, "short"))
 			continue;
 		failures++;
@@ -270,13 +270,13 @@ static void at_each_call(struct __test_metadata *_metadata, struct pair *p,
 		if (what->want)
 			EXPECT_RET_FOR(what->want, ret, "call %d, step %d", n, step);
 		state = state_before(step);
-		/* Where v2 has no pre-copy, the device runs until it is stopped. */
+		/* If v2 has no pre-copy, the device runs until it is stopped. */
 		if (p->a.end.by_v2 && !v2_has(&p->a.end.v2, V2_PRE_COPY) && step == STOP)
 			state = strcmp(what->name, "save_begin") ? V1_RUNNING : V1_STOPPED;
 		failed(_metadata, p, what, step, state);
 	}
 	EXPECT_LT(n, CALLS);
-	/* Or the test is about nothing. */
+	/* Without a failure the test would show nothing. */
 	EXPECT_LT(0, failures);
 }
 
@@ -290,7 +290,7 @@ TEST_F_TIMEOUT(callback, goes_wrong_in_v2, 300)
 	at_each_call(_metadata, &self->p, &variant->what, 1);
 }
 
-/* A callback that waits. */
+/* A callback that waits */
 FIXTURE(waits) {
 	struct testdev a;
 	pid_t pid;
@@ -308,7 +308,7 @@ FIXTURE_SETUP(waits)
 		struct buffer out = { 0 };
 		ssize_t ret;
 
-		/* The parent alone has the device. */
+		/* Only the parent keeps the device open. */
 		close(self->a.end.dev.fd);
 		if (self->a.end.dev.group >= 0)
 			close(self->a.end.dev.group);
@@ -331,7 +331,7 @@ FIXTURE_TEARDOWN(waits)
 	EXPECT_TRUE(testdev_idle(&mdev[0]));
 }
 
-/* Is the reader gone within some time, and how? */
+/* Waits for the end of the reader. Returns whether it ended, with its status. */
 static int gone(pid_t pid, double seconds, int *status)
 {
 	double end = clock_now() + seconds;
@@ -392,7 +392,7 @@ TEST_F(waits, and_who_only_looks_does_not)
 	EXPECT_TRUE(gone(pid, 20, &status));
 }
 
-/* The last user closes the device; the data file is in another process. */
+/* The last user closes the device. Another process has the data file. */
 TEST_F(waits, and_a_close_does_not)
 {
 	double before = clock_now();

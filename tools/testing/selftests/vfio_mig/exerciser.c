@@ -34,8 +34,8 @@
 #include "kselftest.h"
 
 #define THREADS		3	/* of the keeper */
-#define PROCESSES	2	/* beside it, at a time */
-#define TELL		60	/* seconds between lines that say how far it is */
+#define PROCESSES	2	/* other processes at a time */
+#define TELL		60	/* seconds between progress messages */
 #define PATIENCE	180	/* seconds that a killed process may take to end */
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 
@@ -75,7 +75,7 @@ static pid_t start_process(unsigned int seed)
 		actor_act(&a);
 }
 
-/* Starts and kills processes until it is time to end. */
+/* Starts and kills processes until the time is over. */
 static void shepherd(double until, unsigned int *seed)
 {
 	pid_t pids[PROCESSES] = { 0 };
@@ -127,7 +127,7 @@ static void keeper(unsigned int seed, int lasts)
 	_exit(0);
 }
 
-/* All children that are left end, those of a keeper that was killed too. */
+/* Waits for all children, including those of a killed keeper. */
 static int reap(pid_t keeper, int *status)
 {
 	double until = clock_now() + PATIENCE;
@@ -192,7 +192,7 @@ static int look_at_all(void)
 	return 0;
 }
 
-/* The way in which the next keeper opens devices: each in turn, where there are two. */
+/* Selects the opener of the next keeper. If there are two, they take turns. */
 static void choose_way(void)
 {
 	setenv("VFIO_MIG_OPEN", rand() % 2 ? "cdev" : "group", 1);
@@ -200,7 +200,7 @@ static void choose_way(void)
 		setenv("VFIO_MIG_OPEN", "group", 1);
 }
 
-/* A file of a task's, as lines of a comment. */
+/* Prints a file of a task as lines of a comment. */
 static void show_file(const char *task, const char *name)
 {
 	char path[PATH_MAX], line[256];
@@ -304,7 +304,7 @@ static int write_and_read(struct device *dev, struct guest *guest)
 	return ret;
 }
 
-/* A device and the next one, which is of the same kind: there and back. */
+/* Migrates from a device to the next one of the same kind, and back. */
 static int use(int i)
 {
 	struct endpoint e[2];

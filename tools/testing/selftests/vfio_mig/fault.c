@@ -18,7 +18,7 @@
 
 #define MIB		(1024 * 1024)
 
-/* From 001 into @state; 100 with a whole stream loaded, ready to be left. */
+/* Goes from 001 to @state. In 100 a whole stream is loaded, so that the device can leave 100. */
 static void enter(struct __test_metadata *_metadata, struct v1 *v1, __u32 state,
 		  struct buffer *stream)
 {
@@ -182,7 +182,7 @@ FIXTURE_TEARDOWN(fault)
 	guest_destroy(&self->guest);
 }
 
-/* Does the device work, as its user sees it? */
+/* Checks that the device works for its user. */
 static void check_runs(struct __test_metadata *_metadata, struct device *dev,
 		       struct guest *guest)
 {
@@ -347,7 +347,7 @@ static void check_time(struct __test_metadata *_metadata, double begun,
 {
 	double took = clock_now() - begun;
 
-	/* Some of it may have gone before the limit was felt. */
+	/* The first bytes may pass before the limit applies. */
 	EXPECT_LE(bytes * 0.9 / MIB, took)
 		TH_LOG("%s: %zu bytes in %.3f s", what, bytes, took);
 	EXPECT_GE(bytes * 1.5 / MIB + 2, took)
@@ -443,7 +443,7 @@ TEST_F(fault, pages_change_at_a_rate)
 	EXPECT_LE(100, total.data);
 	EXPECT_GE(200, total.data);
 	ASSERT_EQ(0, stream_find(&self->stream, CHUNK_PAGES, 0, &c));
-	/* A device that is stopped changes nothing. */
+	/* A stopped device changes nothing. */
 	ASSERT_RET(0, v1_save(&self->v1, &self->stream));
 	usleep(200000);
 	EXPECT_REG64(0, &self->v1, V1_PENDING_BYTES);
@@ -526,7 +526,7 @@ TEST_F(fault, a_line_that_is_wrong_is_EINVAL_and_changes_nothing)
 	EXPECT_STATE(V1_RUNNING, &self->v1);
 }
 
-/* The error state, however the device came to it. */
+/* The error state, whatever its cause */
 
 FIXTURE(error) {
 	struct device dev;

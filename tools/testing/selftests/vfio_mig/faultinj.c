@@ -84,7 +84,7 @@ FIXTURE_TEARDOWN(fault)
 	buffer_free(&w->stream);
 }
 
-/* Opening: the group, its container and the device; or its file and iommufd. */
+/* Opens: group, container and device, or character device and iommufd */
 
 static int close_b(struct world *w)
 {
@@ -121,7 +121,7 @@ TEST_F_TIMEOUT(fault, opening, 300)
 	EXPECT_RET(0, v1_open(&self->w.v1[1], &self->w.dev[1]));
 }
 
-/* Devices that come and go. */
+/* Creates and removes devices. */
 
 #define UUID	"76ffffff-0000-4000-8000-00000000fa17"
 
@@ -176,7 +176,7 @@ static int before_transition(struct world *w)
 {
 	int ret = 0;
 
-	/* 011 leads to 010 as it is. */
+	/* From 011 the device can enter 010 directly. */
 	if (v1_get_state(&w->v1[0]) != w->transition[0])
 		ret = v1_go(&w->v1[0], w->transition[0]);
 	return ret;
@@ -220,7 +220,7 @@ TEST_F_TIMEOUT(fault, v1_transitions, 300)
 	}
 }
 
-/* A save and a load by v1, each step of which fails at each of its points. */
+/* A save and a load by v1. Each step fails at each of its points. */
 
 static int pending(struct world *w)
 {
@@ -243,7 +243,7 @@ static int size(struct world *w)
 	return v1_data_size(&w->v1[0], &bytes);
 }
 
-/* Room for all there is, taken before memory is made to fail. */
+/* Allocates the buffer before allocations fail. */
 static int room(struct world *w)
 {
 	w->stream.len = w->at;
@@ -269,7 +269,7 @@ static int give(struct world *w)
 		       left < w->v1[1].window ? left : w->v1[1].window, 0);
 }
 
-/* A stream is taken once. */
+/* A device takes a stream once. */
 static int new_load(struct world *w)
 {
 	int ret = device_reset(&w->dev[1]);
@@ -296,7 +296,10 @@ static void save_failing(struct __test_metadata *_metadata, struct world *w)
 
 	w->at = 0;
 	for (;;) {
-		/* Reading it concludes: not with an iteration that is not taken. */
+		/*
+		 * The read of pending_bytes concludes the iteration, but not if its data
+		 * was not read.
+		 */
 		ASSERT_RET(0, v1_pending(&w->v1[0], &bytes));
 		if (!bytes)
 			break;
@@ -320,7 +323,7 @@ TEST_F_TIMEOUT(fault, v1_save_and_load, 300)
 	ASSERT_RET(0, v1_go(&w->v1[0], V1_STOP_COPY));
 	save_failing(_metadata, w);
 
-	/* The whole stream again, in one go, and then into the other device. */
+	/* Reads the whole stream again without faults, and loads it into the other device. */
 	ASSERT_RET(0, v1_go(&w->v1[0], V1_RUNNING));
 	w->stream.len = 0;
 	ASSERT_RET(0, v1_save(&w->v1[0], &w->stream));
@@ -330,7 +333,7 @@ TEST_F_TIMEOUT(fault, v1_save_and_load, 300)
 	EXPECT_STATE(V1_RUNNING, &w->v1[1]);
 }
 
-/* Mappings of the data section. */
+/* Mappings of the data section */
 
 static int unmapped(struct world *w)
 {
@@ -394,7 +397,7 @@ TEST_F(fault, reset_and_interrupts)
 	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
 }
 
-/* The same by v2. */
+/* The same operations by v2 */
 
 static int before_v2(struct world *w)
 {
@@ -475,7 +478,7 @@ static int room_v2(struct world *w)
 	return 0;
 }
 
-/* A stream is taken once: from its beginning, by a device that has none of it. */
+/* A device takes a stream once, from its beginning, if it has no part of it. */
 static int new_load_v2(struct world *w)
 {
 	int ret;

@@ -16,7 +16,7 @@
 #define WINDOW_KIB	256
 #define PAGE		4096UL
 #define SIZE		(64UL << 20)
-/* Read and written at once: parts of pages at both ends. */
+/* Length of a read or write, with parts of pages at both ends */
 #define PIECE		(3 * PAGE)
 
 static struct mdev mdev[2];
@@ -153,7 +153,7 @@ TEST_F_TIMEOUT(fault, mapping_and_access, 300)
 	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
 }
 
-/* A page that was sent and can be stored to no more without being noticed. */
+/* A page that was sent. The next store to it causes a fault. */
 static int sent(struct world *w)
 {
 	ssize_t ret;
@@ -198,7 +198,7 @@ TEST_F_TIMEOUT(fault, stores_in_pre_copy, 300)
 	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
 }
 
-/* A session, begun with pages that were stored to. */
+/* A session that begins with written pages */
 static int begin(struct world *w)
 {
 	return v1_set_state(&w->v1, V1_PRE_COPY);

@@ -24,10 +24,10 @@
 struct command {
 	const char *name;
 	__u8 opcode;
-	bool ranges;		/* its data is a list of these */
-	bool fresh;		/* it writes where nothing was written before */
-	bool zeroes;		/* it makes zeroes of the pattern, all but the last block */
-	bool moves;		/* there is something to look at afterwards */
+	bool ranges;		/* the data of the command is a list of ranges */
+	bool fresh;		/* the command writes blocks that were never written */
+	bool zeroes;		/* the command zeroes the pattern, but not its last block */
+	bool moves;		/* the test checks the blocks after the command */
 };
 
 /**
@@ -58,7 +58,7 @@ struct world {
 	__u64 seen[PAGES / 64];
 };
 
-/* After any number of times its queues take no more memory than after one. */
+/* Any number of starts needs no more memory for queues than one start. */
 static int start_again(struct world *w)
 {
 	nvme_close(&w->f.nvme);
@@ -80,7 +80,7 @@ static void set_up(struct __test_metadata *_metadata, struct world *w)
 	w->used = w->f.guest.used;
 	pattern_fill(nvme, w->pattern, 0, w->nr, 1);
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, w->nr, w->pattern));
-	/* The test before may have been cut off. */
+	/* The previous test may have ended early. */
 	ASSERT_RET(0, fault_within(NULL));
 }
 
@@ -100,7 +100,10 @@ static int status_errno(__u16 status)
 	}
 }
 
-/* The completion. -EFAULT also for the fatal status: a queue is not in memory. */
+/*
+ * Waits for the completion. Returns -EFAULT also for a fatal status, because a queue is not
+ * in memory then.
+ */
 static int finish(struct world *w)
 {
 	struct nvme *nvme = &w->f.nvme;
@@ -146,7 +149,7 @@ static int settle(struct world *w)
 	return 0;
 }
 
-/* Dataset Management, or Copy: one range each, of their own formats. */
+/* Dataset Management or Copy, with one range in the command's format */
 static int submit_ranges(struct world *w)
 {
 	struct nvme *nvme = &w->f.nvme;
@@ -181,7 +184,7 @@ static int submit_ranges(struct world *w)
 static int submit(struct world *w)
 {
 	__u64 lba = w->cmd->fresh || w->cmd->zeroes ? w->lba : 0;
-	/* Zeroes end in the middle of a page. */
+	/* The zeroes end in the middle of a page. */
 	__u32 nr = w->nr - w->cmd->zeroes;
 
 	if (w->cmd->ranges)
@@ -435,7 +438,7 @@ TEST_F(user, v2_infos)
 	fail_all(_metadata, &self->w, ops, ARRAY_SIZE(ops));
 }
 
-/* The logging of DMA. */
+/* DMA logging */
 
 static int log_on(struct world *w)
 {

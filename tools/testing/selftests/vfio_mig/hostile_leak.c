@@ -22,7 +22,7 @@
 #define MARK		"a page of another process\n"
 #define PIPES		200
 #define PIPE_BYTES	(1 << 20)
-#define IN_A_ROW	16	/* bytes that are alike and poison: no coincidence */
+#define IN_A_ROW	16	/* equal bytes of a mark that cannot be a coincidence */
 #define BUF_BYTES	(64UL << 10)
 
 /* Bytes of page_poison, and of slub_debug=P in free objects and in new objects */
@@ -102,7 +102,7 @@ FIXTURE_TEARDOWN(leak)
 	nvme_fixture_close(&self->f);
 }
 
-/* One admin command that returns data; whether it succeeds is not asked here. */
+/* Sends an admin command that returns data. The command may fail. */
 static int admin(struct nvme *nvme, unsigned char *buf, __u8 opcode, __u32 nsid,
 		 __u32 cdw10, __u32 cdw11)
 {
@@ -223,7 +223,7 @@ TEST_F(leak, a_disk)
 		check_zero(_metadata, self->buf + (lba + 1) * nvme->lba_size,
 			   GUEST_PAGE - nvme->lba_size, "beside a block");
 
-	/* Data that are not there: two pages, of which the second is not mapped. */
+	/* The data of a write is missing: the second of its two pages is not mapped. */
 	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->buf));
 	for (lba = 0; lba < nr; lba += 2 * blocks) {
 		struct nvme_cmd cmd = {

@@ -33,12 +33,12 @@
 #define TRIES		3
 
 /**
- * struct payer - a user, in a control group
- * @mdev: the device
- * @group: the group
- * @end: the device, open
- * @guest: memory for its DMA
- * @nvme: its driver
+ * struct payer - a user in a control group
+ * @mdev: device
+ * @group: control group
+ * @end: the open device
+ * @guest: memory for DMA
+ * @nvme: driver of the device
  */
 struct payer {
 	struct mdev mdev;
@@ -48,7 +48,7 @@ struct payer {
 	struct nvme nvme;
 };
 
-/* Debug kernels keep memory of their own for each allocation, and charge nobody. */
+/* Debug kernels allocate more memory for each allocation, and charge nobody for it. */
 static const char *accounting_missing(void)
 {
 	if (!access("/sys/kernel/debug/kmemleak", F_OK))
@@ -60,7 +60,7 @@ FIXTURE(memcg) {
 	struct payer p;
 };
 
-/* In the group from before the device is opened, as a VMM is. */
+/* The process enters the group before it opens the device, as a VMM does. */
 FIXTURE_SETUP(memcg)
 {
 	struct payer *p = &self->p;
@@ -96,7 +96,7 @@ FIXTURE_TEARDOWN(memcg)
 	memcg_destroy(&p->group);
 }
 
-/* A figure of /proc/meminfo, in bytes. */
+/* Reads a value of /proc/meminfo in bytes. */
 static long long machine_figure(const char *name)
 {
 	FILE *f = fopen("/proc/meminfo", "r");
@@ -138,7 +138,7 @@ static struct grown grown_since(struct memcg *group, const struct grown *before)
 
 typedef int (*step_fn)(struct payer *p);
 
-/* The kernel frees some of it later, after an RCU grace period: until all is freed. */
+/* Waits until the kernel has freed everything. It frees some memory after an RCU grace period. */
 static void settle(struct memcg *group)
 {
 	long long was = memcg_used(group), is;
@@ -193,7 +193,7 @@ static int begin_saving(struct payer *p)
 	return v1_set_state(&p->end.v1, V1_STOP_COPY);
 }
 
-/* The window's memory stays until the device is closed. */
+/* The memory of the window stays until the device is closed. */
 static int reopen(struct payer *p)
 {
 	int ret;
@@ -221,7 +221,7 @@ TEST_F_TIMEOUT(memcg, the_window_of_a_save, 60)
 	check_charged(_metadata, &self->p, begin_saving, reopen, LARGE_KIB * 1024 / 2);
 }
 
-/* Bytes that are read by system call are noted, a bit each. */
+/* The library records bytes that a system call reads, with a bit for each. */
 static int read_a_byte(struct payer *p)
 {
 	struct v1 *v1 = &p->end.v1;
@@ -245,7 +245,7 @@ TEST_F_TIMEOUT(memcg, what_was_read_of_an_iteration, 60)
 	check_charged(_metadata, &self->p, save_and_read, reopen, LARGE_KIB * 1024 / 2);
 }
 
-/* Pages: of the disk, and staged. */
+/* Pages of the disk, and staged pages */
 
 #define DISK_BYTES	(32 * MIB)
 
@@ -278,13 +278,13 @@ TEST_F_TIMEOUT(memcg, the_pages_of_a_disk, 60)
 /* Pages of logged DMA that are far apart, so that each page needs a node of its own */
 
 #define LOGGED		20480
-#define APART		(16ULL << 20)	/* between two of them */
+#define APART		(16ULL << 20)	/* distance of two pages */
 #define LOG_AT		(1ULL << 40)
-#define NODE		576		/* bytes that a node of an xarray takes at least */
+#define NODE		576		/* smallest size of an xarray's node in bytes */
 #define AT_ONCE		32		/* pages of one command */
 #define INLINE		"/sys/module/mnvme/parameters/inline_kib"
 
-/* A command whose data go to pages from the @first-th on. */
+/* Sends a command whose data goes to pages from number @first on. */
 static int read_far_apart(struct nvme *nvme, __u64 *list, __u64 first)
 {
 	struct nvme_cmd cmd = {
@@ -338,7 +338,7 @@ TEST_F_TIMEOUT(memcg, the_log_of_DMA, 120)
 	far = mmap(NULL, LOGGED * APART, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, far);
-	/* A page that is touched takes a page, and not 2 MiB. */
+	/* A touched page must allocate one page, and not 2 MiB. */
 	if (madvise(far, LOGGED * APART, MADV_NOHUGEPAGE))
 		ASSERT_EQ(EINVAL, errno);
 	ASSERT_RET(0, device_map(&p->end.dev, far, LOG_AT, LOGGED * APART));

@@ -37,7 +37,7 @@ struct work {
 	unsigned char *map;
 	size_t size;		/* of the mapping */
 	double end;
-	unsigned long reads;	/* bytes of migration data read or written */
+	unsigned long reads;	/* bytes of migration data that were read or written */
 	unsigned long resets;
 	unsigned long toggles;
 };
@@ -122,7 +122,7 @@ static void *reset(void *arg)
 	return NULL;
 }
 
-/* Takes vfio-pci's lock, too, and has faults in the BAR fail. */
+/* Disables and enables the BARs. This takes vfio-pci's lock, too, and faults in the BAR fail. */
 static void *toggle(void *arg)
 {
 	struct work *w = arg;
@@ -201,7 +201,7 @@ TEST_F_TIMEOUT(busy, data_is_written_from_a_BAR_and_the_device_reset, 120)
 	expect_works(_metadata, &self->w);
 }
 
-/* Its memory is in its state, whatever the guest's driver left in the command register. */
+/* The memory is part of the state, whatever the command register of the guest's driver is. */
 TEST_F_TIMEOUT(busy, a_state_is_saved_while_the_BAR_is_disabled, 120)
 {
 	struct buffer on = { 0 }, off = { 0 };

@@ -15,9 +15,9 @@
 #include "lib/poke.h"
 #include "lib/waiter.h"
 
-#define SLEEPS		10.0	/* seconds that poll() would sleep by itself */
+#define SLEEPS		10.0	/* seconds of a timeout of poll() */
 #define SOON		1.0	/* seconds within which poll() must return */
-#define SETTLES		200000	/* us until a thread that was started is in poll() */
+#define SETTLES		200000	/* microseconds until a new thread is in poll() */
 
 /**
  * struct sleeper - a thread in poll()
@@ -115,7 +115,7 @@ static int break_device(struct device *dev)
 	return knob_set(dev, "break", "1");
 }
 
-/* @end ends the session of each kind, and the device is in state @after then. */
+/* @end ends a session of each kind. The device is in state @after then. */
 static void check_end(struct __test_metadata *_metadata, struct endpoint *e,
 		      struct sleeper *s, end_fn end, __u32 after)
 {
@@ -153,7 +153,7 @@ TEST_F(poll, wakes_when_the_device_breaks)
 	check_end(_metadata, &self->end, &self->sleeper, break_device, V2_ERROR);
 }
 
-/* A device that breaks, by both protocols. */
+/* A device that breaks, by both protocols */
 
 FIXTURE(broken) {
 	struct endpoint end;
@@ -184,7 +184,7 @@ FIXTURE_TEARDOWN(broken)
 	endpoint_close(&self->end);
 }
 
-/* Why the test cannot be run here, or NULL. */
+/* Returns the reason why the test cannot run here, or NULL. */
 static const char *missing(const struct endpoint *e)
 {
 	if (!knob_there(suite_device()))
@@ -194,7 +194,7 @@ static const char *missing(const struct endpoint *e)
 	return NULL;
 }
 
-/* Both show it, a reset mends it, and then a state can be loaded and runs. */
+/* Both protocols show the error state, a reset ends it, and then a state loads and runs. */
 static void check_error(struct __test_metadata *_metadata, struct endpoint *e)
 {
 	EXPECT_STATE(V1_ERROR, &e->v1);

@@ -19,16 +19,16 @@
 #include "lib/poke.h"
 
 #define SIZE		(256UL << 10)	/* of a mapping */
-#define ADDRESS_BITS	47		/* of user space: no figure is as large as that */
+#define ADDRESS_BITS	47		/* of user space; no figure is so large */
 
 static struct mdev scratch[1];
 
 /**
- * struct subject - a device that is mapped
- * @end: it
- * @guest: memory that it was filled from
+ * struct subject - a device with a mapping
+ * @end: the device
+ * @guest: memory that filled it
  * @map: the mapping
- * @size: its size
+ * @size: size of the mapping
  */
 struct subject {
 	struct endpoint end;
@@ -122,7 +122,7 @@ static bool is_inside(const struct subject *s, unsigned long at)
 	return at - (unsigned long)s->map < s->size;
 }
 
-/* The mapping's own lines. A kernel address would be a figure without measure. */
+/* Checks the lines of the mapping. A kernel address would be a figure that is too large. */
 static void check_smaps(struct __test_metadata *_metadata, struct subject *s,
 			const char *when)
 {
@@ -164,7 +164,7 @@ static void check_rollup(struct __test_metadata *_metadata, const char *when)
 	EXPECT_LT(10, lines);
 }
 
-/* Whatever is in a file: it can be read to its end. Returns the bytes. */
+/* Reads a file to its end. Returns the number of bytes. */
 static ssize_t read_all(const char *path)
 {
 	char buf[16384];
@@ -262,7 +262,7 @@ static void walk(struct subject *s)
 	 */
 	if (mremap(s->map, s->size, s->size + GUEST_PAGE, 0) == s->map)
 		mremap(s->map, s->size + GUEST_PAGE, s->size, 0);
-	/* A second one of the same pages, where that can be. */
+	/* Maps the same pages a second time, if the kernel permits it. */
 	copy = mremap(s->map, 0, s->size, MREMAP_MAYMOVE);
 	if (copy != MAP_FAILED)
 		munmap(copy, s->size);
@@ -279,7 +279,7 @@ static void touch(struct subject *s)
 	}
 }
 
-/* As it is found, with all of its pages, and after everything was done to it. */
+/* Checks the mapping as it is, with all of its pages, and after all operations. */
 static void look(struct __test_metadata *_metadata, struct subject *s, const char *when)
 {
 	int i;
@@ -343,7 +343,7 @@ TEST_F_TIMEOUT(proc, knows_a_mapping_for_what_it_is, 120)
 	look(_metadata, s, "before any session");
 	look_at_v1(_metadata, s);
 	look_at_v2(_metadata, s);
-	/* The device goes, the mapping stays. */
+	/* The device is closed, and the mapping stays. */
 	s->end.v1.map = NULL;
 	endpoint_close(&s->end);
 	look(_metadata, s, "after the device was closed");

@@ -18,7 +18,7 @@
 
 #define DEVICES		8
 #define QUEUES		64	/* of each */
-#define OWN		2	/* of them the driver makes by itself */
+#define OWN		2	/* queues that the driver creates itself */
 #define SLOW_IOVA	0x100000000ULL
 #define MEMORY		(4UL << 20)
 
@@ -28,14 +28,14 @@
 #define CONTIGUOUS	1
 
 #define READS		500
-#define SOON		5.0	/* seconds that a controller takes to start, at most */
-#define REACH		20.0	/* seconds until the attackers are in place */
+#define SOON		5.0	/* most seconds that a controller takes to start */
+#define REACH		20.0	/* seconds until all attackers' queues wait */
 
 /**
  * struct attacker - a process with a device whose queues all wait
- * @mdev: the device
- * @waiter: the process
- * @ready: shared with the parent: it rang all doorbells
+ * @mdev: device
+ * @waiter: process
+ * @ready: shared with the parent: all doorbells are written
  */
 struct attacker {
 	struct mdev mdev;
@@ -62,7 +62,7 @@ static int create_queue(struct nvme *nvme, __u16 id, void *sq, void *cq)
 	return nvme_do(nvme, &nvme->admin, &cmd, NULL);
 }
 
-/* A queue of one command, which reads to memory that does not answer. */
+/* Creates a queue with one command, which reads to memory that does not answer. */
 static int wait_in_queue(struct nvme *nvme, __u16 id)
 {
 	struct nvme_cmd *sq = guest_alloc(nvme->guest, GUEST_PAGE);
@@ -109,9 +109,9 @@ static long attack(struct slow *s, void *arg)
 }
 
 /**
- * struct speed - how long another user's device takes
- * @start: to open the device and start its controller, in seconds
- * @read: to read 4 KiB, in seconds
+ * struct speed - speed of another user's device
+ * @start: seconds to open the device and to start its controller
+ * @read: seconds to read 4 KiB
  */
 struct speed {
 	double start;

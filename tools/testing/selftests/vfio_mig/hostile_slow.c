@@ -24,7 +24,7 @@
 #include "lib/waiter.h"
 
 #define SLOW_BYTES	(64UL << 10)
-#define REACH		5.0	/* seconds until the call touches the memory */
+#define REACH		5.0	/* seconds until the call accesses the memory */
 #define GONE		2.0	/* seconds until a killed process is gone */
 #define ARG_WORDS	24
 #define PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
@@ -146,7 +146,7 @@ static long call_region_info(struct attack *a, const struct entry *e, void *mem)
 {
 	struct vfio_region_info *info = mem - e->before;
 
-	/* A byte is all of it; and the memory may be a mapping that is not there. */
+	/* One byte is enough, and the memory may be a mapping that is not accessible. */
 	poke_store(&info->index, a->end.v1.region.index);
 	return call_device(a, e, mem);
 }
@@ -228,7 +228,7 @@ static long call_log_feature(struct attack *a, const struct entry *e, void *mem)
 #define EVENTFDS	(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER)
 #define BOOLS		(VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER)
 #define IRQ_HEADER	sizeof(struct vfio_irq_set)
-#define DATA_AT		V1_PAGE	/* of the data section, in the region */
+#define DATA_AT		V1_PAGE	/* offset of the data section in the region */
 
 #define DEVICE_IOCTL(nr)	.call = call_device, .cmd = VFIO_DEVICE_##nr
 #define FEATURE			.call = call_feature, .cmd = VFIO_DEVICE_FEATURE
@@ -389,7 +389,7 @@ static int begin(struct attack *a, enum session session)
 	}
 }
 
-/* A data file of a session that is over, with no other reference to it. */
+/* Leaves a data file of an ended session, without another reference to it. */
 static int leave_dead_file(struct attack *a)
 {
 	struct v2 *v2 = &a->end.v2;
@@ -472,7 +472,7 @@ static void *map_buffer(struct attack *a)
 	return map;
 }
 
-/* The memory is not slow, but the device's own. */
+/* The memory is not slow. It belongs to the device. */
 static long call_mapping(struct slow *s, void *arg)
 {
 	struct attack *a = arg;
@@ -536,7 +536,7 @@ static const char *device_of(const struct entry *e)
 	return e->scratch ? scratch.path : suite_device();
 }
 
-/* One that still waits for something is left alone, and another takes its place. */
+/* A process that still waits is left alone, and another device takes its place. */
 static void replace(struct __test_metadata *_metadata, struct bystander *b,
 		    const struct entry *e)
 {
@@ -590,7 +590,7 @@ static void check_others(struct __test_metadata *_metadata, struct bystander *b,
 		replace(_metadata, b, e);
 }
 
-/* Killed, it is gone, and its device is as any other. */
+/* The killed process is gone, and its device works like any other. */
 static void check_kill(struct __test_metadata *_metadata, struct bystander *b,
 		       struct waiter *w, const struct entry *e)
 {
@@ -677,7 +677,7 @@ TEST_F_TIMEOUT(slow, memory_hurts_nobody_else, 300)
 				     &self->attack, &entries[i], variant->kind);
 }
 
-/* Memory whose fault handlers are the device's own. */
+/* Memory whose fault handlers belong to the device */
 
 FIXTURE(own) {
 	struct bystander other;
@@ -717,7 +717,7 @@ TEST_F_TIMEOUT(own, mapping_as_the_memory_returns, 300)
 
 	for (i = 0; i < ARRAY_SIZE(entries); i++) {
 		e = &entries[i];
-		/* Only mscratch has a BAR that can be mapped. */
+		/* Only mscratch has a BAR that a user can map. */
 		if (!exists(e) || (variant->mapping == MAP_BAR && !e->scratch))
 			continue;
 		begin_attack(_metadata, b, w, a, e, SLOW_UFFD);
@@ -728,7 +728,7 @@ TEST_F_TIMEOUT(own, mapping_as_the_memory_returns, 300)
 	}
 }
 
-/* The last test: nothing that was done keeps the modules. */
+/* The last test: nothing keeps the modules loaded. */
 
 FIXTURE(afterwards) { };
 
@@ -745,7 +745,7 @@ TEST_F(afterwards, the_modules_unload)
 	EXPECT_EQ(0, system("rmmod mscratch mnvme vfio_mig_core"));
 }
 
-/* Something to save, which takes more than one iteration. */
+/* Gives the device a state that takes more than one iteration. */
 static void fill(void)
 {
 	struct guest guest = { 0 };

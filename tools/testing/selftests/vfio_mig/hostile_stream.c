@@ -20,9 +20,9 @@
 #include "lib/stream.h"
 #include "lib/waiter.h"
 
-#define PAGES		16	/* of the disk, that are looked at */
-#define FIRST		3	/* of the pages in the portion that fails */
-#define NR		3	/* how many these are */
+#define PAGES		16	/* pages of the disk that the test checks */
+#define FIRST		3	/* first page in the portion that fails */
+#define NR		3	/* number of pages in that portion */
 #define SAVE		0x5a5eULL
 #define OTHER_SAVE	0x07e5ULL
 #define HEAD		(sizeof(struct chunk_hdr) + sizeof(struct pages_payload) + 8)
@@ -117,7 +117,7 @@ FIXTURE_TEARDOWN(stream)
 	munmap(t->area, 2 * AREA);
 }
 
-/* Bytes that the device's own state takes. */
+/* Returns the bytes of memory that the device's state needs. */
 static long long device_memory(const struct device *dev)
 {
 	char path[PATH_MAX + 16], text[32];
@@ -126,7 +126,7 @@ static long long device_memory(const struct device *dev)
 	return file_read(path, text, sizeof(text)) ? -1 : atoll(text);
 }
 
-/* The device's control state, as the next chunks of a save. Returns the next number. */
+/* Appends the control state as the next chunks of a save. Returns the next chunk number. */
 static __u32 put_control(struct buffer *s, const struct buffer *model, __u64 save,
 			 __u32 seq)
 {
@@ -228,7 +228,7 @@ static void run_and_check(struct __test_metadata *_metadata, struct target *t,
 	ASSERT_RET(0, device_reset(&e->dev));
 }
 
-/* In 100, and the header is taken. */
+/* Enters 100, and gives the header. */
 static void begin_load(struct __test_metadata *_metadata, struct target *t)
 {
 	struct buffer s = { 0 };
@@ -244,7 +244,7 @@ static void put_portion(struct buffer *s)
 	stream_put_pages(s, SAVE, 1, FIRST, NR, fill);
 }
 
-/* Inside of each part of a chunk with pages, and where one part ends. */
+/* Offsets within each part of a pages chunk, and at the end of each part */
 static const size_t cuts[] = {
 	0, 1, sizeof(struct chunk_hdr) - 1, sizeof(struct chunk_hdr),
 	sizeof(struct chunk_hdr) + 9, HEAD - 8, HEAD - 1, HEAD, HEAD + 1,
@@ -254,8 +254,8 @@ static const size_t cuts[] = {
 };
 
 /*
- * Gives a portion of which @cut bytes can be read. Returns how many of these count as
- * taken: none, if it failed.
+ * Gives a portion of which the device can read @cut bytes. Returns the number of bytes that
+ * the device took, which is 0 after a failure.
  */
 static size_t give_cut(struct __test_metadata *_metadata, struct target *t,
 		       const struct buffer *portion, size_t cut)
@@ -318,7 +318,7 @@ TEST_F_TIMEOUT(stream, goes_on_differently_after_EFAULT, 120)
 	buffer_free(&s);
 }
 
-/* A write to the window that fails changes the window, as far as it came. */
+/* A failed write to the window changes the window up to the failure. */
 TEST_F(stream, a_window_has_nothing_but_what_was_written)
 {
 	struct target *t = &self->t;
@@ -351,9 +351,9 @@ TEST_F(stream, a_window_has_nothing_but_what_was_written)
 	}
 }
 
-/* One that shares the data file is killed while it writes. */
+/* A process that shares the data file is killed while it writes. */
 
-/* In front of the memory that does not answer there is one page. */
+/* One page precedes the memory that does not answer. */
 static const size_t kills[] = { 20, HEAD, HEAD + 2000 };
 
 struct writer {
@@ -407,7 +407,7 @@ TEST_F_TIMEOUT(stream, goes_on_differently_after_a_kill, 120)
 	buffer_free(&s);
 }
 
-/* There is no memory for all of the portion. */
+/* There is not enough memory for the whole portion. */
 
 static int give_failing(struct endpoint *e, const struct buffer *portion,
 			unsigned int nth, int *failed)

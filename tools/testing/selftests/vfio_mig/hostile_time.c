@@ -68,7 +68,7 @@ FIXTURE_TEARDOWN(time)
 	buffer_free(&self->stream);
 }
 
-/* A state, and ends up to the size of a window. */
+/* Appends a state and ENDs up to the size of a window. */
 static void put_ends(struct buffer *s, const struct buffer *model)
 {
 	struct chunk c;
@@ -92,7 +92,7 @@ static void stay_on_one_cpu(void)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-/* The process that makes the call, on the same processor as its parent. */
+/* Starts the process that makes the call, on the parent's processor. */
 static pid_t start_call(long (*call)(struct endpoint *e, void *arg), struct endpoint *e,
 			void *arg)
 {
@@ -105,7 +105,7 @@ static pid_t start_call(long (*call)(struct endpoint *e, void *arg), struct endp
 			_exit(1);
 }
 
-/* Takes turns with the call. The longest that one was waited for. */
+/* Runs in turns with the call. Returns the longest wait for the processor. */
 static double longest_gap(double seconds)
 {
 	double now = clock_now(), until = now + seconds, longest = 0, then;
@@ -144,7 +144,7 @@ static void check_call(struct __test_metadata *_metadata, struct endpoint *e,
 		TH_LOG("killed, it is gone after %.2f s", clock_now() - since);
 }
 
-/* The load begins anew each time: by another save's header it would, too. */
+/* The load begins anew each time, as it would with the header of another save. */
 static long give_ends(struct endpoint *e, void *arg)
 {
 	struct buffer *s = arg;
@@ -179,7 +179,7 @@ static long save_zeros(struct endpoint *e, void *arg)
 	return ret;
 }
 
-/* Pages that have memory, and nothing but zeros in it: all are looked at for one chunk. */
+/* Pages with memory that contains only zeros. One chunk has to check all of them. */
 TEST_F_TIMEOUT(time, zeros_in_a_row, 120)
 {
 	struct endpoint *e = &self->end;
@@ -209,7 +209,7 @@ TEST_F_TIMEOUT(time, zeros_in_a_row, 120)
 /* A reader is killed while it gets the next data, and another reader continues. */
 
 #define PAGES		8
-#define AT_ONCE		5	/* the page that is being written meanwhile */
+#define AT_ONCE		5	/* the page that is being written */
 
 FIXTURE(reader) {
 	struct endpoint from;
@@ -277,8 +277,8 @@ static pid_t start_reader(struct v1 *v1, struct reader *reader)
 }
 
 /*
- * A write that waits for its data, which are in memory that does not answer. Where the
- * doorbell waits as well, it is another process that does.
+ * Starts a write whose data is in memory that does not answer. If the doorbell waits as
+ * well, another process writes it.
  */
 static pid_t begin_write(struct __test_metadata *_metadata, struct nvme *nvme,
 			 struct slow *slow, __u32 blocks)
@@ -325,7 +325,7 @@ TEST_F_TIMEOUT(reader, that_is_killed_loses_no_page, 60)
 	ASSERT_RET(0, v1_set_state(from, V1_PRE_COPY));
 	ASSERT_LT(0, v1_drain(from, &self->stream));
 
-	/* A hole, zeros and data, and one page that is in the middle of a write. */
+	/* A hole, zeros and data, and a page in the middle of a write */
 	ASSERT_EQ(0, nvme_deallocate(nvme, 0, 2 * blocks, self->buf));
 	memset(self->buf, 0, GUEST_PAGE);
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 3 * blocks, blocks, self->buf));
@@ -361,7 +361,7 @@ TEST_F_TIMEOUT(reader, that_is_killed_loses_no_page, 60)
 #define ROUNDS		32
 #define MANY_BYTES	(4 * MIB)
 
-/* Writes most of it anew, and gives a part back: pages, zeros and holes. */
+/* Writes most of the disk again, and deallocates a part: pages, zeros and holes. */
 static void change_disk(struct __test_metadata *_metadata, struct nvme *nvme,
 			unsigned char *buf, int round)
 {
@@ -377,7 +377,7 @@ static void change_disk(struct __test_metadata *_metadata, struct nvme *nvme,
 	ASSERT_EQ(0, nvme_deallocate(nvme, round * blocks, blocks, buf));
 }
 
-/* Both disks are alike. */
+/* Compares both disks. */
 static void compare(struct __test_metadata *_metadata, struct nvme *nvme,
 		    struct endpoint *to, unsigned char *buf)
 {
@@ -400,9 +400,8 @@ static void compare(struct __test_metadata *_metadata, struct nvme *nvme,
 }
 
 /*
- * Kills a reader a while after it has begun to read: @part of the time, in thousandths,
- * that one took which was left alone. Returns the time that this one took, in
- * microseconds, or 0 where it was killed before it was done.
+ * Kills a reader after @part thousandths of the time that a reader needs. Returns the time
+ * in microseconds that this reader needed, or 0 if it was killed before its end.
  */
 static double kill_reader(struct __test_metadata *_metadata, struct v1 *from,
 			  struct reader *reader, double us, unsigned int part)
@@ -436,7 +435,7 @@ TEST_F_TIMEOUT(reader, killed_at_any_moment_loses_no_page, 60)
 	ASSERT_RET(0, v1_set_state(from, V1_PRE_COPY));
 	for (round = 0; round < ROUNDS; round++) {
 		change_disk(_metadata, nvme, self->buf, round);
-		/* The first one is left alone, for a second. */
+		/* The first reader may run for a second. */
 		took = kill_reader(_metadata, from, reader, us ?: 1e6,
 				   us ? 1000 * round / ROUNDS : 1000);
 		us = us ?: took;

@@ -11,7 +11,7 @@
 
 #define SEED	0x1234567890abcdefULL
 
-/* Two devices with all kinds of state, two with an image alone, one without. */
+/* Two devices with every kind of state, two with only an image, and one without an image */
 static struct mdev all[2], alone[2], plain;
 
 struct pair {
@@ -138,7 +138,7 @@ TEST_F(image, that_changes_in_pre_copy_is_sent_again)
 	ASSERT_RET(0, endpoint_precopy(&self->p.a.end));
 	if (variant->v2 && !v2_has(&self->p.a.end.v2, V2_PRE_COPY))
 		SKIP(return, "this kernel's v2 has no pre-copy");
-	/* In the middle of a record, and behind its end. */
+	/* In the middle of a record, and behind its end */
 	ASSERT_LT(0, endpoint_take(&self->p.a.end, &self->p.stream));
 	ASSERT_LT(0, endpoint_take(&self->p.a.end, &self->p.stream));
 	ASSERT_RET(0, testdev_set_image(&self->p.a, SEED + 1, 1 << 19));
@@ -149,7 +149,7 @@ TEST_F(image, that_changes_in_pre_copy_is_sent_again)
 	expect_image(_metadata, &self->p.b, SEED + 2, 1 << 18);
 }
 
-/* Registers can be written while the device is stopped: another END comes. */
+/* The user can write registers while the device is stopped, so another END follows. */
 TEST_F(image, that_changes_behind_the_end_is_sent_again)
 {
 	ASSERT_RET(0, testdev_set_image(&self->p.a, SEED, 1 << 16));
@@ -162,7 +162,7 @@ TEST_F(image, that_changes_behind_the_end_is_sent_again)
 	expect_image(_metadata, &self->p.b, SEED + 1, 1 << 17);
 }
 
-/* The announced bytes come whatever is written meanwhile, and then the new ones. */
+/* The announced bytes follow in spite of later writes, and then the new bytes. */
 TEST_F(image, that_changes_while_it_is_read_is_whole)
 {
 	ASSERT_RET(0, testdev_set_image(&self->p.a, SEED, 1 << 20));
@@ -196,7 +196,7 @@ TEST_F(image, comes_in_any_portions)
 	}
 }
 
-/* A save that starts over: the target has got a part of another image. */
+/* A save that starts over after the target got a part of another image */
 TEST_F(image, of_another_save_takes_its_place)
 {
 	ASSERT_RET(0, testdev_set_image(&self->p.a, SEED, 1 << 20));
@@ -239,7 +239,7 @@ TEST_F(image, size_is_in_the_estimates)
 	EXPECT_EQ((1 << 16) + TESTDEV_RECORD, info.dirty_bytes);
 }
 
-/* Moves a large image, with no room for it in memory. */
+/* Moves a large image, which does not fit into memory. */
 TEST_F_TIMEOUT(image, that_is_large_takes_no_memory, 1200)
 {
 	__u64 size = suite_long() ? 2ULL << 30 : 48 << 20;
@@ -431,7 +431,7 @@ TEST_F(bad, is_refused_by_v2_and_a_reset_helps)
 	refused(_metadata, &self->p, &variant->spoiled, 1);
 }
 
-/* All else in the header is as it should be. */
+/* The rest of the header is valid. */
 TEST(a_device_without_an_image_refuses_one)
 {
 	struct buffer stream = { 0 };

@@ -33,17 +33,17 @@ static long long memory_used(void)
 	return mdev_parent_number("mnvme", "memory_used");
 }
 
-/* A memory control group at its limit. */
+/* A memory control group at its limit */
 
 struct charged {
 	struct mdev mdev[2];
-	struct endpoint end[2];		/* the first is charged to the group */
+	struct endpoint end[2];		/* the group pays for the first one */
 	struct guest guest;
 	struct nvme nvme;
 	unsigned char *buf;
 	struct memcg group;
-	pid_t bystander;		/* all there is in the group */
-	long long used;			/* the module's figure before */
+	pid_t bystander;		/* the only process in the group */
+	long long used;			/* the module's figure before the test */
 };
 
 static pid_t start_bystander(struct memcg *group)
@@ -58,7 +58,7 @@ static pid_t start_bystander(struct memcg *group)
 		pause();
 }
 
-/* Its user is in the group when it opens the device: the group pays for it. */
+/* The process is in the group when it opens the device, so the group pays for it. */
 static int open_charged(struct memcg *group, struct endpoint *e, const char *path)
 {
 	int ret = memcg_enter(group), left;
@@ -108,7 +108,7 @@ static void charged_close(struct __test_metadata *_metadata, struct charged *c)
 	EXPECT_RET(0, memcg_destroy(&c->group));
 }
 
-/* The group is at its limit, and nobody was killed for it. */
+/* The group is at its limit, and the kernel has killed nobody in it. */
 static void check_limit(struct __test_metadata *_metadata, struct charged *c)
 {
 	EXPECT_LT(0, memcg_event(&c->group, "max"));
@@ -170,7 +170,7 @@ TEST_F_TIMEOUT(memcg, a_write_fails_and_nobody_is_killed, 120)
 		SKIP(return, "%s", memcg_missing());
 	ASSERT_EQ(0, nvme_start(nvme, &c->end[0].dev, &c->guest, 1, 16));
 	end = write_until(nvme, c->buf, nvme->nr_lbas, &status);
-	/* May be tried again, so Do Not Retry is not set. */
+	/* The host may try again, so Do Not Retry is not set. */
 	EXPECT_EQ(ST_INTERNAL, status & (ST_CODE | ST_DNR))
 		TH_LOG("status %#x at block %llu", status, end);
 	EXPECT_LT(LIMIT / 2, end * nvme->lba_size);
@@ -221,7 +221,7 @@ TEST_F(memcg, a_session_that_is_too_large_is_refused)
 	ASSERT_RET(0, endpoint_open(e, c->mdev[0].path));
 }
 
-/* A store to memory that the user maps is no system call that could fail. */
+/* A store to mapped memory cannot return an error. */
 TEST_F_TIMEOUT(memcg, a_store_is_SIGBUS_and_nobody_is_killed, 120)
 {
 	struct charged *c = &self->c;
@@ -257,7 +257,7 @@ TEST_F_TIMEOUT(memcg, a_store_is_SIGBUS_and_nobody_is_killed, 120)
 	ASSERT_RET(0, mdev_remove(&scratch));
 }
 
-/* Gives portions until one is refused. Returns the error, with @at where it was. */
+/* Gives portions until the device refuses one. Returns the error, and its place in @at. */
 static int feed_until(struct endpoint *e, const struct buffer *s, size_t *at)
 {
 	ssize_t ret;
@@ -278,7 +278,7 @@ static int feed_until(struct endpoint *e, const struct buffer *s, size_t *at)
 	return 0;
 }
 
-/* More than the group may have, from the device that is not charged to it. */
+/* Saves more than the group's limit, from a device that is not charged to the group. */
 static void save_twelve(struct __test_metadata *_metadata, struct charged *c,
 			struct buffer *stream)
 {
@@ -333,7 +333,7 @@ TEST_F_TIMEOUT(memcg_load, a_load_fails_and_goes_on_when_there_is_memory, 180)
 	save_twelve(_metadata, c, &stream);
 	used = memory_used();
 
-	/* Given up: all of it comes back. */
+	/* The cancelled load frees all of its memory. */
 	ASSERT_RET(0, endpoint_resume(to));
 	EXPECT_RET(-ENOMEM, feed_until(to, &stream, &at));
 	EXPECT_LT(LIMIT / 2, at);
@@ -361,7 +361,7 @@ TEST_F_TIMEOUT(memcg_load, a_load_fails_and_goes_on_when_there_is_memory, 180)
 	buffer_free(&stream);
 }
 
-/* Limits of a process. */
+/* Limits of a process */
 
 FIXTURE(rlimit) {
 	struct nvme_fixture f;
@@ -382,7 +382,7 @@ FIXTURE_TEARDOWN(rlimit)
 	nvme_fixture_close(&self->f);
 }
 
-/* So that the process can open @nr files more. */
+/* Permits the process to open @nr more files. */
 static void allow_files(struct __test_metadata *_metadata, struct rlimit *old,
 			rlim_t nr)
 {
@@ -431,7 +431,7 @@ TEST_F(rlimit, v1_takes_no_descriptor)
 	buffer_free(&s);
 }
 
-/* VFIO makes the descriptor when the state has changed already: it stays so. */
+/* VFIO creates the descriptor after the transition, so the new state stays. */
 TEST_F(rlimit, v2_without_a_descriptor_can_be_left)
 {
 	static const __u32 states[] = { V2_STOP_COPY, V2_RESUMING, V2_PRE_COPY };
@@ -472,7 +472,7 @@ static int drop_ipc_lock(void)
 	return syscall(SYS_capset, &header, data) ? -errno : 0;
 }
 
-/* A number of kB in /proc/self/status. */
+/* Reads a number of kB from /proc/self/status. */
 static long status_kb(const char *name)
 {
 	char line[256];
@@ -487,7 +487,7 @@ static long status_kb(const char *name)
 	return kb;
 }
 
-/* DMA copies: no page is locked for it, not even those that are mapped. */
+/* The device copies for DMA, so it locks no page, not even a mapped one. */
 TEST_F(rlimit, nothing_counts_as_locked_memory)
 {
 	struct nvme_fixture *f = &self->f;
@@ -529,7 +529,7 @@ TEST_F(rlimit, without_address_space_data_is_read_instead)
 	buffer_free(&s);
 }
 
-/* A device's files are no files that could grow. */
+/* The limit on the size of files does not apply to a device's files. */
 TEST_F(rlimit, the_size_of_files_is_no_limit)
 {
 	struct rlimit none = { 0, 0 };
@@ -548,7 +548,7 @@ TEST_F(rlimit, the_size_of_files_is_no_limit)
 	buffer_free(&s);
 }
 
-/* Memory that DMA goes to, and that goes away. */
+/* Memory for DMA that disappears */
 
 #define COMMANDS	48
 #define PAGES		(PORTION / GUEST_PAGE)
@@ -556,7 +556,7 @@ TEST_F(rlimit, the_size_of_files_is_no_limit)
 
 FIXTURE(dma) {
 	struct nvme_fixture f;		/* queues and lists, in memory that stays */
-	struct guest data;		/* memory that does not */
+	struct guest data;		/* data, in memory that disappears */
 	__u64 *lists;			/* a page for each command */
 };
 
@@ -615,7 +615,7 @@ static void submit_all(struct __test_metadata *_metadata, struct nvme *nvme,
 	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
 }
 
-/* Each completes once: how many of them did without success. */
+/* Each command completes once. Returns how many failed. */
 static int collect(struct __test_metadata *_metadata, struct nvme *nvme)
 {
 	int failed = 0, i, status;
@@ -652,7 +652,7 @@ TEST_F_TIMEOUT(dma, is_unmapped_while_commands_are_in_flight, 120)
 		TH_LOG("in no round it was unmapped in the middle");
 }
 
-/* The VMM's mapping goes, and the device's is left. */
+/* The VMM unmaps its memory, and the device's mapping stays. */
 TEST_F_TIMEOUT(dma, goes_away_under_commands, 120)
 {
 	struct nvme *nvme = &self->f.nvme;

@@ -26,7 +26,7 @@ static long long memory_used(void)
 	return mdev_parent_number("mnvme", "memory_used");
 }
 
-/* The device is as after it was opened, and works: NVMe and a save. */
+/* The device works as after an open: NVMe and a save. */
 static void check_alive(struct __test_metadata *_metadata, struct endpoint *e,
 			struct guest *guest, struct nvme *nvme)
 {
@@ -42,7 +42,7 @@ static void check_alive(struct __test_metadata *_metadata, struct endpoint *e,
 	buffer_free(&s);
 }
 
-/* Everything that can be closed, in every order, in the middle of a session. */
+/* All files and mappings, closed in every order in the middle of a session */
 
 #define HOLDERS_MAX	6
 
@@ -116,7 +116,7 @@ static void submit_some(struct __test_metadata *_metadata, struct nvme *nvme,
 	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
 }
 
-/* Opens all, and leaves it in a session with commands in flight. */
+/* Opens everything, and leaves the device in a session with commands in flight. */
 static void begin(struct __test_metadata *_metadata, struct endpoint *e,
 		  struct guest *guest, struct nvme *nvme, int v2, __u32 state)
 {
@@ -188,7 +188,7 @@ TEST_F_TIMEOUT(order, all_is_closed_in_every_order, 600)
 	endpoint_close(e);
 }
 
-/* One open device, two processes. */
+/* Two processes with one open device */
 
 #define KILLS	8
 
@@ -259,7 +259,7 @@ FIXTURE_TEARDOWN(shared)
 	guest_destroy(&self->guest);
 }
 
-/* A device of which there is nothing but its file. */
+/* Makes a struct endpoint of a file descriptor. */
 static int adopt(struct endpoint *e, int fd)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -500,7 +500,7 @@ FIXTURE_TEARDOWN(outlive)
 	mdev_remove(&self->mdev);
 }
 
-/* A load and a store, in the middle as at the start. */
+/* A load and a store, at the start and in the middle */
 static void expect_gone(struct __test_metadata *_metadata, void *map, size_t size)
 {
 	unsigned char byte;
@@ -531,7 +531,7 @@ TEST_F(outlive, a_mapping_is_SIGBUS_and_holds_nothing_but_the_code)
 	expect_gone(_metadata, window, size);
 	if (self->bar)
 		expect_gone(_metadata, self->bar, BAR_SIZE);
-	/* The fault handler, that is: it must not be unloaded. */
+	/* The mapping keeps the module, because the module has the fault handler. */
 	EXPECT_LT(self->refs, library_refs());
 	munmap(window, size);
 	if (self->bar)

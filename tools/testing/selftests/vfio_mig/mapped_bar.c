@@ -30,7 +30,7 @@ struct side {
 	struct v1 v1;
 	struct region bar;
 	unsigned char *map;	/* all of BAR2 */
-	const unsigned char *ro;	/* the same, without the right to write */
+	const unsigned char *ro;	/* mapping of the same memory without the right to write */
 };
 
 static void side_open(struct __test_metadata *_metadata, struct side *s, int i)
@@ -120,7 +120,7 @@ TEST_F(bar, reads_as_zeros_and_reading_is_no_change)
 	EXPECT_EQ(0, drain(_metadata, a, &self->stream));
 }
 
-/* KVM would emulate the store that follows if the entry had no right to write. */
+/* If the entry did not permit stores, KVM would emulate the store that follows. */
 TEST_F(bar, reading_where_it_may_be_written_is_a_change)
 {
 	struct side *a = &self->a;
@@ -141,7 +141,7 @@ TEST_F(bar, is_the_same_memory_as_read_and_write)
 	struct side *a = &self->a;
 	unsigned char buf[3 * PAGE], byte;
 
-	/* Entered as a page of zeros first, then written by system call. */
+	/* A load maps a page of zeros first. Then a system call writes the page. */
 	ASSERT_RET(0, poke_load(a->map + 5 * PAGE, &byte));
 	memset(buf, 0xa1, sizeof(buf));
 	ASSERT_EQ(sizeof(buf), region_write(&a->bar, 4 * PAGE + 17, buf,
@@ -155,7 +155,7 @@ TEST_F(bar, is_the_same_memory_as_read_and_write)
 	EXPECT_EQ(0xb2, buf[PAGE]);
 }
 
-/* Buffer and memory are one: a lock must not be taken twice. */
+/* The buffer is in the device's memory, so no lock may be taken twice. */
 TEST_F(bar, system_calls_take_it_as_their_buffer)
 {
 	struct side *a = &self->a;
@@ -194,7 +194,7 @@ TEST_F(bar, is_loaded_and_shows_in_a_mapping_that_was_there)
 
 	for (i = 0; i < 64; i++) {
 		memset(a->map + 3 * i * PAGE, i + 1, PAGE);
-		/* The target has read some, written others. */
+		/* The target has read some pages and written others. */
 		b->map[2 * i * PAGE] = i & 1 ? 0xee : b->map[i * PAGE];
 	}
 	ASSERT_RET(0, migrate(&a->v1, &b->v1));
@@ -218,7 +218,7 @@ TEST_F(bar, only_what_was_stored_to_is_sent_again)
 	EXPECT_EQ(32, sum);
 	EXPECT_EQ(0, pending(_metadata, a))
 		TH_LOG("loads count as changes");
-	/* Entered for reading, and not entered at all; old and new pages. */
+	/* Pages mapped by a read and pages not mapped, old ones and new ones */
 	a->map[7 * PAGE + 1] = 2;
 	a->map[7 * PAGE + 2] = 2;
 	a->map[40 * PAGE] = 2;
@@ -265,7 +265,7 @@ TEST_F(bar, a_store_does_not_reach_what_is_prepared)
 	buffer_free(&second);
 }
 
-/* The right to write comes back with mprotect; the mark must come with it. */
+/* mprotect() permits stores again. A store must still mark the page. */
 TEST_F(bar, a_store_after_mprotect_counts)
 {
 	struct side *a = &self->a;
@@ -399,7 +399,7 @@ FIXTURE_TEARDOWN(dma)
 	side_close(&self->a);
 }
 
-/* The disk reads its first page into one of the memory's, or writes from it. */
+/* The disk reads its first page into a page of the memory, or writes it from there. */
 static int disk_io(struct nvme *nvme, __u8 opcode, unsigned long page, __u64 lba)
 {
 	struct nvme_cmd cmd = {
@@ -466,7 +466,7 @@ static void *writer_run(void *arg)
 	return NULL;
 }
 
-/* Each has stored something since the call: two, as one may be under way. */
+/* Waits until each thread has stored twice, because one store may have begun before. */
 static void writers_go_on(struct writer *w)
 {
 	unsigned long from;
@@ -522,7 +522,7 @@ FIXTURE(busy) {
 
 FIXTURE_VARIANT(busy) {
 	bool mapped;		/* the data section */
-	unsigned int after;	/* rounds that are still written in after the stop */
+	unsigned int after;	/* rounds with writes after the stop */
 };
 
 FIXTURE_VARIANT_ADD(busy, until_the_stop) { .mapped = true };

@@ -20,14 +20,14 @@
 #include "lib/testdev.h"
 
 #define PAGE		4096
-#define FEW		(64 << 10)	/* bytes of stream for a page or two */
+#define FEW		(64 << 10)	/* bytes of a stream with one or two pages */
 
-/* Memory of the driver's: tracked by page faults, by the device; and of the library's. */
+/* Memory of the driver, tracked by page faults or by the device, and memory of the library */
 enum { MEMORY, BITMAP, PLAIN, NR };
 
 static const char * const types[NR] = { "memory", "bitmap", "plain" };
 static struct mdev source[NR], target[NR];
-static int given;		/* devices that were named, of one kind */
+static int given;		/* two devices of one kind that were named */
 
 struct end {
 	struct testdev t;
@@ -100,7 +100,7 @@ FIXTURE_TEARDOWN(memory)
 	end_close(&self->b);
 }
 
-/* Takes all there is while the device runs. Returns the bytes, or a negative errno. */
+/* Reads all data while the device runs. Returns the bytes, or a negative errno. */
 static ssize_t take_all(struct endpoint *e, struct buffer *out)
 {
 	size_t had = out->len;
@@ -112,7 +112,7 @@ static ssize_t take_all(struct endpoint *e, struct buffer *out)
 	return ret ? ret : (ssize_t)(out->len - had);
 }
 
-/* Stops the source, and has the target load all. */
+/* Stops the source, and loads everything into the target. */
 static int finish(struct _test_data_memory *self)
 {
 	struct endpoint *a = &self->a.t.end, *b = &self->b.t.end;
@@ -171,7 +171,7 @@ TEST_F(memory, shows_in_a_mapping_and_by_read_alike)
 	EXPECT_RET(-EINVAL, region_read(&self->a.bar, self->size, seen, 1));
 }
 
-/* A store that the compiler leaves where it is. */
+/* A store that the compiler does not move */
 static void store(unsigned char *at, int value)
 {
 	__atomic_store_n(at, value, __ATOMIC_SEQ_CST);
@@ -210,7 +210,7 @@ TEST_F(memory, that_is_stored_to_in_pre_copy_is_sent_again)
 	EXPECT_EQ(0, memcmp(self->a.map, self->b.map, self->size));
 }
 
-/* A page that nobody has touched yet, and one in a mapping that was made read-only. */
+/* A page that nobody has accessed yet, and a page of a read-only mapping */
 TEST_F(memory, that_is_stored_to_by_other_mappings_is_sent_again)
 {
 	int status = -1;
@@ -267,7 +267,7 @@ TEST_F(memory, changes_while_a_chunk_is_read)
 		self->stream.len -= 5000 - (ret > 0 ? ret : 0);
 		if (ret <= 0)
 			break;
-		/* Not for ever: each change is sent again. */
+		/* The stores end, because the device sends each change again. */
 		if (self->stream.len < 20 * 5000)
 			self->a.map[3 * PAGE + self->stream.len % PAGE] ^= 1;
 	}
@@ -341,7 +341,7 @@ static void expect_moved(struct __test_metadata *_metadata, struct _test_data_dr
 	EXPECT_EQ(0, memcmp(self->a.map, self->b.map, self->a.size));
 }
 
-/* ENXIO is an error that the library never gives by itself. */
+/* The library itself never returns ENXIO. */
 static void fail_and_go_on(struct __test_metadata *_metadata, struct _test_data_driver *self,
 			   const char *callback)
 {
@@ -413,7 +413,7 @@ TEST_F(driver, that_cannot_track_begins_no_save)
 	expect_moved(_metadata, self);
 }
 
-/* A part was written, so the state is none: a reset leads out, and then a load works. */
+/* The driver wrote a part, so the device has no valid state. After a reset a load works. */
 TEST_F(driver, whose_write_fails_is_in_error)
 {
 	static const char * const calls[] = { "1", "2000", "4096" };
@@ -439,7 +439,7 @@ TEST_F(driver, whose_write_fails_is_in_error)
 	expect_moved(_metadata, self);
 }
 
-/* A reset does not wait until all is written. */
+/* A reset does not wait for the rest of the write. */
 TEST_F(driver, whose_write_waits_does_not_delay_a_reset)
 {
 	struct endpoint *a = &self->a.t.end, *b = &self->b.t.end;

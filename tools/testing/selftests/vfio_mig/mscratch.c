@@ -22,11 +22,11 @@
 
 enum { SCRATCH = 0, DOORBELL = 4, STATUS = 8, COUNT = 12 };
 
-/* In the control state: configuration space, then the registers. */
+/* Layout of the control state: configuration space, then the registers */
 #define AT_BAR0		256
 #define AT_BAR2_ADDRESS	0x18
 
-/* The third has INTx. */
+/* The third device has INTx. */
 static struct mdev mdev[3];
 
 struct side {
@@ -74,7 +74,7 @@ static __u32 get(struct __test_metadata *_metadata, struct side *s, int reg)
 	return le32toh(value);
 }
 
-/* How often the interrupt was signalled since the last call. */
+/* Returns how often the interrupt was signalled since the last call. */
 static __u64 irqs(struct side *s)
 {
 	__u64 n;
@@ -151,7 +151,7 @@ TEST_F(regs, what_was_not_done_is_done_by_the_target_once)
 	EXPECT_EQ(0, irqs(a));
 }
 
-/* The source's eventfd may have been signalled to nobody. */
+/* The source may have signalled its eventfd when nobody listened. */
 TEST_F(regs, a_cause_that_stands_is_signalled_after_a_load)
 {
 	struct side *a = &self->a, *b = &self->b;
@@ -166,7 +166,7 @@ TEST_F(regs, a_cause_that_stands_is_signalled_after_a_load)
 	EXPECT_EQ(1, get(_metadata, b, COUNT));
 }
 
-/* A register that is written in 010 after all was sent is sent again. */
+/* A register that the user writes in 010 after the END is sent again. */
 TEST_F(regs, a_write_after_END_is_sent)
 {
 	struct side *a = &self->a, *b = &self->b;
@@ -193,7 +193,7 @@ FIXTURE_TEARDOWN(pin)
 	side_close(&self->a);
 }
 
-/* The library masks INTx, and remembers one interrupt until it is unmasked. */
+/* The library masks INTx, and keeps one interrupt until INTx is unmasked. */
 TEST_F(pin, is_signalled_once_for_each_unmask)
 {
 	struct side *a = &self->a;
@@ -247,7 +247,7 @@ FIXTURE(bad) {
 };
 
 FIXTURE_VARIANT(bad) {
-	int at;			/* in the control state */
+	int at;			/* offset in the control state */
 	__u32 bits;		/* the value there after the change */
 };
 

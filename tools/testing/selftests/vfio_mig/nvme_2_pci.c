@@ -22,11 +22,11 @@ struct field {
 	int width;
 	__u32 value;		/* written */
 	__u32 want;		/* read then */
-	__u32 flr;		/* read after a function level reset */
-	bool ro;		/* the same as before */
+	__u32 flr;		/* value after a function level reset */
+	bool ro;		/* the reset does not change the value */
 };
 
-/* A field that cannot be written. */
+/* A field that the guest cannot write */
 #define RO(s, n, at, width, v)	{ s, n, at, width, ~0U, v, .ro = true }
 
 static const struct field fields[] = {
@@ -67,7 +67,7 @@ static const struct field fields[] = {
 	RO("2.5.1", "PCI Express", EXP, 2, MSIX << 8 | 0x10),
 	RO("2.5.2", "PCI Express capabilities: an endpoint", EXP + 2, 2, 2),
 	RO("2.5.3", "device capabilities: FLR", EXP + 4, 4, 0x10008000),
-	/* Without Extended Tag, Phantom Functions, Aux Power; see DEVCAP. */
+	/* Extended Tag, Phantom Functions and Aux Power are read-only; see DEVCAP. */
 	{ "2.5.4", "device control: Extended Tag", EXP + 8, 2, 0x0100, 0, 0x2010 },
 	{ "2.5.4", "device control: Phantom Functions", EXP + 8, 2, 0x0200, 0, 0x2010 },
 	{ "2.5.4", "device control: Aux Power", EXP + 8, 2, 0x0400, 0, 0x2010 },
@@ -174,8 +174,8 @@ static int wait_irq(struct nvme_queue *q)
 }
 
 /*
- * An entry is posted while its vector is masked, Bus Master goes off, and the vector
- * is unmasked: the message waits.
+ * The controller posts an entry while its vector is masked. Bus Master is cleared, and the
+ * vector is unmasked. The message must wait.
  */
 TEST_F(pci, s2_1_2_no_message_without_bus_master)
 {

@@ -9,18 +9,18 @@
 
 #define NO_WRITE	0
 
-/* One access: @value is written with @width bytes, then @want is read. */
+/* An access: @value is written with @width bytes, and @want is read back. */
 struct access {
 	const char *section;
 	const char *name;
 	__u32 reg;
-	int width;		/* of the write, or 0 */
+	int width;		/* width of the write, or 0 */
 	__u64 value;
 	int read;		/* width of the read */
 	__u64 want;
 };
 
-/* With the controller disabled. */
+/* While the controller is disabled */
 static const struct access disabled[] = {
 	{ "3.1.1", "CAP: 4096 entries, contiguous, 30 s", 0x00, NO_WRITE, 0, 4, 0x3c010fff },
 	{ "3.1.1", "CAP: NVM command set, pages to 64 KiB", 0x04, NO_WRITE, 0, 4, 0x00400020 },
@@ -67,7 +67,7 @@ static const struct access disabled[] = {
 	{ "3.1.25", "the last doorbell", 0x1fc, NO_WRITE, 0, 4, 0 },
 };
 
-/* With the controller enabled, by nvme_start(). */
+/* While nvme_start() has enabled the controller */
 static const struct access enabled[] = {
 	{ "3.1.6", "CSTS.RDY", 0x1c, NO_WRITE, 0, 4, 1 },
 	{ "3.1.5", "CC", 0x14, NO_WRITE, 0, 4, CC_ENABLE },
@@ -95,7 +95,7 @@ static void try_all(struct __test_metadata *_metadata, struct region *bar0,
 	__u64 got;
 
 	for (; nr--; a++) {
-		/* A PMR that is not there: 8 bytes are at 8, not at 4. */
+		/* PMR registers, which do not exist: 8 bytes are at 8, not at 4. */
 		if (a->reg % (a->width ?: 1) || a->reg % a->read)
 			continue;
 		if (a->width)
@@ -121,7 +121,7 @@ TEST_F(registers, s3_1_enabled)
 	try_all(_metadata, &self->f.nvme.bar0, enabled, ARRAY_SIZE(enabled));
 }
 
-/* Values of CC and AQA with which it cannot be enabled: CSTS.CFS, until a reset. */
+/* Values of CC and AQA that the controller cannot start with: CSTS.CFS until a reset */
 struct enable {
 	const char *section;
 	const char *name;
@@ -173,7 +173,7 @@ TEST_F(registers, s3_1_5_enable)
 	}
 }
 
-/* EN cleared and set again at once: the fatal status of the first is not seen. */
+/* EN is cleared and set at once, so the first fatal status is not visible. */
 TEST_F(registers, s3_1_6_a_reset_hides_the_fatal_status)
 {
 	const struct enable bad = { .cc = CC_ENABLE, .aqa = 0 };
@@ -193,7 +193,7 @@ TEST_F(registers, s3_1_6_a_reset_hides_the_fatal_status)
 	}
 }
 
-/* 7.6.2: a shutdown, with the controller ready; and its end by a reset. */
+/* 7.6.2: a shutdown of a ready controller, which a reset ends */
 TEST_F(registers, s7_6_2_shutdown)
 {
 	struct nvme *nvme = &self->f.nvme;

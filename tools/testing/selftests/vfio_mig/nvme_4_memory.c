@@ -15,7 +15,7 @@
 #define OWN(type, at, len)						\
 	.flags = CMD_SGL, .prp1 = (at), .prp2 = (__u64)(type) << 56 | (len)
 
-/* Blocks are of 512 bytes. */
+/* Blocks have 512 bytes. */
 static const struct nvme_case bad[] = {
 	{ "4.3", "PRP1 of no dword", { .nsid = 1 },
 	  ST_PRP_OFFSET, AT_PRP1, DATA_PRP1, 2 },
@@ -97,7 +97,7 @@ FIXTURE(memory) {
 	struct nvme_fixture f;
 	struct nvme_cases c;
 	unsigned char *data;	/* content of the namespace */
-	unsigned char *host;	/* where layouts put it */
+	unsigned char *host;	/* host memory of the layouts */
 	void *list;
 };
 
@@ -133,9 +133,9 @@ TEST_F_TIMEOUT(memory, s4_pointers_that_are_wrong, 120)
 	try_opcode(_metadata, &self->c, bad, ARRAY_SIZE(bad), variant->opcode);
 }
 
-/* Parts of host memory, one after the other, that a transfer goes to. */
+/* Consecutive parts of host memory that a transfer uses */
 struct part {
-	__u32 at;		/* in the memory for it */
+	__u32 at;		/* offset in that memory */
 	__u32 len;
 	bool bucket;		/* nowhere */
 };
@@ -188,8 +188,8 @@ static int transfer(struct nvme *nvme, struct nvme_cmd *cmd, unsigned char *data
 struct prp_layout {
 	const char *name;
 	__u32 blocks;
-	__u32 offset;		/* of PRP1 in its page */
-	__u32 list;		/* where the list is, in its two pages */
+	__u32 offset;		/* offset of PRP1 in its page */
+	__u32 list;		/* offset of the list in its two pages */
 };
 
 static const struct prp_layout prps[] = {
@@ -245,7 +245,7 @@ TEST_F(memory, s4_3_prp_layouts)
 
 struct desc {
 	__u8 type;
-	__u32 at;		/* of data in host memory, of segments in the list */
+	__u32 at;		/* offset of data in host memory, or of segments in the list */
 	__u32 len;
 };
 
@@ -315,7 +315,7 @@ static __u64 desc_address(struct guest *guest, const struct desc *d, void *host,
 	return guest_iova(guest, segment ? list : host) + d->at;
 }
 
-/* The parts that the descriptors name, in the order in which they come. */
+/* Returns the parts that the descriptors name, in their order. */
 static int parts_of(const struct sgl_layout *s, struct part *part)
 {
 	int i, nr = 0;
@@ -348,7 +348,7 @@ TEST_F_TIMEOUT(memory, s4_4_sgl_layouts, 120)
 
 		if (s->read_only && variant->opcode != NVME_OP_READ)
 			continue;
-		/* For a read, a bit bucket has a length. */
+		/* The length of a bit bucket counts for a read only. */
 		if (!s->read_only && variant->opcode == NVME_OP_READ &&
 		    s->list[0].type == SGL_BUCKET)
 			continue;

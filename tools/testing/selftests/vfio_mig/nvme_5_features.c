@@ -19,7 +19,7 @@
 #define CHANGEABLE	4
 #define OF_NAMESPACE	2
 
-/* Queues, as Number of Queues gives them: 64 of each, 0's based. */
+/* Number of Queues: 64 of each, 0's based */
 #define ALL_QUEUES	(63 << 16 | 63)
 
 FIXTURE(features) {
@@ -240,7 +240,7 @@ TEST_F(features, s5_21_1_what_is_wrong)
 	try_cases(_metadata, &self->c, wrong, ARRAY_SIZE(wrong));
 }
 
-/* Before there is an I/O queue, any number up to FFFEh is good. */
+/* Any number up to FFFEh is valid before an I/O queue exists. */
 TEST_F(features, s5_21_1_7_number_of_queues)
 {
 	static const struct nvme_case cases[] = {
@@ -267,7 +267,7 @@ TEST_F(features, s5_21_1_7_number_of_queues)
 	__u32 result;
 	size_t i;
 
-	/* There is no I/O queue for a Flush after each. */
+	/* There is no I/O queue, so no Flush after each command. */
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		cmd = cases[i].cmd;
 		EXPECT_EQ(cases[i].status,
@@ -280,7 +280,7 @@ TEST_F(features, s5_21_1_7_number_of_queues)
 		EXPECT_EQ(0, nvme_do(nvme, &nvme->admin, &make[i], NULL));
 }
 
-/* A controller reset brings the defaults back (7.3.2). */
+/* A controller reset restores the defaults (7.3.2). */
 TEST_F(features, s5_21_a_reset_brings_the_defaults)
 {
 	static const struct nvme_case set_all[] = {

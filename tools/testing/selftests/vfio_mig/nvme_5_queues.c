@@ -96,7 +96,7 @@ static const struct nvme_case create_cq[] = {
 	{ "5.3", "with an SGL",
 	  { ADMIN_CREATE_CQ, 1 << 6, .cdw10 = QUEUE(9), .cdw11 = PC },
 	  ST_INVALID_FIELD, AT_FLAGS },
-	/* Each that can be, and its end. */
+	/* The largest values, and the end of each queue */
 	{ "5.3", "the last queue and the last vector",
 	  { ADMIN_CREATE_CQ, .cdw10 = QUEUE(64), .cdw11 = VECTOR(64) | IEN | PC } },
 	{ "5.5", "the last queue", { ADMIN_DELETE_CQ, .cdw10 = 64 } },
@@ -285,12 +285,12 @@ TEST_F(queues, s5_3_entry_sizes_of_0)
 		  ST_QUEUE_SIZE, AT_CDW10_HIGH },
 	};
 
-	/* They may change while no I/O queue is made. */
+	/* The entry sizes may change while no I/O queue exists. */
 	ASSERT_RET(0, nvme_write32(&self->f.nvme, REG_CC, 1));
 	try_cases(_metadata, &self->c, cases, ARRAY_SIZE(cases));
 }
 
-/* A vector that MSI is not enabled for, or that the pin does not have (5.3). */
+/* A vector that MSI does not enable, or that INTx does not have (5.3) */
 FIXTURE(vectors) {
 	struct nvme_fixture f;
 	struct nvme_cases c;
@@ -314,7 +314,7 @@ FIXTURE_TEARDOWN(vectors)
 	nvme_fixture_close(&self->f);
 }
 
-/* Vectors below @nr are taken, others are not. */
+/* The controller takes vectors below @nr, and refuses others. */
 static void try_vectors(struct __test_metadata *_metadata, struct nvme_cases *c,
 			__u32 nr)
 {
@@ -361,7 +361,7 @@ TEST_F(vectors, s5_3_of_all_messages_of_msi)
 	try_vectors(_metadata, &self->c, 32);
 }
 
-/* Multiple Message Enable, as a guest of a VMM writes it. */
+/* Multiple Message Enable, as a VMM's guest writes it */
 TEST_F(vectors, s5_3_by_configuration_space)
 {
 	static const struct {

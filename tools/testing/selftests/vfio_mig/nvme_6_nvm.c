@@ -37,13 +37,13 @@ static const struct nvme_case of_each[] = {
 	  { .flags = 3 << 6, .nsid = 1 }, ST_INVALID_FIELD, AT_FLAGS },
 };
 
-/* For each but Flush. */
+/* Cases for each opcode but Flush */
 static const struct nvme_case of_all_namespaces[] = {
 	{ "6.1", "of all namespaces", { .nsid = ~0U },
 	  ST_INVALID_FIELD, AT_NSID },
 };
 
-/* For those that name blocks. */
+/* Cases for opcodes that name blocks */
 static const struct nvme_case of_blocks[] = {
 	{ "6", "behind the end", { .nsid = 1, .cdw10 = BLOCKS },
 	  ST_LBA_RANGE, AT_CDW10 },
@@ -63,7 +63,7 @@ static const struct nvme_case of_blocks[] = {
 	  { .nsid = 1, .cdw12 = 3U << 30 } },
 };
 
-/* For those with data: MDTS. */
+/* Cases for opcodes with data: MDTS */
 static const struct nvme_case of_data[] = {
 	{ "5.15.2.2", "one block more than MDTS", { .nsid = 1, .cdw12 = 2048 },
 	  ST_INVALID_FIELD, AT_CDW12 },
@@ -71,7 +71,7 @@ static const struct nvme_case of_data[] = {
 	  ST_INVALID_FIELD, AT_CDW12 },
 };
 
-/* For those without: as many blocks as can be named. */
+/* Cases for opcodes without data: any number of blocks */
 static const struct nvme_case without_data[] = {
 	{ "6", "65536 blocks", { .nsid = 1, .cdw12 = 0xffff } },
 };
@@ -232,7 +232,7 @@ TEST_F_TIMEOUT(other, s6_every_other_opcode, 120)
 		TH_LOG("%s", self->c.why);
 }
 
-/* The first block in error, of the last entry of the error log (5.14.1.1). */
+/* Returns the first block in error, from the last entry of the error log (5.14.1.1). */
 static __u64 error_lba(struct nvme_cases *c)
 {
 	struct nvme_cmd cmd = {
@@ -247,7 +247,7 @@ static __u64 error_lba(struct nvme_cases *c)
 	return le64toh(lba);
 }
 
-/* One that is bad among those that are not: nothing is deallocated. */
+/* One bad range among valid ones: no range is deallocated. */
 TEST_F(other, s6_7_a_range_behind_the_end)
 {
 	static const struct nvme_case error = {
@@ -273,7 +273,7 @@ TEST_F(other, s6_7_a_range_behind_the_end)
 	EXPECT_EQ(0x5a, buf[0]);
 }
 
-/* Wherever it is, the error log has the block that differs (5.14.1.1). */
+/* The error log has the block that differs, wherever it is (5.14.1.1). */
 TEST_F(other, s6_6_a_comparison_that_fails)
 {
 	static const struct nvme_case error = {

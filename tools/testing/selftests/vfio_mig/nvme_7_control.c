@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(control)
 	nvme_fixture_close(&self->f);
 }
 
-/* One command is executed, and its entry is not taken. */
+/* A command completes, and its entry is not taken. */
 static int post(struct nvme *nvme, struct nvme_queue *q)
 {
 	struct nvme_cmd cmd = { .opcode = NVME_OP_FLUSH, .nsid = 1 };
@@ -58,12 +58,12 @@ static int post(struct nvme *nvme, struct nvme_queue *q)
 			return -ETIMEDOUT;
 		usleep(1000);
 	}
-	/* The interrupt comes behind the entry. */
+	/* The controller signals the interrupt after it has written the entry. */
 	usleep(20000);
 	return ret;
 }
 
-/* The status and the phase tag are in one word: it is read at once. */
+/* The status and the phase tag are in one word, which is read at once. */
 static __u16 poll_status(struct nvme_queue *q)
 {
 	double until = clock_now() + POLL_S;
@@ -81,7 +81,7 @@ static __u16 poll_status(struct nvme_queue *q)
 	return word;
 }
 
-/* The executor compares, so that the host polls while the completion is written. */
+/* The executor executes Compare, so the host polls while the completion is written. */
 TEST_F_TIMEOUT(control, s4_6_the_phase_tag_comes_last, 120)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -199,8 +199,8 @@ TEST_F(irq, s7_5_an_entry_posted_while_masked)
 }
 
 /*
- * 7.5.1.1: no cause, no message. With MSI-X a message that is pending is due, whatever
- * the host did with the entry (7.5.1.2).
+ * 7.5.1.1: without a cause there is no message. A pending MSI-X message is sent in any case
+ * (7.5.1.2).
  */
 TEST_F(irq, s7_5_1_1_an_entry_taken_while_masked)
 {
@@ -215,13 +215,13 @@ TEST_F(irq, s7_5_1_1_an_entry_taken_while_masked)
 	EXPECT_EQ(due << self->q->id, pending);
 	MASK(false);
 	EXPECT_EQ(due, irqs(self->q));
-	/* And the next one comes. */
+	/* The next message comes, too. */
 	ASSERT_RET(0, post(&self->f.nvme, self->q));
 	EXPECT_EQ(1, irqs(self->q));
 	ASSERT_RET(0, take(&self->f.nvme, self->q));
 }
 
-/* 5.5: the interrupt of a queue that is gone is not that of the next one. */
+/* 5.5: a pending interrupt of a deleted queue is not that of the next queue. */
 TEST_F(irq, s5_5_a_deletion_while_pending)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -242,7 +242,7 @@ TEST_F(irq, s5_5_a_deletion_while_pending)
 	EXPECT_EQ(0, irqs(self->q));
 }
 
-/* 7.3.2: the queue is gone, and so is its interrupt. */
+/* 7.3.2: the reset deletes the queue and its interrupt. */
 TEST_F(irq, s7_3_2_a_reset_while_pending)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -259,7 +259,7 @@ TEST_F(irq, s7_3_2_a_reset_while_pending)
 	EXPECT_EQ(0, irqs(self->q));
 }
 
-/* The result of the request that is answered next, 0 if none is for 100 ms. */
+/* Returns the result of the next request for an event, or 0 after 100 ms. */
 static __u32 event(struct nvme *nvme)
 {
 	struct nvme_cqe cqe;
@@ -273,7 +273,7 @@ static __u32 event(struct nvme *nvme)
 	return 0;
 }
 
-/* Reads the first @dwords of a log page. With requests outstanding, too. */
+/* Reads the first @dwords of a log page, also while requests are outstanding. */
 static int read_log(struct nvme *nvme, __u32 lid, int dwords, void *buf)
 {
 	struct nvme_cmd cmd = {
@@ -287,7 +287,7 @@ static int read_log(struct nvme *nvme, __u32 lid, int dwords, void *buf)
 	return ret;
 }
 
-/* Beyond the end of queue 1. */
+/* Writes a doorbell value beyond the end of queue 1. */
 static int bad_value(struct nvme *nvme)
 {
 	return nvme_write32(nvme, DOORBELLS + 2 * nvme->doorbell_stride, 0x40);
@@ -323,7 +323,7 @@ TEST_F(control, s5_2_a_read_clears_what_was_not_reported)
 	ASSERT_EQ(0, read_log(nvme, LOG_ERROR, 16, self->buf));
 	ASSERT_LE(0, nvme_request_event(nvme));
 	EXPECT_EQ(0, event(nvme));
-	/* The next one is reported. */
+	/* The next event is reported. */
 	ASSERT_RET(0, bad_value(nvme));
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
@@ -353,7 +353,7 @@ TEST_F(control, s5_2_an_event_while_masked)
 	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, bad_value(nvme));
 	EXPECT_EQ(0, event(nvme));
-	/* Of another type: it is not masked. */
+	/* An event of another type, which is not masked */
 	ASSERT_EQ(0, read_log(nvme, LOG_SMART, 128, self->buf));
 	EXPECT_EQ(0, event(nvme));
 	ASSERT_EQ(0, read_log(nvme, LOG_ERROR | RAE, 16, self->buf));
@@ -385,7 +385,7 @@ TEST_F(control, s5_14_1_2_temperature)
 {
 	struct nvme *nvme = &self->f.nvme;
 
-	/* Not asked for: the warning stands, and nothing is reported. */
+	/* The host has not enabled this event. The warning stands, and no event is reported. */
 	ASSERT_EQ(0, set_feature(nvme, 4, 300));
 	ASSERT_EQ(0, read_log(nvme, LOG_SMART | RAE, 128, self->buf));
 	EXPECT_EQ(2, self->buf[0]);
@@ -399,10 +399,10 @@ TEST_F(control, s5_14_1_2_temperature)
 	EXPECT_EQ(0, self->buf[0]);
 }
 
-/* Doorbells that are wrong: an event, and an entry of no command (5.14.1.1). */
+/* Bad doorbell values cause an event, and an entry without a command (5.14.1.1). */
 static const struct {
 	const char *name;
-	__u32 doorbell;		/* 2 for each queue */
+	__u32 doorbell;		/* two doorbells for each queue */
 	__u32 value;
 	__u32 event;
 	__u16 status;
@@ -451,7 +451,7 @@ TEST_F(control, s5_2_doorbells)
 	EXPECT_EQ(0, nvme_flush(nvme));
 }
 
-/* 5.1: requests can be aborted, and are then complete with that status. */
+/* 5.1: Abort completes a request for an event with the status Abort Requested. */
 TEST_F(control, s5_1_abort_a_request)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -492,7 +492,7 @@ TEST_F(control, s5_2_requests_beyond_the_limit)
 		TH_LOG("%s", c.why);
 }
 
-/* 5.2: the request uses no namespace. */
+/* 5.2: a request for an event uses no namespace. */
 TEST_F(control, s5_2_requests_that_are_wrong)
 {
 	static const struct nvme_case cases[] = {

@@ -8,10 +8,10 @@
 
 #include "lib/nvme_fixture.h"
 
-#define PIECES			32	/* segments that a block is in */
+#define PIECES			32	/* segments of a block */
 #define ROUNDS			(suite_long() ? 20000 : 1500)
 
-/* In which segments a block's memory is. */
+/* The segments of a block's memory */
 enum layout {
 	ONE_SEGMENT,
 	MANY_SEGMENTS,	/* an SGL */
@@ -103,7 +103,7 @@ FIXTURE_TEARDOWN(atomic)
 	nvme_fixture_close(&self->f);
 }
 
-/* Where the block is in the actor's memory. */
+/* Returns the place of the block in the actor's memory. */
 static unsigned char *block_of(struct actor *a)
 {
 	if (a->layout == TWO_PAGES)

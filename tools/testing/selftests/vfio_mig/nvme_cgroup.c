@@ -54,7 +54,7 @@ FIXTURE_TEARDOWN(cgroup)
 		rmdir(self->path);
 }
 
-/* How many threads of this process execute commands. */
+/* Returns how many threads of this process execute commands. */
 static int executors(void)
 {
 	struct dirent *entry;
@@ -72,7 +72,7 @@ static int executors(void)
 	return n;
 }
 
-/* Without the threads of the device the process does next to nothing itself. */
+/* Without the device's threads the process itself uses almost no CPU time. */
 static int keep_busy(struct nvme *nvme, void *data, double seconds)
 {
 	double until = clock_now() + seconds;
@@ -146,13 +146,13 @@ TEST_F_TIMEOUT(cgroup, cpu_time_is_bounded_with_the_process, 120)
 
 	TH_LOG("%.2f s of CPU time in %.2f s", used / 1e6, took);
 	EXPECT_LT(0, used);
-	/* And one period, which can have begun before. */
+	/* One more period, which may have begun before */
 	EXPECT_GT(took * SHARE * TOLERANCE + 0.05, used / 1e6);
 	/* With less CPU time it was not the group that bounded the commands. */
 	EXPECT_LT(took * SHARE / 4, used / 1e6);
 }
 
-/* CPU time of the process and its threads, in clock ticks. */
+/* Returns the CPU time of the process and its threads in clock ticks. */
 static long ticks(void)
 {
 	unsigned long user, system;
@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(cgroup, idle_threads_take_no_cpu_time, 60)
 		SKIP(return, "this kernel has no threads of the user's for a driver");
 	ASSERT_EQ(0, nvme_dbbuf(&self->f.nvme));
 	ASSERT_EQ(0, keep_busy(&self->f.nvme, self->data, 0.2));
-	/* Until nothing is polled any more. */
+	/* Waits until the device polls no queue any more. */
 	usleep(300000);
 	before = ticks();
 	sleep(5);

@@ -14,9 +14,9 @@
 #define FEATURE_COALESCING	8
 #define FEATURE_VECTOR		9
 #define COALESCING_DISABLE	(1 << 16)
-/* The longest time there is, 25.5 ms. */
+/* The longest time: 25.5 ms */
 #define TIME_MAX		(255 << 8)
-/* An interrupt in this time did not wait; a thread that was put aside may have. */
+/* An interrupt within this time did not wait. A preempted thread may measure more. */
 #define AT_ONCE_S		0.015
 #define TRIES			20
 /* A signal that must come, comes within this time. */
@@ -27,15 +27,15 @@
 #define PCI_COMMAND_MEM_MASTER	6
 #define MSIX_CONTROL_MASK	(1 << 14)
 
-/* Completions that wait: with 16 entries a queue has 15 commands. */
+/* Number of completions that wait. A queue of 16 entries takes 15 commands. */
 #define OWED			3
-#define THRESHOLD		9	/* 0's based: an interrupt for 10 */
+#define THRESHOLD		9	/* 0's based: an interrupt after 10 completions */
 
 FIXTURE(coalescing) {
 	struct nvme_fixture f;
 	struct region config;
 	struct nvme_queue *q;
-	__u16 msix;		/* where its capability is */
+	__u16 msix;		/* offset of the capability */
 };
 
 FIXTURE_VARIANT(coalescing) {
@@ -46,7 +46,7 @@ FIXTURE_VARIANT_ADD(coalescing, msix) { .index = VFIO_PCI_MSIX_IRQ_INDEX };
 FIXTURE_VARIANT_ADD(coalescing, msi) { .index = VFIO_PCI_MSI_IRQ_INDEX };
 FIXTURE_VARIANT_ADD(coalescing, intx) { .index = VFIO_PCI_INTX_IRQ_INDEX };
 
-/* A queue's interrupt is vector 1, or INTx, which the admin queue has, too. */
+/* The queue uses vector 1, or INTx, which the admin queue uses, too. */
 static int use_irq(struct device *dev, struct nvme *nvme, __u32 index)
 {
 	int fds[2] = { nvme->admin.eventfd, nvme->io[0].eventfd };
@@ -95,7 +95,7 @@ FIXTURE_TEARDOWN(coalescing)
 	nvme_fixture_close(&self->f);
 }
 
-/* Until there is an interrupt. Returns how many there were. */
+/* Waits for an interrupt. Returns the number of signals. */
 static int comes(struct nvme_queue *q)
 {
 	double until = clock_now() + COMES_S;
@@ -145,8 +145,8 @@ static __u16 last_phase(struct nvme_queue *q, int nr)
 }
 
 /*
- * Completions that no interrupt was signalled for. False: commands failed, or this
- * thread was put aside for longer than an interrupt may wait.
+ * Leaves completions without a signal. Returns false if commands failed, or if this thread
+ * was preempted for longer than an interrupt may wait.
  */
 static bool owed(struct nvme_fixture *f, struct nvme_queue *q, __u32 index)
 {
@@ -205,7 +205,7 @@ static int try_wait(struct nvme_fixture *f, struct nvme_queue *q, int commands,
 	return ret;
 }
 
-/* A thread that is put aside makes it longer, and nothing makes it shorter. */
+/* A preempted thread makes the measured time longer, and nothing makes it shorter. */
 TEST_F_TIMEOUT(coalescing, s5_21_1_8_waits_as_asked_for, 120)
 {
 	struct nvme_fixture *f = &self->f;
@@ -250,7 +250,7 @@ static const struct {
 	{ "the controller is reset", CONTROLLER_RESET },
 };
 
-/* INTx by VFIO, MSI-X by its function mask, and messages of MSI by Bus Master. */
+/* Masks INTx by VFIO, MSI-X by its function mask, and MSI by Bus Master. */
 static int mask(struct nvme_fixture *f, struct region *config, __u16 msix,
 		__u32 index, bool on)
 {
@@ -327,7 +327,7 @@ TEST_F_TIMEOUT(coalescing, what_is_owed_is_signalled, 120)
 			break;
 		case MASK_AND_UNMASK:
 			ret = mask(f, &self->config, self->msix, variant->index, true);
-			/* It comes to its end while it is masked. */
+			/* The wait ends while the interrupt is masked. */
 			usleep(50000);
 			EXPECT_EQ(0, nvme_irqs(self->q));
 			ret |= mask(f, &self->config, self->msix, variant->index, false);
@@ -341,7 +341,10 @@ TEST_F_TIMEOUT(coalescing, what_is_owed_is_signalled, 120)
 			TH_LOG("%s: it is lost", events[i].name);
 		if (event == DELETE_QUEUE) {
 			nvme_close(&f->nvme);
-			/* One kind of interrupts at a time, and it starts with MSI-X. */
+			/*
+			 * The kinds of interrupt exclude each other, and the device starts
+			 * with MSI-X.
+			 */
 			ASSERT_RET(0, irq_disable(&f->dev, variant->index));
 			ASSERT_EQ(0, nvme_start(&f->nvme, &f->dev, &f->guest, 1, 16));
 			ASSERT_RET(0, use_irq(&f->dev, &f->nvme, variant->index));

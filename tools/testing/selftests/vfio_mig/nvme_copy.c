@@ -12,11 +12,11 @@
 
 #define IDENTIFY	0x06
 
-#define SPAN		1024		/* blocks that the model has */
+#define SPAN		1024		/* number of blocks in the model */
 #define RANGES_MAX	256
 #define BLOCK_MAX	4096
 
-/* Source range entry, descriptor format 0. */
+/* Source range entry, descriptor format 0 */
 struct source {
 	__u64 rsvd;
 	__u64 lba;
@@ -27,7 +27,7 @@ struct source {
 struct copier {
 	struct nvme_fixture f;
 	struct source *source;
-	unsigned char *buf;		/* SPAN blocks that the device reads and writes */
+	unsigned char *buf;		/* buffer of SPAN blocks for the device */
 	unsigned char *model;
 	__u32 single_max, total_max, ranges_max;
 	__u32 entry;			/* dword 0 of the last completion */
@@ -70,7 +70,7 @@ FIXTURE_SETUP(copy)
 	memcpy(&oncs, id + 520, sizeof(oncs));
 	if (!(oncs & 1 << 8))
 		SKIP(return, "no Copy");
-	/* OCFS: format 0, and none that is reserved */
+	/* OCFS: format 0, and no reserved format */
 	EXPECT_EQ(1, id[534] & 1);
 	ASSERT_EQ(0, identify(nvme, 1, 0, id));
 	memcpy(&single, id + 74, sizeof(single));
@@ -86,7 +86,7 @@ FIXTURE_TEARDOWN(copy)
 	nvme_fixture_close(&self->c.f);
 }
 
-/* Status of a copy of the first @nr sources; its first dword is kept. */
+/* Copies the first @nr sources. Returns the status, and keeps dword 0 of the completion. */
 static int copy(struct copier *self, __u64 to, __u32 nr)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -107,7 +107,7 @@ static void set_source(struct copier *self, int i, __u64 lba, __u32 nr)
 	self->source[i].nr = htole16(nr - 1);
 }
 
-/* Writes blocks that differ from all others, in the model, too. */
+/* Writes different blocks, also to the model. */
 static int fill(struct copier *self, __u32 lba, __u32 nr)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -132,7 +132,7 @@ static void model_copy(struct copier *self, __u32 to, __u32 nr)
 	free(all);
 }
 
-/* The first block that is not as in the model, or -1. */
+/* Returns the first block that differs from the model, or -1. */
 static int differs(struct copier *self)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -163,7 +163,7 @@ TEST_F(copy, one_range)
 	copy_both(_metadata, &self->c, 128, 1);
 }
 
-/* Neither side at a page, and each at another place of it. */
+/* Source and destination have different offsets in their pages. */
 TEST_F(copy, a_range_that_is_not_aligned)
 {
 	ASSERT_EQ(0, fill(&self->c, 0, 256));
@@ -204,7 +204,7 @@ TEST_F(copy, onto_itself_forwards_and_backwards)
 	copy_both(_metadata, &self->c, 51, 1);
 	set_source(&self->c, 0, 40, 8);
 	copy_both(_metadata, &self->c, 40, 1);
-	/* The second source is where the first is copied to. */
+	/* The second source is the destination of the first one. */
 	set_source(&self->c, 0, 0, 20);
 	set_source(&self->c, 1, 80, 20);
 	copy_both(_metadata, &self->c, 80, 2);
@@ -268,7 +268,7 @@ TEST_F(copy, limit_of_the_number_of_ranges)
 	EXPECT_EQ(ST_COPY_LIMIT, copy(&self->c, 512, self->c.ranges_max + 1));
 }
 
-/* One that is bad among those that are not: it is named, and nothing is copied. */
+/* One bad range among valid ones: the result names it, and nothing is copied. */
 TEST_F(copy, a_range_behind_the_end_among_others)
 {
 	ASSERT_EQ(0, fill(&self->c, 0, 64));
@@ -286,7 +286,7 @@ TEST_F(copy, a_range_behind_the_end_among_others)
 	EXPECT_EQ(-1, differs(&self->c));
 }
 
-/* Each source fits, but not all of them where they are to go. */
+/* Each source is valid, but together they exceed the namespace at the destination. */
 TEST_F(copy, to_over_the_end)
 {
 	ASSERT_EQ(0, fill(&self->c, 0, 64));

@@ -33,7 +33,7 @@
 #define INVALID_OPCODE		(DNR | MORE | 0x01)
 #define INVALID_FIELD		(DNR | MORE | 0x02)
 
-/* Type error, Invalid Doorbell Write Value, of the error log. */
+/* Error type, Invalid Doorbell Write Value, error log */
 #define EVENT_BAD_DOORBELL	0x010100
 
 FIXTURE(dbbuf) {
@@ -114,13 +114,13 @@ TEST_F(dbbuf, addresses_that_cannot_be_are_refused)
 	EXPECT_EQ(INVALID_FIELD, nvme_dbbuf_at(nvme, far, good));
 	EXPECT_EQ(INVALID_FIELD, nvme_dbbuf_at(nvme, good, far));
 	EXPECT_EQ(INVALID_FIELD, nvme_dbbuf_at(nvme, ~0xfffULL, good));
-	/* And nothing came of it: queues are still rung by the register. */
+	/* The failed commands had no effect, so the register still works. */
 	EXPECT_EQ(0, nvme_flush(nvme));
 	EXPECT_EQ(0, nvme_dbbuf(nvme));
 	EXPECT_EQ(0, nvme_flush(nvme));
 }
 
-/* Commands one at a time, each rung for and each taken. */
+/* Sends commands one at a time, with a doorbell for each. */
 static unsigned long rings_of(struct __test_metadata *_metadata,
 			      struct nvme *nvme, struct nvme_queue *q, int nr)
 {
@@ -151,7 +151,10 @@ TEST_F_TIMEOUT(dbbuf, the_register_is_rung_less_often, 120)
 	TH_LOG("2000 commands: %lu writes of registers, %lu with shadow doorbells",
 	       without, with);
 	EXPECT_LE(4000, without);
-	/* No completion is rung for, but once for each turn of the queue. */
+	/*
+	 * The host writes the completion queue's register only once for each cycle of the
+	 * queue.
+	 */
 	EXPECT_GT(2000 + 2000 / 32, with);
 }
 
@@ -220,7 +223,7 @@ TEST_F_TIMEOUT(dbbuf, queues_that_were_used_before_go_on, 120)
 	}
 }
 
-/* A submission queue whose completion queue is much smaller. */
+/* A submission queue with a much smaller completion queue */
 #define SMALL_ID	3
 #define SMALL_SQ	64
 #define SMALL_CQ	4
@@ -293,7 +296,7 @@ static int small_take(struct nvme *nvme, struct small *s)
 	return status ? status : small_doorbell(nvme, 2 * SMALL_ID + 1, s->head);
 }
 
-/* More commands than there is room for completions, of two queues. */
+/* Sends more commands than there is space for completions, in two queues. */
 static void starve(struct __test_metadata *_metadata, struct nvme *nvme,
 		   struct small *s, int rounds)
 {
@@ -319,7 +322,7 @@ TEST_F_TIMEOUT(dbbuf, a_full_completion_queue_is_rung_for, 120)
 	starve(_metadata, &self->p.nvme, &s, 40);
 }
 
-/* The same by registers. */
+/* The same with registers only */
 TEST_F_TIMEOUT(dbbuf, a_full_completion_queue_goes_on, 120)
 {
 	struct small s;
@@ -328,7 +331,7 @@ TEST_F_TIMEOUT(dbbuf, a_full_completion_queue_goes_on, 120)
 	starve(_metadata, &self->p.nvme, &s, 40);
 }
 
-/* A queue that is made anew does not begin with the values of the old one. */
+/* A new queue does not begin with the values of the old queue. */
 TEST_F(dbbuf, of_a_queue_that_was_deleted_nothing_is_left)
 {
 	struct nvme_cmd cmd = { 0 };
@@ -359,7 +362,7 @@ TEST_F(dbbuf, what_is_written_while_stopped_waits_for_the_resume)
 	ASSERT_EQ(0, nvme_dbbuf(nvme));
 	ASSERT_EQ(0, flood_init(&f, nvme, &nvme->io[0], 0));
 	ASSERT_RET(0, v1_set_state(&self->p.v1[0], V1_STOPPED));
-	/* Half of it without a register, as a guest does that was not to ring. */
+	/* Submits half of the commands without the register, as EventIdx may permit. */
 	ASSERT_RET(0, flood_submit(&f, 20));
 	nvme_passes_event_idx(nvme, 2, f.q->tail);
 	sum = guest_sum(&self->p.guest);
@@ -374,7 +377,7 @@ TEST_F(dbbuf, what_is_written_while_stopped_waits_for_the_resume)
 	ASSERT_RET(0, flood_finish(&f));
 }
 
-/* In the middle of it, back and forth; some are only in memory at the stop. */
+/* Migrates back and forth while commands are in flight. Some are only in memory at the stop. */
 TEST_F_TIMEOUT(dbbuf, they_migrate, 300)
 {
 	struct nvme *nvme = &self->p.nvme;
@@ -488,7 +491,7 @@ TEST_F_TIMEOUT(dbbuf, a_head_that_cannot_be_is_an_event_and_nothing_else, 60)
 		ASSERT_RET(0, small_take(nvme, &s));
 }
 
-/* Pages of their own, which go away. */
+/* Doorbell pages in other memory, which is unmapped later */
 TEST_F(dbbuf, pages_that_go_away_are_fatal_until_a_reset)
 {
 	__u64 iova = 1ULL << 32;
@@ -566,7 +569,7 @@ static int unmask(struct device *dev)
 	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
-/* Signals within 100 ms, or within 5 s until there is one. */
+/* Returns the signals within 100 ms, or waits up to 5 s for the first one. */
 static int intx(int fd, int patient)
 {
 	int i, nr = 0;
@@ -603,7 +606,7 @@ TEST_F(dbbuf, intx_is_not_signalled_for_what_was_taken)
 	for (i = 0; i < 3; i++) {
 		ASSERT_RET(0, submit(nvme, self->q, NVME_OP_FLUSH));
 		EXPECT_EQ(1, intx(fd, 1));
-		/* One more, that comes before the host is done. */
+		/* One more completion, before the host is done */
 		ASSERT_RET(0, submit(nvme, self->q, NVME_OP_FLUSH));
 		ASSERT_RET(0, nvme_wait(nvme, self->q, &cqe));
 		ASSERT_RET(0, nvme_wait(nvme, self->q, &cqe));
@@ -629,7 +632,7 @@ static bool warned(void)
 	return taint & 1 << 9;
 }
 
-/* A task that has the process's memory, but none of its files, until that has ended. */
+/* A task that shares the process's memory, but not its files, until the files are closed */
 static int keep_memory(void *closed)
 {
 	pid_t parent = getppid();
@@ -644,8 +647,8 @@ static int keep_memory(void *closed)
 }
 
 /*
- * Leaves without closing anything: the kernel does that, when the process has no
- * memory any more. As in a VMM of many threads, the memory itself is still there.
+ * Exits without a close. The kernel closes the files when the process has no memory any
+ * more. The memory itself still exists, as in a VMM with many threads.
  */
 static int leave_open(void)
 {

@@ -16,11 +16,11 @@
 #define ADMIN_ABORT		0x08
 #define ADMIN_AER		0x0c
 
-/* More than once around the admin queue. */
+/* More than one cycle of the admin queue */
 #define ROUNDS			100
-/* Type error, Invalid Doorbell Write Value, of the error log. */
+/* Error type, Invalid Doorbell Write Value, error log */
 #define EVENT_BAD_DOORBELL	0x010100
-/* Where the driver's admin queue has its doorbells in either page. */
+/* Offsets of the admin queue's doorbells in either page */
 #define TAIL			0
 #define HEAD			1
 
@@ -73,7 +73,7 @@ static int one(struct nvme *nvme)
 	return ret ? ret : !(result & 1);
 }
 
-/* So many at once, without a doorbell. */
+/* Submits several commands without a doorbell. */
 static int submit(struct nvme *nvme, int nr)
 {
 	struct nvme_cmd cmd;
@@ -86,7 +86,7 @@ static int submit(struct nvme *nvme, int nr)
 	return cid < 0 ? cid : 0;
 }
 
-/* Whatever is in flight. */
+/* Waits for all commands in flight. */
 static int finish(struct nvme *nvme)
 {
 	struct nvme_cqe cqe;
@@ -116,7 +116,7 @@ TEST_F_TIMEOUT(admin, commands_one_by_one, 120)
 	ASSERT_EQ(0, nvme_flush(&self->p.nvme));
 }
 
-/* At once, as many as there is room for, and their completions taken late. */
+/* Submits as many commands as the queue has space for, and takes their completions late. */
 TEST_F_TIMEOUT(admin, commands_of_a_full_queue, 120)
 {
 	struct nvme *nvme = &self->p.nvme;
@@ -131,7 +131,7 @@ TEST_F_TIMEOUT(admin, commands_of_a_full_queue, 120)
 	}
 }
 
-/* Commands and a completion meet, at a device that goes idle. */
+/* Commands arrive while the device goes idle. */
 TEST_F_TIMEOUT(admin, no_submission_is_lost, 300)
 {
 	int rounds = suite_long() ? 200000 : 10000, i;
@@ -171,7 +171,7 @@ TEST_F(admin, pages_follow_the_host)
 	}
 }
 
-/* A host may change its mind. */
+/* A host may change its method. */
 TEST_F_TIMEOUT(admin, one_way_and_the_other, 120)
 {
 	struct nvme *nvme = &self->p.nvme;
@@ -207,7 +207,7 @@ TEST_F(admin, a_queue_that_is_full_of_events)
 	struct nvme_cqe cqe;
 	int i;
 
-	/* No room is left for the event. */
+	/* The queue has no space for the event. */
 	ASSERT_LE(0, nvme_request_event(nvme));
 	ASSERT_RET(0, submit(nvme, nvme->admin.depth - 2));
 	ASSERT_RET(0, nvme_ring(nvme, &nvme->admin));
@@ -235,7 +235,7 @@ TEST_F(admin, a_tail_that_cannot_be)
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
 	EXPECT_EQ(0, cqe.status >> 1);
 	EXPECT_EQ(EVENT_BAD_DOORBELL, cqe.result);
-	/* Others leave the page alone. */
+	/* Other hosts do not write the page. */
 	if (variant->host != REGISTERS)
 		nvme->shadow[TAIL] = nvme->admin.tail;
 	EXPECT_EQ(0, one(nvme));
@@ -251,7 +251,7 @@ TEST_F(admin, registers_that_cannot_be)
 	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, depth));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
 	EXPECT_EQ(EVENT_BAD_DOORBELL, cqe.result);
-	/* More than was posted. */
+	/* The value exceeds the number of posted completions. */
 	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + nvme->doorbell_stride,
 				   (nvme->admin.head + 3) % depth));
 	EXPECT_EQ(0, one(nvme));
@@ -292,7 +292,7 @@ TEST_F_TIMEOUT(admin, they_migrate, 300)
 	int round, i;
 
 	for (round = 0; round < 12; round++) {
-		/* A register that is written after the state was saved is lost. */
+		/* A register write after the save of the state is lost. */
 		go_over(_metadata, self, variant->host == MEMORY && round % 2,
 			variant->host == REGISTERS || round % 4 < 2);
 		ASSERT_RET_FOR(0, finish(&self->p.nvme), "round %d", round);
@@ -337,8 +337,8 @@ TEST_F_TIMEOUT(admin, rung_while_it_is_stopped, 120)
 }
 
 /*
- * A state of level 2 has no word about the pages, because the drivers of its time did not
- * look at the admin queue's part of them: there may be anything.
+ * A state of level 2 does not describe the pages of the admin queue, because drivers of
+ * that time did not read them. So the pages may have any content.
  */
 FIXTURE(older) {
 	struct nvme_pair p;

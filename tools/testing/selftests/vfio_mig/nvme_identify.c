@@ -77,7 +77,7 @@ static bool zero(const unsigned char *at, size_t len)
 	return true;
 }
 
-/* Left-justified, with spaces behind, and something in it (1.5). */
+/* Returns whether the text is not empty, left-justified, and padded with spaces (1.5). */
 static bool ascii(const unsigned char *at, size_t len)
 {
 	size_t i;
@@ -126,7 +126,7 @@ TEST_F(identify, controller_names)
 	EXPECT_EQ(1, id[111])				/* CNTRLTYPE */
 		TH_LOG("not an I/O controller");
 	EXPECT_TRUE(zero(id + 102, 9));			/* reserved */
-	/* SUBNQN: nqn., a date, a name in reverse order; ends with a NUL */
+	/* SUBNQN: "nqn.", a date, a name in reverse order, and a NUL at the end */
 	EXPECT_EQ(0, memcmp(id + 768, "nqn.", 4));
 	EXPECT_TRUE(isdigit(id[772]) && id[776] == '-' && id[779] == '.');
 	EXPECT_EQ(0, id[768 + 255]);
@@ -163,7 +163,7 @@ TEST_F(identify, firmware)
 	EXPECT_EQ(0, memcmp(log + 8 * slot, id + 64, 8));
 }
 
-/* MDTS, in the smallest pages: that much, and not a block more. */
+/* MDTS, in units of the smallest page: so many bytes, and not a block more */
 TEST_F(identify, transfer_size)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -182,7 +182,7 @@ TEST_F(identify, transfer_size)
 		  nvme_do(nvme, &nvme->io[0], &cmd, NULL) & ST_CODE);
 }
 
-/* A bit of OACS or ONCS, and the opcodes that come with it. */
+/* A bit of OACS or ONCS, and its opcodes */
 struct option {
 	int bit;
 	__u8 opcode[4];
@@ -196,7 +196,10 @@ static void check_options(struct __test_metadata *_metadata, struct nvme *nvme,
 
 	for (; nr--; option++) {
 		for (i = 0; i < 4 && option->opcode[i]; i++) {
-			/* Fields at random are refused, but not the opcode. */
+			/*
+			 * The command has random fields, so it is refused, but not for its
+			 * opcode.
+			 */
 			status = command(nvme, q, option->opcode[i], 0, 0, buf);
 			EXPECT_EQ(!(bits & 1 << option->bit),
 				  status == ST_INVALID_OPCODE)
@@ -217,7 +220,7 @@ TEST_F(identify, optional_admin_commands)
 	__u16 bits = get16(self->id + 256);
 
 	EXPECT_EQ(0, bits & 0xfc00);
-	/* PRP2 is 0, where no memory is: Doorbell Buffer Config fails. */
+	/* PRP2 is 0, which is not in memory, so Doorbell Buffer Config fails. */
 	check_options(_metadata, &self->f.nvme, &self->f.nvme.admin, bits, oacs,
 		      ARRAY_SIZE(oacs), self->other);
 }
@@ -233,7 +236,7 @@ TEST_F(identify, optional_nvm_commands)
 	struct nvme *nvme = &self->f.nvme;
 	int status;
 
-	/* Bit 8, Copy, came after 1.4, with the fields that nvme_copy looks at. */
+	/* Bit 8, Copy, came after 1.4. nvme_copy tests its fields. */
 	EXPECT_EQ(0, bits & 0xfe00);
 	check_options(_metadata, nvme, &nvme->io[0], bits, oncs,
 		      ARRAY_SIZE(oncs), self->other);
@@ -245,7 +248,7 @@ TEST_F(identify, optional_nvm_commands)
 	EXPECT_EQ(!(bits & 1 << 6), status == ST_INVALID_FIELD);
 }
 
-/* AERL: that many and one more, 0's based. */
+/* AERL: one request more than its value, because it is 0's based */
 TEST_F(identify, event_requests)
 {
 	struct nvme_queue *q = &self->f.nvme.admin;
@@ -279,14 +282,14 @@ TEST_F(identify, log_page_attributes)
 	/* Bit 0: health of one namespace. */
 	ret = nvme_do(nvme, &nvme->admin, &cmd, NULL);
 	EXPECT_EQ(!(self->id[261] & 1), !!ret);
-	/* Bit 1: the commands that are supported, with their effects. */
+	/* Bit 1: Commands Supported and Effects */
 	ret = command(nvme, &nvme->admin, GET_LOG, 1023 << 16 | 5, 0, log);
 	EXPECT_EQ(!(self->id[261] & 2), !!ret);
 	EXPECT_EQ(1, log[4 * IDENTIFY] & 1);
 	EXPECT_EQ(1, log[1024 + 4 * NVME_OP_READ] & 1);
 	EXPECT_EQ(0, log[4 * 0x7f] & 1);
 	EXPECT_EQ(get16(self->id + 256) >> 8 & 1, log[4 * 0x7c] & 1);
-	/* Bit 2: an offset. The temperature is at byte 1 of the health log. */
+	/* Bit 2: an offset in log pages. The temperature is at byte 1 of the health log. */
 	if (!(self->id[261] & 4))
 		return;
 	cmd.nsid = 0;
@@ -303,7 +306,7 @@ TEST_F(identify, log_page_attributes)
 		TH_LOG("byte 3 of the health log is the available spare");
 }
 
-/* ELPE: that many entries, the newest first, and older ones are gone. */
+/* ELPE: the log has so many entries, the newest first. */
 TEST_F(identify, error_log)
 {
 	unsigned char *log = self->buf;
@@ -326,7 +329,7 @@ TEST_F(identify, error_log)
 			TH_LOG("entry %d", i);
 }
 
-/* NPSS and the descriptors of that many power states. */
+/* NPSS, and the descriptors of so many power states */
 TEST_F(identify, power_states)
 {
 	int npss = self->id[263], i;
@@ -398,7 +401,7 @@ TEST_F(identify, an_sgl_where_it_says_so)
 
 	if (!sgls)
 		SKIP(return, "no SGLs");
-	/* 1: no alignment is asked for, 2: that of a dword */
+	/* 1: no alignment is required, 2: dword alignment is required */
 	EXPECT_EQ(sgls != 1, !!nvme_do(nvme, &nvme->io[0], &cmd, NULL));
 }
 
@@ -428,7 +431,7 @@ TEST_F(identify, namespace)
 		EXPECT_EQ(0, lbaf[3] & 0xfc);
 	}
 	EXPECT_TRUE(zero(id + 128 + 4 * i, 4 * (16 - i)));
-	/* NGUID or EUI64, or a UUID among the descriptors */
+	/* NGUID or EUI64, or a UUID in the descriptors */
 	EXPECT_FALSE(zero(id + 104, 24));
 
 	/* Thin provisioning: NUSE changes with writes and deallocations. */

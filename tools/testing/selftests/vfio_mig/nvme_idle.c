@@ -8,7 +8,7 @@
 #include "lib/nvme_fixture.h"
 #include "lib/threads.h"
 
-/* Much longer than a queue is polled, or an interrupt waits. */
+/* Much longer than a queue is polled or an interrupt waits */
 #define SETTLE_MS	1000
 #define IDLE_MS		(suite_long() ? 10000 : 3000)
 #define COMMANDS	200
@@ -20,7 +20,7 @@ FIXTURE(idle) {
 
 FIXTURE_VARIANT(idle) {
 	bool shadow;		/* doorbells in memory */
-	bool busy;		/* before it is idle */
+	bool busy;		/* before the device is idle */
 };
 
 FIXTURE_VARIANT_ADD(idle, never_used) { .shadow = false, .busy = false };
@@ -62,7 +62,7 @@ TEST_F_TIMEOUT(idle, its_threads_sleep, 60)
 		work(_metadata, &self->f.nvme, self->buf);
 	usleep(SETTLE_MS * 1000);
 	ASSERT_EQ(0, threads_sum(&before));
-	/* An executor for the admin queue, one for the others, and the fault thread. */
+	/* An executor for the admin queue, another one for I/O queues, and the fault thread */
 	ASSERT_LE(3, before.nr);
 	ASSERT_LT(0, before.cpu_ns);
 	usleep(IDLE_MS * 1000);
@@ -70,7 +70,7 @@ TEST_F_TIMEOUT(idle, its_threads_sleep, 60)
 	EXPECT_EQ(before.nr, after.nr);
 	EXPECT_EQ(before.cpu_ns, after.cpu_ns);
 	EXPECT_EQ(before.switches, after.switches);
-	/* And it works at once. */
+	/* The device works immediately. */
 	EXPECT_EQ(0, nvme_io(&self->f.nvme, NVME_OP_READ, 0, 8, self->buf));
 }
 

@@ -72,7 +72,7 @@ static int set_irq(struct device *dev, __u32 flags, int fd)
 	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, &s) ? -errno : 0;
 }
 
-/* How often INTx was signalled; waits up to 5 s for the first time. */
+/* Returns how often INTx was signalled. Waits up to 5 s for the first signal. */
 static int signalled(int fd)
 {
 	uint64_t count;
@@ -161,7 +161,7 @@ TEST_F(intx, the_eventfd_can_be_taken_back)
 	EXPECT_EQ(1, signalled(self->trigger));
 	give(_metadata, self->unmask);
 	EXPECT_TRUE(silent(self->trigger));
-	/* And goes with the interrupt. */
+	/* The unmask eventfd ends with the interrupt. */
 	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
 	ASSERT_RET(0, device_irq_disable(&self->dev,
 					 VFIO_PCI_INTX_IRQ_INDEX));

@@ -103,7 +103,7 @@ TEST_F(closed, level_of_devices_that_are_created)
 	EXPECT_RET(-EINVAL, file_write(PARAMETERS "level", "0"));
 	EXPECT_RET(-EINVAL, file_write(PARAMETERS "level", "4"));
 	EXPECT_RET(0, file_write(PARAMETERS "level", "2"));
-	/* Those that exist keep theirs. */
+	/* Existing devices keep their level. */
 	EXPECT_EQ(LEVELS, number(suite_device(), "level"));
 	EXPECT_RET(0, file_write(PARAMETERS "level", "3"));
 }
@@ -142,7 +142,7 @@ TEST_F(closed, serial_numbers)
 					    sizeof(got)));
 		EXPECT_EQ(0, strncmp(got, serials[i].text, strlen(got)));
 	}
-	/* Below 3 a state has no place for it. */
+	/* A state below level 3 has no serial number. */
 	EXPECT_RET(-EINVAL, set_level(suite_device(), 2));
 	EXPECT_RET(0, attribute(suite_device(), "serial", self->serial));
 	EXPECT_RET(0, set_level(suite_device(), 2));
@@ -219,7 +219,7 @@ FIXTURE_VARIANT(level) {
 	__u16 ocfs;
 	__u16 nows;
 	__u32 mcl;
-	__u16 devctl;		/* with all bits written */
+	__u16 devctl;		/* value with all bits written */
 };
 
 FIXTURE_VARIANT_ADD(level, 1) {
@@ -328,7 +328,7 @@ static int keeps_its_word(struct nvme *nvme, const struct told *t, void *buf)
 	return nvme_flush(nvme);
 }
 
-/* The version in the header, which is the first chunk's payload. */
+/* Returns the version in the header, which is the payload of the first chunk. */
 static int version_of(const struct buffer *s)
 {
 	const struct header_payload *h = (void *)(s->data + sizeof(struct chunk_hdr));
@@ -342,7 +342,7 @@ TEST_F(level, goes_with_the_guest_and_back)
 	int i;
 
 	ASSERT_EQ(0, read_told(&self->nvme, self->buf, &self->before));
-	/* There and back. The parameter is that of the host that is at work. */
+	/* There and back. The parameter is that of the host with the guest. */
 	for (i = 0; i < 2; i++) {
 		ASSERT_RET(0, file_write(PARAMETERS "shadow_doorbells",
 					 i ? variant->here : variant->there));
@@ -423,7 +423,7 @@ TEST_F(serial, is_the_guests_on_both_sides)
 	EXPECT_EQ(0, strcmp("the administrator's", text));
 }
 
-/* A state that another driver wrote, of a guest as lib/recorded.c is one. */
+/* The state of another driver, with the guest of lib/recorded.c */
 FIXTURE(file) {
 	struct device dev[2];
 	struct v1 v1[2];
@@ -471,7 +471,7 @@ FIXTURE_SETUP(file)
 		fixture_open(_metadata, path[i], &self->dev[i], &self->v1[i]);
 		ASSERT_RET(0, guest_attach(&self->guest, &self->dev[i]));
 	}
-	/* The guest's memory as it was when the file was written. */
+	/* The guest's memory at the time of the recording */
 	ASSERT_EQ(0, recorded_drive(&self->r, &self->dev[0], &self->guest,
 				    variant->level));
 	ASSERT_RET(0, v1_set_state(&self->v1[0], V1_STOPPED));
@@ -506,7 +506,7 @@ TEST_F(file, loads_and_the_guest_goes_on)
 
 	EXPECT_EQ(variant->level, version_of(&self->s));
 	ASSERT_RET(0, v1_load(&self->v1[1], &self->s, 0));
-	/* It is written again as it was read. */
+	/* A save after the load writes the same state. */
 	ASSERT_RET(0, v1_set_state(&self->v1[1], V1_STOPPED));
 	ASSERT_RET(0, v1_save(&self->v1[1], &again));
 	EXPECT_EQ(variant->level, version_of(&again));
@@ -526,7 +526,7 @@ TEST_F(file, loads_and_the_guest_goes_on)
 	EXPECT_EQ(0x03020103, value);
 	EXPECT_EQ(0, get_feature(nvme, 4, &value));
 	EXPECT_EQ(0x1f0, value);
-	/* The request that is outstanding since then. */
+	/* The request has been outstanding since the recording. */
 	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + 2 * nvme->doorbell_stride,
 				   0x40));
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));

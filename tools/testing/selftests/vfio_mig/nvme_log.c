@@ -17,7 +17,7 @@ FIXTURE_VARIANT(log) {
 	int (*wrong)(struct nvme *nvme);
 };
 
-/* A value that its queue cannot have. */
+/* Writes a doorbell value that the queue cannot have. */
 static int doorbell(struct nvme *nvme)
 {
 	return nvme_write32(nvme, DOORBELLS + 2 * nvme->doorbell_stride, 0xffff);
@@ -31,7 +31,7 @@ static int width(struct nvme *nvme)
 	return region_write_all(&nvme->bar0, REG_CC, &half, sizeof(half));
 }
 
-/* An admin queue of one entry: the fatal status, until the reset. */
+/* An admin queue of one entry causes the fatal status until the reset. */
 static int fatal(struct nvme *nvme)
 {
 	return nvme_write32(nvme, REG_CC, 0) ?: nvme_write32(nvme, REG_AQA, 0) ?:
@@ -65,7 +65,7 @@ TEST_F(log, is_not_filled)
 		ASSERT_RET(0, variant->wrong(&self->f.nvme));
 	took = clock_now() - begin;
 	lines = kmsg_count(self->kmsg, &self->f.dev);
-	/* Told to a person, and not each time. */
+	/* Some events are logged, and others are suppressed. */
 	EXPECT_LT(0, lines);
 	EXPECT_GE(kmsg_most(took), lines)
 		TH_LOG("%d lines in %.0f s", lines, took);

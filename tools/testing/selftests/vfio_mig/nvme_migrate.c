@@ -35,7 +35,7 @@ FIXTURE_VARIANT_ADD(migrate, read) { .mapped = false };
 
 FIXTURE_VARIANT_ADD(migrate, mapped) { .mapped = true };
 
-/* The guest runs on the first device; nothing of earlier tests is left there. */
+/* The guest runs on the first device. Data of earlier tests is gone. */
 FIXTURE_SETUP(migrate)
 {
 	int i;
@@ -66,7 +66,7 @@ FIXTURE_TEARDOWN(migrate)
 	guest_destroy(&self->f.guest);
 }
 
-/* Places in the namespace, in MiB: its start, its end and some between. */
+/* Returns a place in the namespace in MiB: its start, its end or a place between them. */
 static __u64 place(struct nvme *nvme, __u32 mib, int i)
 {
 	static const int eighths[] = { 0, 1, 3, 5 };
@@ -159,7 +159,7 @@ TEST_F_TIMEOUT(migrate, what_was_deallocated_reads_as_zeros_there_too, 300)
 	struct nvme *nvme = &self->f.nvme;
 	__u64 lba = nvme->nr_lbas / 4;
 
-	/* Both devices have data there, and then the guest's has none. */
+	/* Both devices have data, and then the guest deallocates its data. */
 	write_all(_metadata, &self->f, 1);
 	pattern_fill(nvme, self->f.buf, lba, self->f.mib, 1);
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->f.mib, self->f.buf));
@@ -180,7 +180,7 @@ TEST_F_TIMEOUT(migrate, what_was_zeroed_in_pre_copy_reads_as_zeros, 300)
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->f.mib, self->f.buf));
 	ASSERT_RET(0, migration_begin(&m));
 	ASSERT_RET(0, migration_precopy(&m, 0));
-	/* One half by each way to get rid of data. */
+	/* Each method deallocates one half. */
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE_ZEROES, lba, self->f.mib / 2,
 			     NULL));
 	ASSERT_EQ(0, nvme_deallocate(nvme, lba + self->f.mib / 2, self->f.mib / 2,
@@ -244,7 +244,7 @@ TEST_F_TIMEOUT(migrate, an_open_iteration_does_not_change_meanwhile, 300)
 	buffer_free(&after);
 }
 
-/* Commands in flight at the stop, in many rounds, back and forth. */
+/* Commands are in flight at the stop, in many rounds, back and forth. */
 TEST_F_TIMEOUT(migrate, commands_in_flight_complete_once_on_the_other, 300)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -299,7 +299,7 @@ TEST_F_TIMEOUT(migrate, a_doorbell_rung_while_stopped_is_served_there, 120)
 	nvme_irqs(f.q);
 	ASSERT_RET(0, flood_submit(&f, 16));
 	ASSERT_RET(0, nvme_ring(nvme, f.q));
-	/* From 000 on, as QEMU migrates a guest that is paused. */
+	/* From 000 on, as QEMU migrates a paused guest */
 	struct buffer s = { 0 };
 
 	ASSERT_RET(0, v1_save(&self->f.v1[0], &s));
@@ -332,7 +332,7 @@ TEST_F_TIMEOUT(migrate, an_interrupt_whose_cause_stands_is_signalled_again, 120)
 		usleep(1000);
 	ASSERT_RET(0, migrate(&self->f.v1[0], &self->f.v1[1]));
 	ASSERT_RET(0, nvme_adopt(nvme, &self->f.dev[1]));
-	/* Both devices have the same eventfd: the source's signal is not it. */
+	/* Both devices have the same eventfd, so the source's signal is taken first. */
 	nvme_irqs(f.q);
 	ASSERT_RET(0, v1_set_state(&self->f.v1[1], V1_RUNNING));
 	wait_irq(_metadata, f.q);
@@ -359,7 +359,7 @@ TEST_F(migrate, without_eventfds_nothing_happens)
 	ASSERT_RET(0, flood_finish(&f));
 }
 
-/* Registers written in 010: more chunks, and another END. */
+/* Registers are written in 010, so more chunks and another END follow. */
 TEST_F(migrate, a_change_while_stopped_is_sent_with_another_end)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -412,7 +412,7 @@ TEST_F_TIMEOUT(migrate, cancelled_the_source_goes_on, 120)
 	migration_free(&m);
 }
 
-/* A refused stream leaves the target as it was, although pages were staged. */
+/* A refused stream does not change the target, although pages were staged. */
 TEST_F_TIMEOUT(migrate, a_refused_stream_leaves_the_namespace_as_it_was, 300)
 {
 	struct nvme *nvme = &self->f.nvme;
@@ -421,7 +421,10 @@ TEST_F_TIMEOUT(migrate, a_refused_stream_leaves_the_namespace_as_it_was, 300)
 
 	write_all(_metadata, &self->f, 1);
 	move_guest(_metadata, &self->f, 1);
-	/* The second device has 1, the first is given 2; then 1 is loaded. */
+	/*
+	 * The second device has generation 1, the first gets 2, and then a save with 1 is
+	 * loaded.
+	 */
 	write_all(_metadata, &self->f, 2);
 	ASSERT_RET(0, v1_save(&self->f.v1[1], &s));
 	ASSERT_EQ(0, stream_find(&s, CHUNK_END, 0, &c));
@@ -436,14 +439,14 @@ TEST_F_TIMEOUT(migrate, a_refused_stream_leaves_the_namespace_as_it_was, 300)
 	buffer_free(&s);
 }
 
-/* The commands and the data of a save that started over: only the last holds. */
+/* Commands and data of a save that started over. Only the last save counts. */
 TEST_F_TIMEOUT(migrate, a_save_that_starts_over_replaces_all, 300)
 {
 	struct migration m = { .from = &self->f.v1[0], .to = &self->f.v1[1] };
 	struct nvme *nvme = &self->f.nvme;
 	__u64 lba = nvme->nr_lbas / 4;
 
-	/* Sent by the first save, and gone when the second one starts. */
+	/* The first save has sent the data, which is gone when the second save starts. */
 	pattern_fill(nvme, self->f.buf, lba, self->f.mib, 1);
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, lba, self->f.mib, self->f.buf));
 	ASSERT_RET(0, migration_begin(&m));

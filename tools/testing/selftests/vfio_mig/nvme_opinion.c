@@ -21,7 +21,7 @@
 #include "lib/nvme_case.h"
 
 #define PAGES		4
-#define BLOCKS		131072U		/* 64 MiB, of both */
+#define BLOCKS		131072U		/* 64 MiB of both namespaces */
 #define TOUCHED		256U		/* valid commands access these blocks */
 #define ANY		0xffff
 #define AD		4	/* Dataset Management: deallocate */
@@ -31,7 +31,7 @@ struct side {
 	struct guest guest;
 	struct nvme nvme;
 	unsigned char *buf;
-	unsigned char *queue;	/* for queues that are made */
+	unsigned char *queue;	/* memory for new queues */
 	__u64 *list;
 	int status;
 	__u32 result;
@@ -39,7 +39,7 @@ struct side {
 
 static struct side a, b;
 static __u64 state;
-static unsigned long parts;	/* Writes that failed, and wrote a part on one side */
+static unsigned long parts;	/* failed Writes that wrote a part on one side */
 static unsigned long left;	/* deallocations that left data on one side */
 
 static __u32 rnd(__u32 below)
@@ -60,7 +60,7 @@ static __u32 pick(const __u32 *of, size_t nr)
 	pick(__of, ARRAY_SIZE(__of));			\
 })
 
-/* Where the data are; of the command's flags and data pointer the rest is made. */
+/* Place of the data. The command's flags and data pointer follow from it. */
 enum pointer {
 	PRP_GOOD, PRP_OFFSET, PRP_ODD, PRP2_ODD, LIST_ODD, PRP_FAR,
 	SGL_GOOD, SGL_SHORT, SGL_TYPE, SGL_ODD, POINTERS
@@ -70,7 +70,7 @@ struct command {
 	bool admin;
 	enum pointer pointer;
 	struct nvme_cmd cmd;
-	__u32 len;		/* of the data, in bytes */
+	__u32 len;		/* length of the data in bytes */
 };
 
 /* A known difference, by the results of both controllers */
@@ -187,7 +187,7 @@ static void make_admin(struct command *c)
 			cmd->cdw10 |= PICK(0, 0, 0, 1U << 31);
 		cmd->cdw11 = PICK(0, 1, 2, 64, 65, 0x1f0, 0xffff, 0xffff0000, 1 << 16,
 				  2 << 16, 1 << 20, 2 << 20);
-		/* DULBE, which QEMU's namespace has, would fail reads from then on. */
+		/* DULBE, which QEMU's namespace supports, would make later reads fail. */
 		if ((cmd->cdw10 & 0xff) == 5)
 			cmd->cdw11 &= 0xffff;
 		break;
@@ -249,7 +249,7 @@ static void make(struct command *c)
 		c->pointer = PRP_GOOD;
 }
 
-/* The data are the same on both sides: a range, or bytes at random. */
+/* Both sides get the same data: a range, or random bytes. */
 static void fill(const struct command *c)
 {
 	static unsigned char bytes[PAGES * GUEST_PAGE];
@@ -288,7 +288,7 @@ static void give(struct side *s, const struct command *c)
 		s->status &= ST_CODE;
 }
 
-/* A queue that is made or deleted by one of them only, goes. */
+/* Deletes a queue that only one of them created or deleted. */
 static void undo_queue(const struct command *c)
 {
 	struct nvme_cmd cmd = { .cdw10 = c->cmd.cdw10 & 0xffff };
@@ -402,7 +402,7 @@ static struct difference *explain(const struct command *c)
 	return NULL;
 }
 
-/* 0 if they agree or are known not to. */
+/* Returns 0 if they agree, or if the difference is known. */
 static int compare(const struct command *c)
 {
 	const struct nvme_cmd *cmd = &c->cmd;
@@ -441,7 +441,7 @@ static int side_open(struct side *s, const char *path)
 	return clear(s);
 }
 
-/* In the end both have the same data. */
+/* At the end both namespaces must have the same data. */
 static int compare_namespaces(void)
 {
 	__u32 lba;

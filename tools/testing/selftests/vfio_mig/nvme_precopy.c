@@ -105,7 +105,7 @@ static void dirty_pages(struct __test_metadata *_metadata, struct pair *p,
 	}
 }
 
-/* The same places have the new data, and all others the old. */
+/* The same places have the new data, and all other places have the old data. */
 static void check_pages(struct __test_metadata *_metadata, struct pair *p,
 			__u32 mibs, __u32 nr)
 {
@@ -145,7 +145,7 @@ FIXTURE(stop_and_copy) {
 };
 
 FIXTURE_VARIANT(stop_and_copy) {
-	__u32 dirty;		/* pages written between the drain and the stop */
+	__u32 dirty;		/* pages that are written between pre-copy and the stop */
 };
 
 FIXTURE_VARIANT_ADD(stop_and_copy, of_a_quiet_device) { .dirty = 0 };
@@ -169,7 +169,7 @@ FIXTURE_TEARDOWN(stop_and_copy)
 	EXPECT_EQ(self->memory, memory_used());
 }
 
-/* 512 MiB written; a migrator that drains pre-copy. */
+/* 512 MiB are written, and the VMM reads all data of pre-copy. */
 TEST_F_TIMEOUT(stop_and_copy, moves_what_was_dirtied_and_64k_at_most, 600)
 {
 	struct pair *p = &self->p;
@@ -257,7 +257,7 @@ TEST_F_TIMEOUT(sparse, untouched_it_is_less_than_a_mebibyte, 120)
 	EXPECT_EQ(self->memory, memory_used());
 }
 
-/* Zeros that were written, blocks written and deallocated, and one page. */
+/* Written zeros, blocks that were written and deallocated, and one page */
 TEST_F_TIMEOUT(sparse, pages_of_zeros_are_not_sent, 120)
 {
 	struct pair *p = &self->p;
@@ -333,7 +333,7 @@ TEST_F_TIMEOUT(sparse, leaving_100_takes_no_memory, 120)
 	migration_free(&m);
 }
 
-/* pending_bytes is zero when nothing that can be sent early is dirty. */
+/* pending_bytes is 0 if nothing is dirty that can be sent in pre-copy. */
 TEST_F_TIMEOUT(sparse, pre_copy_goes_quiet_and_wakes_up_again, 120)
 {
 	struct pair *p = &self->p;
@@ -352,7 +352,7 @@ TEST_F_TIMEOUT(sparse, pre_copy_goes_quiet_and_wakes_up_again, 120)
 	EXPECT_LE(MIB, s->len);
 	EXPECT_GE(MIB + BLACKOUT_SLACK, s->len);
 	EXPECT_REG64(0, &p->v1[0], V1_PENDING_BYTES);
-	/* A read changes nothing that had to be sent. */
+	/* A read does not make a page dirty. */
 	check_mibs(_metadata, p, 3, 1, 1);
 	EXPECT_REG64(0, &p->v1[0], V1_PENDING_BYTES);
 }

@@ -120,7 +120,7 @@ static int use_offers(struct nvme *nvme, int level)
 	return ret ?: level >= 2 ? nvme_dbbuf(nvme) : 0;
 }
 
-/* The guest's memory is the target's alone from now on. */
+/* From now on only the target uses the guest's memory. */
 static int stop_source(void)
 {
 	return use_v2 ? v2_set_state(&source.v2, V2_STOP) :
@@ -176,7 +176,7 @@ static int set_up(int level)
 	return ret ?: recorded_drive(&r, &source.dev, &guest, level);
 }
 
-/* Before the mdevs are removed, which waits for that. */
+/* Called before the mdevs are removed, because the removal waits for the close. */
 static void close_all(void)
 {
 	nvme_close(&r.nvme);

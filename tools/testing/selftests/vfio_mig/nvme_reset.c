@@ -14,9 +14,9 @@
 
 #define QUEUES		16
 #define DEPTH		16
-#define BLOCKS		2048	/* of 512 bytes: 1 MiB */
+#define BLOCKS		2048	/* blocks of 512 bytes: 1 MiB */
 #define RESET		0.100	/* seconds, of PCI Express */
-#define ACCESS		0.010	/* seconds for an access meanwhile */
+#define ACCESS		0.010	/* most seconds of an access */
 #define ADMIN_CREATE_SQ	0x01
 #define ADMIN_CREATE_CQ	0x05
 
@@ -130,7 +130,7 @@ static void *read_registers(void *arg)
 	return NULL;
 }
 
-/* The capability of PCI Express, or 0. */
+/* Returns the offset of the PCI Express capability, or 0. */
 static __u8 find_express(struct region *config)
 {
 	__u8 at, id;
@@ -155,7 +155,7 @@ static int start_reset(struct nvme *nvme, struct region *config, int by)
 				sizeof(control));
 }
 
-/* Memory Space is off after all but a controller reset. */
+/* All resets but the controller reset clear Memory Space. */
 static int wait_reset(struct nvme *nvme, struct region *config, int by)
 {
 	double until = clock_now() + 10;

@@ -12,19 +12,19 @@
 #include "lib/nvme_fixture.h"
 
 #define MIB		(1UL << 20)
-#define PAGES		256		/* of 1 MiB, the largest transfer */
+#define PAGES		256		/* blocks of 1 MiB, the largest transfer */
 #define GET_LOG		0x02
-#define ERROR_LOG_LBA	16		/* in an entry of the error log */
+#define ERROR_LOG_LBA	16		/* byte of an entry in the error log */
 
-/* In which order pages of guest memory follow each other. */
+/* Order of the pages in guest memory */
 enum layout {
 	ADJACENT,
-	REVERSE,	/* none follows the one before */
-	PAIRS,		/* two that are adjacent, and a gap */
-	SEVENS,		/* the same with seven */
-	GAPS,		/* every second page, then the others */
+	REVERSE,	/* no page follows the previous one */
+	PAIRS,		/* two adjacent pages, then a gap */
+	SEVENS,		/* seven adjacent pages, then a gap */
+	GAPS,		/* every second page, then the other pages */
 	ONE_DESCRIPTOR,	/* an SGL */
-	DESCRIPTORS,	/* an SGL of adjacent pieces of odd length */
+	DESCRIPTORS,	/* an SGL with adjacent pieces of odd length */
 	LAYOUTS,
 };
 
@@ -35,9 +35,9 @@ static const char *const layout_name[LAYOUTS] = {
 FIXTURE(rows) {
 	struct nvme_fixture f;
 	__u64 *list;
-	unsigned char *data;	/* as it is in the namespace */
-	unsigned char *host;	/* in the order of a layout */
-	unsigned char *last;	/* a page; behind it there is no memory */
+	unsigned char *data;	/* data in the order of the namespace */
+	unsigned char *host;	/* data in the order of a layout */
+	unsigned char *last;	/* a page without memory behind it */
 };
 
 FIXTURE_SETUP(rows)
@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(rows)
 	nvme_fixture_close(&self->f);
 }
 
-/* Which page of the memory is the @i-th of @nr. */
+/* Returns the place in memory of page @i of @nr. */
 static int place(enum layout layout, int i, int nr)
 {
 	int group = layout == PAIRS ? 2 : 7, first = i / group * group;
@@ -97,7 +97,7 @@ static void set_sgl(struct nvme_cmd *cmd, struct guest *guest, __u64 *list,
 	nvme_cmd_sgl(cmd, guest_iova(guest, list), i);
 }
 
-/* @pages of @host, from @offset in the first one on. */
+/* Sets PRPs for @pages pages of @host, from @offset in the first page on. */
 static void set_prps(struct nvme_cmd *cmd, struct guest *guest, __u64 *list,
 		     unsigned char *host, enum layout layout, int pages, int offset)
 {
@@ -112,11 +112,11 @@ static void set_prps(struct nvme_cmd *cmd, struct guest *guest, __u64 *list,
 }
 
 /**
- * struct transfer - one command
+ * struct transfer - a command
  * @lba: first block
- * @nr: blocks
- * @offset: of the data in the first page, which PRPs may have
- * @layout: of the pages
+ * @nr: number of blocks
+ * @offset: offset of the data in the first page, for PRPs
+ * @layout: order of the pages
  */
 struct transfer {
 	__u64 lba;
@@ -171,7 +171,7 @@ static int write_and_read(struct nvme *nvme, const struct transfer *w,
 	struct transfer r = *w;
 	int ret;
 
-	/* Where there are no pages, and in the place of others. */
+	/* Writes to deallocated blocks, and to blocks with data. */
 	if (when % 2) {
 		ret = nvme_deallocate(nvme, 0, nvme->nr_lbas, host);
 		if (ret)
@@ -232,7 +232,7 @@ TEST_F_TIMEOUT(rows, data_is_where_its_layout_says, 300)
 	}
 }
 
-/* Of the newest entry of the error log. */
+/* Returns the failed block in the newest entry of the error log. */
 static long long failed_block(struct nvme *nvme, unsigned char *page)
 {
 	struct nvme_cmd cmd = {
@@ -247,7 +247,7 @@ static long long failed_block(struct nvme *nvme, unsigned char *page)
 	return le64toh(lba);
 }
 
-/* The memory ends @pages behind the start of a transfer whose pages are adjacent. */
+/* The memory ends @pages pages behind the start of a transfer with adjacent pages. */
 static void check_failure(struct __test_metadata *_metadata, struct nvme *nvme,
 			  __u8 opcode, __u64 *list, unsigned char *last, int pages)
 {
@@ -261,7 +261,7 @@ static void check_failure(struct __test_metadata *_metadata, struct nvme *nvme,
 	memset(host, 0x11, pages * GUEST_PAGE);
 	EXPECT_EQ(ST_DATA_TRANSFER, ST_CODE & do_transfer(nvme, opcode, &t, list, host));
 	EXPECT_EQ(pages * per_page, failed_block(nvme, (void *)list));
-	/* All in front of that was moved. */
+	/* The transfer moved everything before that page. */
 	for (i = 0; opcode == NVME_OP_READ && i < pages; i++)
 		EXPECT_EQ(0xab, host[i * GUEST_PAGE])
 			TH_LOG("page %d of %d", i, pages);
@@ -338,7 +338,7 @@ static int check_mib(struct nvme *nvme, unsigned char *data, __u32 mib, __u32 wh
 	return pattern_check(nvme, data, mib * nr, nr, when) == -1 ? 0 : -EILSEQ;
 }
 
-/* Rows over pages that were sent, and rows where nothing was before. */
+/* Rows over pages that were sent, and rows over deallocated blocks */
 TEST_F_TIMEOUT(saved_rows, written_in_precopy_arrive, 120)
 {
 	struct nvme *nvme = &self->f->nvme;

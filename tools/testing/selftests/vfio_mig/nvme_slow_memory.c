@@ -21,10 +21,10 @@
 #define SLOW_BYTES	(64UL << 10)
 #define SLOW_IOVA	0x100000000ULL
 #define DOORBELLS_IOVA	0x200000000ULL
-#define REACH		5.0	/* seconds until the controller touches the memory */
+#define REACH		5.0	/* seconds until the controller accesses the memory */
 #define GONE		2.0	/* seconds until a killed process is gone */
-#define SOON		1.0	/* seconds that anything else may take */
-#define REGISTER	0.010	/* seconds that an access of a register may take */
+#define SOON		1.0	/* most seconds of any other action */
+#define REGISTER	0.010	/* most seconds of an access to a register */
 #define ACCESSES	100
 
 #define ADMIN_DELETE_SQ		0x00
@@ -33,8 +33,8 @@
 #define ADMIN_CREATE_CQ		0x05
 #define ADMIN_IDENTIFY		0x06
 
-#define THIRD			3	/* a queue besides those of the driver */
-#define NR_BLOCKS		64	/* 32 KiB: a list is needed */
+#define THIRD			3	/* a queue that the driver does not create */
+#define NR_BLOCKS		64	/* 32 KiB, which need a PRP list */
 
 /* The controller's access to the memory. With write protection only stores wait. */
 enum touch { LOADS = 1, STORES = 2 };
@@ -150,7 +150,7 @@ static int begin_sgl(struct user *u, const struct place *p)
 	return submit(u, &u->nvme.io[0], &cmd);
 }
 
-/* Ranges of Dataset Management and Copy: one of them. */
+/* One range of Dataset Management or of Copy */
 static int begin_ranges(struct user *u, const struct place *p)
 {
 	struct nvme_cmd cmd = {
@@ -209,7 +209,7 @@ static int begin_cq(struct user *u, const struct place *p)
 	return ret ? ret : ring_third(u, 2);
 }
 
-/* Doorbell Buffer Config looks at its pages itself. */
+/* Doorbell Buffer Config accesses its pages itself. */
 static int begin_dbbuf(struct user *u, const struct place *p)
 {
 	__u64 there = guest_iova(&u->guest, u->data);
@@ -223,8 +223,8 @@ static int begin_dbbuf(struct user *u, const struct place *p)
 }
 
 /*
- * The pages of doorbells do not answer any more: other memory is at their addresses. Its
- * values are all 0, so the queues' are, too, when it answers.
+ * The doorbell pages do not answer any more, because other memory is at their addresses.
+ * The new values are 0, as those of the queues are.
  */
 static int begin_doorbells(struct user *u, const struct place *p)
 {
@@ -324,7 +324,7 @@ static int open_all(struct user *u)
 	return ret;
 }
 
-/* The slowest of some accesses of registers and configuration space. */
+/* Returns the slowest of some accesses to registers and configuration space. */
 static int check_registers(struct user *u)
 {
 	double start, took, slowest = 0, limit = waiter_patience(REGISTER);
@@ -338,7 +338,7 @@ static int check_registers(struct user *u)
 		ret = nvme_read32(&u->nvme, REG_CSTS, &value);
 		if (!ret)
 			ret = region_read_all(&config, 0, &value, sizeof(value));
-		/* Not rung for: a doorbell of the queue that waits. */
+		/* Writes a doorbell of the queue that waits. */
 		if (!ret)
 			ret = nvme_ring(&u->nvme, &u->nvme.io[0]);
 		took = clock_now() - start;
@@ -392,7 +392,7 @@ static int check_other_queue(struct user *u)
 	return 0;
 }
 
-/* It works as any other, from the start. */
+/* The controller works as a new one does. */
 static int check_fresh(struct user *u)
 {
 	int ret;
@@ -466,7 +466,7 @@ static int do_delete(struct user *u)
 	return check_other_queue(u);
 }
 
-/* The parent lets it answer. */
+/* The parent makes the memory answer. */
 static int do_answer(struct user *u)
 {
 	struct nvme_queue *q = u->place->admin ? &u->nvme.admin : &u->nvme.io[0];
@@ -479,7 +479,7 @@ static int do_answer(struct user *u)
 	ret = nvme_wait(&u->nvme, q, &cqe);
 	if (ret)
 		return fails(u, ret, "there is no completion");
-	/* Doorbells are in memory from now on, and the driver does not know. */
+	/* The doorbells are in memory from now on, which the driver does not know. */
 	return u->place->begin == begin_dbbuf ? 0 : check_other_queue(u);
 }
 

@@ -26,7 +26,7 @@
 #define ADMIN_GET_FEATURES	0x0a
 #define ADMIN_AER		0x0c
 
-/* Results of event requests: a doorbell that cannot be, and the temperature. */
+/* Results of requests for events: an invalid doorbell, and the temperature */
 #define EVENT_DOORBELL		0x010100
 #define EVENT_TEMPERATURE	0x020101
 
@@ -114,7 +114,7 @@ static int transfer(struct side *from, struct side *to, bool v2,
 	return ret ? ret : v1_load(&to->v1, s, 0);
 }
 
-/* From running or stopped to the other side, stopped, with the guest's interrupts. */
+/* Moves from running or stopped to the target, which is stopped, with the guest's interrupts. */
 static int move(struct nvme *nvme, struct side *from, struct side *to, bool v2)
 {
 	struct buffer s = { 0 };
@@ -134,7 +134,7 @@ static int move(struct nvme *nvme, struct side *from, struct side *to, bool v2)
 	ASSERT_RET(0, run(self->to, variant->v2));			\
 } while (0)
 
-/* Whatever state it is in, it can be started, and works. */
+/* The controller can be started, whatever its state, and works. */
 static void check_restart(struct __test_metadata *_metadata, struct nvme *nvme)
 {
 	struct device *dev = nvme->dev;
@@ -163,7 +163,7 @@ static int read_log(struct nvme *nvme, __u8 lid, void *buf)
 	return admin(nvme, ADMIN_GET_LOG, 0, 1023U << 16 | lid, 0, buf, NULL);
 }
 
-/* Beyond the queue's end: an event, and nothing else. */
+/* A doorbell value beyond the queue's end causes an event, and nothing else. */
 static int bad_doorbell(struct nvme *nvme)
 {
 	return nvme_write32(nvme, DOORBELLS + 8, 64);
@@ -188,7 +188,7 @@ TEST_F(states, requests_for_events_are_answered_there)
 		cid[i] = nvme_request_event(nvme);
 		ASSERT_LE(0, cid[i]);
 	}
-	/* They are fetched: one more command is executed behind them. */
+	/* The requests are fetched, because a command behind them is executed. */
 	ASSERT_EQ(0, read_log(nvme, 2, self->buf));
 	MOVE();
 	EXPECT_EQ(0, no_completion(nvme));
@@ -196,7 +196,7 @@ TEST_F(states, requests_for_events_are_answered_there)
 	ASSERT_RET(0, nvme_wait(nvme, &nvme->admin, &cqe));
 	EXPECT_EQ(cid[0], cqe.cid);
 	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
-	/* Over temperature, from 1 K on. The answers may come in any order. */
+	/* The temperature exceeds the threshold of 1 K. The answers may come in any order. */
 	nvme->admin.busy[cid[0]] = 0;
 	EXPECT_EQ(cid[0], nvme_request_event(nvme));
 	struct nvme_cmd cmd = {
@@ -254,7 +254,7 @@ TEST_F(states, an_event_that_is_masked_stays_so)
 	EXPECT_EQ(EVENT_DOORBELL, cqe.result);
 }
 
-/* Values of CDW11 that are not the defaults; temperatures of no consequence. */
+/* Values of CDW11 that differ from the defaults, and temperatures without an effect */
 static const struct {
 	__u8 fid;
 	__u32 nsid;
@@ -318,7 +318,7 @@ TEST_F(states, counters_and_logs)
 		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 8 * i, 8, log));
 		ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 8 * i, 8, log));
 	}
-	/* A reset without a shutdown does not clear them. */
+	/* A reset without a shutdown does not clear the counters. */
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, read_log(nvme, i + 1, log));
 		memcpy(before[i], log, sizeof(before[i]));
@@ -400,7 +400,7 @@ static int delay(const char *us)
 	return fclose(f);
 }
 
-/* Some are complete, one is being executed, the others are not fetched. */
+/* Some commands are complete, one is being executed, and the others are not fetched. */
 static void half_processed(struct __test_metadata *_metadata,
 			   struct nvme *nvme, struct side *from,
 			   struct side *to, bool v2, void *scratch)
@@ -489,7 +489,7 @@ TEST_F(states, in_reset_and_enabled_again)
 	/* It was ready, and becomes ready again at an unknown time. */
 	usleep(200000);
 	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
-	/* The admin queue is at its beginning, the I/O queue is gone. */
+	/* The admin queue is at its beginning, and the I/O queue is deleted. */
 	EXPECT_EQ(ST_QUEUE_ID, admin(nvme, 0x00, 0, 1, 0, NULL, NULL) & ST_CODE);
 	check_restart(_metadata, nvme);
 }
@@ -535,7 +535,7 @@ TEST_F(states, being_shut_down)
 	check_restart(_metadata, nvme);
 }
 
-/* CSTS.CFS, of a submission queue where no memory is. */
+/* CSTS.CFS, because a submission queue is not in memory */
 TEST_F(states, failed)
 {
 	struct nvme *nvme = &self->nvme;
@@ -557,7 +557,7 @@ TEST_F(states, failed)
 	check_restart(_metadata, nvme);
 }
 
-/* A function level reset that was asked for, and not done. */
+/* A function level reset that was requested and not done yet */
 TEST_F(states, in_a_function_level_reset)
 {
 	struct nvme *nvme = &self->nvme;

@@ -72,7 +72,7 @@ static int irqs(struct nvme *nvme)
 	       nvme_irqs(&nvme->io[1]);
 }
 
-/* Completions that are in memory and were not taken. */
+/* Returns how many completions are in memory and were not taken. */
 static __u32 posted(struct nvme_queue *q)
 {
 	__u16 head = q->head, phase = q->phase;
@@ -197,7 +197,7 @@ TEST_F_TIMEOUT(stop, doorbells_are_not_acted_upon_until_it_runs, 120)
 	}
 }
 
-/* Doorbells rung one after the other count as one: the last value holds. */
+/* Several writes of a doorbell count as one, because the last value counts. */
 TEST_F(stop, of_several_doorbells_the_last_counts)
 {
 	struct nvme *nvme = &self->nvme;
@@ -236,7 +236,7 @@ TEST_F(stop, every_command_is_signalled_after_the_resume)
 	ASSERT_RET(0, flood_finish(f));
 }
 
-/* A save in the middle of it all does not disturb the commands. */
+/* A save during all this does not disturb the commands. */
 TEST_F_TIMEOUT(stop, a_save_while_stopped_changes_nothing, 120)
 {
 	struct nvme *nvme = &self->nvme;
@@ -383,7 +383,7 @@ TEST_F(registers, reset_while_stopped_is_a_power_on)
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
 	ASSERT_RET(0, device_reset(&self->dev));
 	ASSERT_STATE(V1_RUNNING, &self->v1);
-	/* Its registers are those of a device that was just opened. */
+	/* The registers are those of a device after an open. */
 	nvme_close(nvme);
 	ASSERT_EQ(0, nvme_start(nvme, &self->dev, &self->guest, 1, 16));
 	ASSERT_RET(0, nvme_read32(nvme, REG_CC, &cc));

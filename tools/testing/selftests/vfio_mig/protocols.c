@@ -13,10 +13,10 @@
 #include "lib/suite.h"
 #include "lib/testdev.h"
 
-#define REGION		VFIO_PCI_NUM_REGIONS	/* where the migration region would be */
+#define REGION		VFIO_PCI_NUM_REGIONS	/* the migration region in other types */
 #define SIZE		4096
 
-/* One of each type. */
+/* One device of each type */
 enum { V1, V2, BOTH, NR };
 
 static const char * const types[NR] = { "v1", "v2", "plain" };
@@ -57,7 +57,7 @@ TEST_F(offers, the_region_only_with_v1)
 	EXPECT_RET(variant->v1 ? 0 : -ENOENT, v1_open(&self->end.v1, dev));
 }
 
-/* The offset is that of the other types: GET_REGION_INFO does not give it. */
+/* GET_REGION_INFO does not return the offset, so the test uses that of other types. */
 TEST_F(offers, no_access_of_a_region_that_is_not_there)
 {
 	struct device *dev = &self->end.dev;
@@ -112,7 +112,7 @@ TEST_F(offers, a_reset_and_a_close_in_a_session)
 	EXPECT_RET(0, endpoint_cancel(e));
 }
 
-/* Leaves the bytes in the memory of the device, and its state in @stream. */
+/* Writes bytes to the device's memory, and saves its state to @stream. */
 static int save(struct endpoint *e, int fill, struct buffer *stream)
 {
 	unsigned char bytes[SIZE];

@@ -26,7 +26,7 @@
 #define SLOTS		48
 #define SLOT_BYTES	(16U << 10)
 #define IN_FLIGHT	24
-#define PER_CHILD	6	/* migrations of one child that is not killed */
+#define PER_CHILD	6	/* migrations of a child that is not killed */
 
 /**
  * struct ledger - operations so far, and the expected content of the disk
@@ -88,11 +88,11 @@ static __u32 blocks(void)
 
 static __u64 lba_of(int slot)
 {
-	/* Apart, so that the pages between are holes. */
+	/* The slots are apart, so that the pages between them are holes. */
 	return (__u64)slot * 4 * blocks();
 }
 
-/* Each block is of the write that was acknowledged, or of one after that. */
+/* Each block has the data of the acknowledged write, or of a later write. */
 static void check_slot(int slot)
 {
 	__u64 lba = lba_of(slot);
@@ -166,7 +166,7 @@ static void reap(void)
 	must(ret);
 }
 
-/* All that is in flight comes back, once. */
+/* Waits until each command in flight has completed once. */
 static void settle(void)
 {
 	struct nvme_cqe cqe;
@@ -199,7 +199,7 @@ static void give_up(struct endpoint *from, struct endpoint *to)
 	settle();
 }
 
-/* Moves some of the state while the guest works. */
+/* Moves a part of the state while the guest works. */
 static void precopy(struct endpoint *from, struct endpoint *to, struct buffer *b)
 {
 	int rounds = rand() % 6;
@@ -314,7 +314,7 @@ static void end_removing(pid_t pid, int i)
 		ksft_exit_fail_msg("a device was not removed\n");
 	create(i);
 	removals++;
-	/* Its data went with it. */
+	/* The device's data is gone. */
 	if (ledger->current == i)
 		forget();
 }
@@ -352,7 +352,7 @@ static int kill_somewhere(pid_t pid)
 	return !kill(pid, SIGKILL);
 }
 
-/* True if all went well; a child that was killed is none that failed. */
+/* Returns true if all went well. A killed child has not failed. */
 static int run_child(void)
 {
 	int victim = rand() % 2, status, killed = 0;
@@ -369,7 +369,7 @@ static int run_child(void)
 	if (rand() % 3 == 0)
 		killed = kill_somewhere(pid);
 	waitpid(pid, &status, 0);
-	/* If it did not come so far: the remover must not wait for ever. */
+	/* The remover must not wait for ever if the child did not open the devices. */
 	ledger->open = 1;
 	killed = killed && WIFSIGNALED(status);
 	kills += killed;

@@ -19,10 +19,10 @@
 
 /* A separate tracing instance, so that other traces are not disturbed. */
 #define INSTANCE	"instances/vfio_mig_selftest"
-/* An event has room for so much of a device's name. */
+/* Space for a device's name in an event */
 #define NAME_MAX_LEN	39
 
-/* The folder of tracefs, or NULL; found once, before the tests. */
+/* The directory of tracefs, or NULL. It is determined once, before the tests. */
 static const char *tracefs;
 
 static const char *find_tracefs(void)
@@ -33,7 +33,7 @@ static const char *find_tracefs(void)
 	char path[PATH_MAX];
 	unsigned int i;
 
-	/* Mounted there already, as a rule; and where it cannot be, it shows. */
+	/* It is usually mounted already. If the mount fails, the check below notices it. */
 	mount("tracefs", places[0], "tracefs", 0, NULL);
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		snprintf(path, sizeof(path), "%s/events/vfio_mig", places[i]);
@@ -54,7 +54,7 @@ static int trace_start(void)
 	ssize_t ret;
 	int fd;
 
-	/* One that is left of a test that died has old events in it. */
+	/* An instance that an earlier test left has old events. */
 	trace_path(path, "");
 	rmdir(path);
 	if (mkdir(path, 0700))
@@ -103,7 +103,7 @@ static int count_lines(const char *what)
 	return n;
 }
 
-/* An event of the device was traced so often: "EVENT: NAME: " and its fields. */
+/* The trace has the event "EVENT: NAME: " with its fields so often. */
 static void traced(struct __test_metadata *_metadata, const struct device *dev,
 		   int times, const char *event, const char *fmt, ...)
 {
@@ -169,7 +169,7 @@ TEST_F(events, each_transition)
 	}
 }
 
-/* It was tried, and the event has the errno. */
+/* The transition was tried, and the event has the errno. */
 TEST_F(events, a_transition_that_fails)
 {
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RESUMING));
@@ -185,7 +185,7 @@ TEST_F(events, a_transition_of_v2)
 	if (v2_open(&v2, &self->dev))
 		SKIP(return, "the device does not speak the v2 protocol");
 	ASSERT_RET(0, v2_set_state(&v2, V2_STOP_COPY));
-	/* It goes there by way of others. */
+	/* The transition has intermediate states. */
 	traced(_metadata, &self->dev, 1, "vfio_mig_state",
 	       "stopped -> stop-and-copy by v2: 0");
 	v2_close(&v2);
@@ -245,7 +245,7 @@ TEST_F(events, a_commit)
 	       "500 bytes: %d", -EBADMSG);
 }
 
-/* The files of the folder "migration". */
+/* The files of the directory "migration" */
 
 FIXTURE(counters) {
 	struct device dev;
@@ -282,7 +282,7 @@ static long long counter(struct __test_metadata *_metadata,
 
 #define COUNTER(name)	counter(_metadata, &self->dev, name)
 
-/* A file's text, without the newline. */
+/* Compares a file's text, without the newline. */
 static bool file_is(const struct device *dev, const char *name,
 		    const char *want)
 {
@@ -431,7 +431,7 @@ TEST_F(counters, resume_bytes_and_loads)
 	EXPECT_EQ(bytes + 100, COUNTER("resume_bytes"));
 	ASSERT_RET(0, v1_feed(&self->v1, s->data + 100, s->len - 100, 0));
 	EXPECT_EQ(bytes + (long long)s->len, COUNTER("resume_bytes"));
-	/* It takes effect when 100 is left. */
+	/* The load takes effect when the device leaves 100. */
 	EXPECT_EQ(loads, COUNTER("loads"));
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
 	EXPECT_EQ(loads + 1, COUNTER("loads"));

@@ -16,8 +16,8 @@
 
 #define STREAMS		10000
 #define STREAMS_LONG	200000
-#define IO_EVERY	512	/* of the streams that load */
-#define BITS_SHORT	4000	/* of a payload, if it is not to take long */
+#define IO_EVERY	512	/* I/O follows every 512th stream that loads */
+#define BITS_SHORT	4000	/* bits of a payload that a short run flips */
 
 struct hostile {
 	struct device dev;
@@ -32,7 +32,7 @@ FIXTURE(hostile) {
 	struct hostile f;
 };
 
-/* A state with queues, commands that wait, and some pages. */
+/* Creates a state with queues, waiting commands and some pages. */
 static void make_state(struct __test_metadata *_metadata,
 		       struct hostile *self)
 {
@@ -115,7 +115,7 @@ static void check_io(struct __test_metadata *_metadata,
 	EXPECT_EQ(-1, pattern_check(&nvme, self->buf, 8 * n, n, 3))
 		TH_LOG("after %s: wrong data is read", what);
 	nvme_close(&nvme);
-	/* The device lets go of the queues before their memory is used again. */
+	/* The device stops using the queues before the test uses their memory again. */
 	ASSERT_RET(0, device_reset(&self->dev));
 	guest->used = used;
 }
@@ -157,7 +157,10 @@ static void try(struct __test_metadata *_metadata,
 		EXPECT_RET_FOR(ret, v1_set_state(v1, V1_RUNNING), "%s", what);
 	} else {
 		ret = v1_set_state(v1, V1_RUNNING);
-		/* All was taken: it is complete, or it lacks an end. */
+		/*
+		 * The device took everything, so the stream is complete, or its END is
+		 * missing.
+		 */
 		EXPECT_TRUE(!ret || ret == -ENODATA)
 			TH_LOG("%s: the transition out of 100 says %s", what,
 			       errname(ret));
@@ -178,7 +181,7 @@ static void check_sound(struct __test_metadata *_metadata,
 	TH_LOG("%lu streams, %lu of them loaded", self->tried, self->loaded);
 }
 
-/* Start from the good stream, and find its chunk number @index. */
+/* Starts from the good stream, and finds chunk number @index. */
 static bool fresh(struct hostile *self, unsigned int index,
 		  struct chunk *c)
 {
@@ -252,7 +255,7 @@ static const __u64 extremes[] = {
 	0xffffffffffffffff
 };
 
-/* Every place in a payload, as a number of each width. */
+/* Tries each place in a payload as a number of each width. */
 static void extremes_in(struct __test_metadata *_metadata,
 			struct hostile *self, int type, size_t most)
 {
@@ -291,7 +294,7 @@ TEST_F_TIMEOUT(hostile, extremes_in_every_length_and_count, 900)
 	check_sound(_metadata, &self->f);
 }
 
-/* Random ones: several edits of one stream. */
+/* Random damage: several edits of one stream */
 
 static void damage(struct buffer *s)
 {
@@ -301,7 +304,7 @@ static void damage(struct buffer *s)
 
 	if (chunks <= 0 || stream_chunk(s, rand() % chunks, &c) || !c.length)
 		return;
-	/* Mostly at the start of a payload, where the structures are. */
+	/* The place is mostly near the start of a payload, because the structures are there. */
 	at = rand() % (rand() % 2 || c.length < 64 ? c.length : 64);
 	for (n = 1 + rand() % 8; n && at < c.length; n--, at++)
 		((unsigned char *)c.payload)[at] =
@@ -326,7 +329,7 @@ static void splice(struct buffer *s, const struct buffer *other)
 	size_t at = s->len ? rand() % s->len : 0;
 	struct chunk a, b;
 
-	/* Half of them at the bounds of chunks. */
+	/* Half of the cuts are at the bounds of chunks. */
 	if (rand() % 2 && stream_count(s, 0) > 0 &&
 	    !stream_chunk(s, rand() % stream_count(s, 0), &a) &&
 	    !stream_chunk(other, rand() % stream_count(other, 0), &b)) {

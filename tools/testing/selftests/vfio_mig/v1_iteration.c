@@ -62,7 +62,10 @@ TEST_F(iteration, closed_pending_bytes_has_no_side_effect)
 		ASSERT_RET(0, v1_data_size(&self->v1, &size));
 		EXPECT_EQ(0, size);
 	}
-	/* Had one of them opened and concluded, this were not the first. */
+	/*
+	 * If one of the accesses had opened and concluded an iteration, this would not be
+	 * the first.
+	 */
 	open_iteration(_metadata, &self->v1, &self->data);
 	if (stream_chunk(&self->data, 0, &c))
 		SKIP(return, "the stream is in a format of its own");
@@ -150,7 +153,7 @@ TEST_F(iteration, open_data_is_the_same_in_any_order)
 		ASSERT_EQ(0, memcmp(buf, self->data.data + at, len))
 			TH_LOG("%zu bytes at %llu differ", len, at);
 	}
-	/* Backwards, byte by byte. */
+	/* Reads backwards, byte by byte. */
 	for (at = size; at-- && size - at < 5000; ) {
 		ASSERT_RET(0, v1_read_data(v1, at, buf, 1));
 		ASSERT_EQ(self->data.data[at], buf[0]);
@@ -176,7 +179,7 @@ TEST_F(iteration, open_read_not_wholly_inside_is_EINVAL)
 	EXPECT_RET(-EINVAL, v1_read_data(v1, v1->window - 1, buf, 1));
 	EXPECT_RET(-EINVAL, v1_read_data(v1, 0, buf, v1->window));
 out:
-	/* None of it disturbed anything. */
+	/* None of the accesses changed the iteration. */
 	EXPECT_REG64(size, v1, V1_DATA_SIZE);
 	free(buf);
 }
@@ -246,7 +249,7 @@ TEST_F(iteration, refused_transition_leaves_an_open_one)
 	buffer_free(&again);
 }
 
-/* Leaving drops it, and the next save starts from the beginning. */
+/* The end of the session drops the iteration, and the next save starts from the beginning. */
 static void leave_and_save(struct __test_metadata *_metadata, struct v1 *v1,
 			   struct buffer *first, __u32 out)
 {
@@ -286,7 +289,7 @@ FIXTURE(save) {
 };
 
 FIXTURE_VARIANT(save) {
-	bool mapped;		/* is the data copied from a mapping? */
+	bool mapped;		/* whether data is copied from a mapping */
 };
 
 FIXTURE_VARIANT_ADD(save, read) { .mapped = false };
@@ -340,7 +343,7 @@ TEST_F(save, with_nothing_to_send_nothing_opens)
 	}
 }
 
-/* From 001 and from 000, through pre-copy or not, drained or not. */
+/* From 001 and from 000, with and without pre-copy, with all or a part of its data read */
 TEST_F(save, pre_copy_need_not_be_drained)
 {
 	struct v1 *v1 = &self->v1;

@@ -34,7 +34,7 @@ FIXTURE_TEARDOWN(log)
 	fixture_close(&self->dev, &self->v1);
 }
 
-/* One line, with the errno, the chunk and the reason; and nothing after it. */
+/* One line has the errno, the chunk and the reason, and no text follows. */
 static void check_line(struct __test_metadata *_metadata, int kmsg,
 		       const struct device *dev, int err, unsigned int chunk,
 		       const char *why)
@@ -105,7 +105,7 @@ TEST_F(log, text_from_the_stream_is_escaped)
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RESUMING));
 	EXPECT_RET(-ENODEV, v1_feed(&self->v1, self->stream.data,
 				    self->stream.len, 0));
-	/* By the driver; and /dev/kmsg writes its backslashes as \x5c. */
+	/* The driver escapes the text, and /dev/kmsg writes its backslashes as \x5c. */
 	check_line(_metadata, self->kmsg, &self->dev, -ENODEV, 0,
 		   "a state of 'a\\x5cn<0>panic\\x5ce[2J'");
 }
@@ -138,7 +138,7 @@ TEST_F(log, many_bad_streams_do_not_flood_it)
 		TH_LOG("%d lines in %.0f s", lines, took);
 }
 
-/* A device logs few lines in 5 s, and another program may have had it write these. */
+/* A device logs few lines in 5 s, and another program may have used them up. */
 static void need_lines(void)
 {
 	suite_need_stream();

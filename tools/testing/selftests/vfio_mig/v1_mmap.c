@@ -18,7 +18,7 @@ FIXTURE(map) {
 	struct buffer stream;
 };
 
-/* Mapped from the start: older than any session of the test. */
+/* The mapping is older than any session of the test. */
 FIXTURE_SETUP(map)
 {
 	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
@@ -31,7 +31,7 @@ FIXTURE_TEARDOWN(map)
 	fixture_close(&self->dev, &self->v1);
 }
 
-/* The first page, one in the middle and the last one. */
+/* Checks the first page, a page in the middle and the last page. */
 static void check_sigbus(struct __test_metadata *_metadata, struct v1 *v1,
 			 unsigned char *map, const char *when)
 {
@@ -63,7 +63,7 @@ static void check_works(struct __test_metadata *_metadata, struct v1 *v1,
 	}
 }
 
-/* Begin a save and open an iteration in it; its data goes to self->stream. */
+/* Begins a save, opens an iteration in it, and reads its data to self->stream. */
 static __u64 begin_save(struct __test_metadata *_metadata, struct v1 *v1,
 			__u32 state, struct buffer *stream)
 {
@@ -79,7 +79,7 @@ static __u64 begin_save(struct __test_metadata *_metadata, struct v1 *v1,
 	return size;
 }
 
-/* Before the first session of an opening there is nothing to see. */
+/* The window shows nothing before the first session after an open. */
 TEST_F(map, before_a_session_is_SIGBUS)
 {
 	check_sigbus(_metadata, &self->v1, self->v1.map, "in 001");
@@ -98,7 +98,7 @@ static void check_saving(struct __test_metadata *_metadata, struct v1 *v1,
 	size = begin_save(_metadata, v1, state, stream);
 	EXPECT_EQ(0, memcmp(map, stream->data, size))
 		TH_LOG("the mapping shows other data than read(2)");
-	/* Where a load has brought the page in, and where none has. */
+	/* Pages that a load has mapped, and pages that it has not mapped */
 	EXPECT_RET(-EFAULT, poke_store(map, 0));
 	EXPECT_RET(-EFAULT, poke_store(map + v1->window - 1, 0));
 	for (at = 0; at < size; at += V1_PAGE)
@@ -230,7 +230,7 @@ FIXTURE_TEARDOWN(end)
 	fixture_close(&self->dev, &self->v1);
 }
 
-/* Begin the session and touch every page, so that there is all to take away. */
+/* Begins the session and touches every page, so that all pages can be removed. */
 static void begin_session(struct __test_metadata *_metadata, struct v1 *v1,
 			  __u32 session, const struct buffer *stream)
 {
@@ -266,7 +266,7 @@ static unsigned char *look(struct __test_metadata *_metadata, struct v1 *v1)
 	return copy;
 }
 
-/* Every byte can be loaded and is as it was, and none can be stored to. */
+/* Each byte still has its value, and stores fail. */
 static void check_kept(struct __test_metadata *_metadata, struct v1 *v1,
 		       unsigned char *map, const unsigned char *last, const char *when)
 {
@@ -291,12 +291,12 @@ TEST_F(end, keeps_what_it_showed_for_loads)
 	self->last = look(_metadata, v1);
 	end_session(_metadata, v1, variant->to, variant->reset);
 	check_kept(_metadata, v1, v1->map, self->last, "after the session");
-	/* And the same mapping serves the next session. */
+	/* The same mapping works in the next session. */
 	ASSERT_RET(0, v1_go(v1, V1_RESUMING));
 	check_works(_metadata, v1, v1->map, "in the next session");
 }
 
-/* A save that begins shows nothing new until its first data_offset. */
+/* A new save shows nothing new until the first read of data_offset. */
 TEST_F(end, a_save_changes_nothing_before_data_offset)
 {
 	struct v1 *v1 = &self->v1;
@@ -307,7 +307,7 @@ TEST_F(end, a_save_changes_nothing_before_data_offset)
 	end_session(_metadata, v1, variant->to, variant->reset);
 	ASSERT_RET(0, v1_set_state(v1, V1_STOP_COPY));
 	check_kept(_metadata, v1, v1->map, self->last, "before data_offset");
-	/* And read(2), which knows of sessions, has no data. */
+	/* read(2) depends on the session, and returns no data. */
 	EXPECT_RET(-EINVAL, v1_read_data(v1, 0, &byte, 1));
 }
 
@@ -336,7 +336,7 @@ TEST_F(end, outside_a_session_read_and_write_are_EINVAL)
 	EXPECT_RET(-EINVAL, v1_write_data(v1, 0, &byte, 1));
 }
 
-/* Touch the mapping, say so, wait for the word, and touch it again. */
+/* Touches the mapping, reports this, waits for the parent, and touches it again. */
 static void child_with_mapping(void *map, int say, int hear)
 {
 	unsigned char byte;
@@ -383,7 +383,7 @@ TEST_F(end, is_for_loads_only_in_a_child_too)
 	close(down[1]);
 }
 
-/* The entries of the page table are moved along with the mapping. */
+/* mremap() moves the entries of the page table with the mapping. */
 TEST_F(end, is_for_loads_only_where_it_was_moved)
 {
 	struct v1 *v1 = &self->v1;
@@ -423,7 +423,7 @@ TEST_F(end, is_for_loads_only_in_both_parts_of_a_split)
 	EXPECT_RET(-EFAULT, poke_store(map + v1->window - 1, byte));
 }
 
-/* 011 to 010 may fault again, but never raises SIGBUS. */
+/* A page may fault again after 011 to 010, but never raises SIGBUS. */
 TEST_F(map, pre_copy_to_stop_and_copy_never_raises_SIGBUS)
 {
 	struct v1 *v1 = &self->v1;
@@ -444,7 +444,7 @@ TEST_F(map, pre_copy_to_stop_and_copy_never_raises_SIGBUS)
 	}
 }
 
-/* Copies, as QEMU does, in a thread that knows of no session. SIGBUS would kill it. */
+/* Copies like QEMU, in a thread that does not know the session. SIGBUS would kill the process. */
 static void copy_for_ever(const void *map, size_t size)
 {
 	void *to = malloc(size);
@@ -467,7 +467,7 @@ TEST_F(map, a_copy_survives_whatever_ends_the_session)
 	if (!pid)
 		copy_for_ever(v1->map, v1->window);
 	for (i = 0; i < 60; i++) {
-		/* A reset; stopping the guest and going on; starting over. */
+		/* A reset, a stop and start of the guest, or a new session */
 		if (i % 3 == 0)
 			ASSERT_RET(0, device_reset(&self->dev));
 		else if (i % 3 == 1)
@@ -501,7 +501,10 @@ TEST_F(map, kept_after_close_is_SIGBUS)
 	fixture_open(_metadata, suite_device(), &self->dev, v1);
 }
 
-/* The user's buffer is the window itself: success or EFAULT, and no hang. */
+/*
+ * The user's buffer is the window itself. The call succeeds or returns EFAULT, and does not
+ * hang.
+ */
 TEST_F(map, reading_into_its_own_mapping_does_not_hang)
 {
 	struct v1 *v1 = &self->v1;
@@ -522,7 +525,7 @@ TEST_F(map, reading_into_its_own_mapping_does_not_hang)
 	EXPECT_TRUE(ret == 0 || ret == -EFAULT)
 		TH_LOG("writing: %s", errname(ret));
 	ASSERT_RET(0, device_reset(&self->dev));
-	/* Registers, into a mapping that cannot be stored to. */
+	/* Reads a register into a mapping that does not permit stores. */
 	ret = region_read(&v1->region, V1_DEVICE_STATE, v1->map, 4);
 	EXPECT_RET(-EFAULT, ret);
 }

@@ -14,7 +14,7 @@
 #include "lib/model.h"
 
 #define LENGTH_MAX	512
-/* Each more takes eleven times as long. */
+/* Each additional operation takes eleven times as long. */
 #define MOVES		5
 #define RANDOM_OPS	1000000
 #define RANDOM_OPS_LONG	20000000
@@ -41,7 +41,7 @@ FIXTURE_TEARDOWN(model)
 	fixture_close(&self->dev, &self->v1);
 }
 
-/* -1, or the operation at which device and model differ. */
+/* Returns -1, or the operation at which device and model differ. */
 static int run_on(struct model *m, const struct op *ops, int nr)
 {
 	int i;
@@ -161,7 +161,7 @@ static struct op nth(unsigned int i)
 				       others[i - ARRAY_SIZE(moves)];
 }
 
-/* The @nr'th sequence of @depth operations out of the first @base. */
+/* Returns sequence number @nr of @depth operations out of the first @base. */
 static void sequence(struct op *ops, int depth, unsigned int base,
 		     unsigned int nr)
 {
@@ -172,8 +172,8 @@ static void sequence(struct op *ops, int depth, unsigned int base,
 }
 
 /*
- * Every sequence, and behind it everything that must not matter there, each
- * followed by a look at all the registers' own reads in later sequences.
+ * Tries every sequence, and behind it every operation that must not change the situation.
+ * Later sequences read the registers after each.
  */
 static void every_sequence(struct __test_metadata *_metadata, struct model *m,
 			   int depth, unsigned int base)
@@ -212,7 +212,7 @@ TEST_F_TIMEOUT(model, every_sequence_of_3_operations_of_any_kind, 900)
 	every_sequence(_metadata, &self->m, 3, ALL);
 }
 
-/* A good deal of arguments that the lists above do not have. */
+/* Arguments that the lists above do not have */
 static struct op random_op(void)
 {
 	struct op op = nth(rand() % (rand() % 3 ? ARRAY_SIZE(moves) : ALL));

@@ -117,7 +117,7 @@ TEST_F(region, mmap_private_is_EINVAL)
 					&map));
 }
 
-/* Any part of the data section, at any time. */
+/* Maps any part of the data section, at any time. */
 TEST_F(region, mmap_of_the_data_section_works_outside_a_session)
 {
 	struct v1 *v1 = &self->v1;
@@ -131,7 +131,7 @@ TEST_F(region, mmap_of_the_data_section_works_outside_a_session)
 	munmap(map, V1_PAGE);
 }
 
-/* The rules of access, in each state. */
+/* The rules of accesses in each state */
 FIXTURE(access) {
 	struct device dev;
 	struct v1 v1;
@@ -280,7 +280,7 @@ TEST_F(access, the_hole_behind_the_registers_is_EINVAL)
 	}
 }
 
-/* Neither short, nor wrapped around. */
+/* An access is neither short nor wraps around. */
 TEST_F(access, what_crosses_an_end_of_the_data_section_is_EINVAL)
 {
 	const struct { __u64 at; size_t len; } bad[] = {
@@ -312,8 +312,8 @@ FIXTURE(no_session) {
 
 FIXTURE_VARIANT(no_session) {
 	__u32 state;
-	__u32 after;		/* a session in this state, if not 0 */
-	bool reset;		/* left by a reset */
+	__u32 after;		/* state with a session, or 0 */
+	bool reset;		/* whether a reset leaves it */
 };
 
 FIXTURE_VARIANT_ADD(no_session, when_opened) { .state = V1_RUNNING };

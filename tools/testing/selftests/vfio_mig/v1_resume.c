@@ -15,7 +15,7 @@ FIXTURE(resume) {
 };
 
 FIXTURE_VARIANT(resume) {
-	bool mapped;		/* is the data stored into a mapping? */
+	bool mapped;		/* whether data is stored into a mapping */
 };
 
 FIXTURE_VARIANT_ADD(resume, written) { .mapped = false };
@@ -31,7 +31,7 @@ static void save(struct __test_metadata *_metadata, struct v1 *v1,
 	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
 }
 
-/* The tests start in 100, with a good stream at hand. */
+/* The tests start in 100 with a good stream. */
 FIXTURE_SETUP(resume)
 {
 	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
@@ -87,7 +87,7 @@ TEST_F(resume, the_window_starts_zeroed)
 	check_zeroed(_metadata, &self->v1);
 }
 
-/* Its memory is new then, and nothing was written over it yet. */
+/* The memory is new, and nothing was written to it yet. */
 TEST_F(resume, the_window_of_a_first_session_starts_zeroed)
 {
 	fixture_close(&self->dev, &self->v1);
@@ -269,7 +269,7 @@ TEST_F(resume, a_commit_takes_the_first_bytes_of_the_window)
 	memset(junk, 0xa5, sizeof(junk));
 	n = s->len < v1->window - sizeof(junk) ? s->len :
 	    v1->window - sizeof(junk);
-	/* In two writes, the later part first, and junk behind it. */
+	/* Two writes, the later part first, with other bytes behind it */
 	ASSERT_RET(0, v1_write_data(v1, n / 2, s->data + n / 2, n - n / 2));
 	ASSERT_RET(0, v1_write_data(v1, 0, s->data, n / 2));
 	ASSERT_RET(0, v1_write_data(v1, n, junk, sizeof(junk)));

@@ -48,7 +48,7 @@ static void check_breaches(struct __test_metadata *_metadata,
 		  device_counter(&self->dev, "migration/breaches"));
 }
 
-/* Open an iteration, by data_offset alone. */
+/* Opens an iteration by a read of data_offset only. */
 static void open_only(struct __test_metadata *_metadata, struct v1 *v1)
 {
 	__u64 offset;
@@ -176,7 +176,7 @@ TEST_F(breach, the_data_counts_as_consumed_all_the_same)
 	buffer_free(&first);
 }
 
-/* Collect the stream without iteration number @lost. Returns how many. */
+/* Saves the stream without iteration number @lost. Returns the number of iterations. */
 static int save_without(struct __test_metadata *_metadata, struct v1 *v1,
 			struct buffer *s, int lost)
 {
@@ -208,7 +208,10 @@ TEST_F_TIMEOUT(breach, a_stream_that_lacks_an_iteration_never_loads, 120)
 	n = save_without(_metadata, v1, &self->f.stream, -1);
 	for (lost = 0; lost < n; lost++) {
 		ASSERT_EQ(n, save_without(_metadata, v1, &self->f.stream, lost));
-		/* Without the last one nothing is out of order: it ends early. */
+		/*
+		 * If the last iteration is missing, the order is right, but the stream ends
+		 * early.
+		 */
 		want = lost < n - 1 ? -EILSEQ : -ENODATA;
 		if (!self->f.stream.len)
 			want = -ENODATA;
@@ -234,7 +237,7 @@ TEST_F(breach, a_refused_stream_is_counted)
 	EXPECT_EQ(before + 1, device_counter(&self->f.dev, "migration/refused"));
 }
 
-/* From each window into each, smaller and larger. */
+/* From windows of each size to windows of each size */
 static const long kibs[] = { 64, 68, 256, 1024, 16384 };
 
 FIXTURE(windows) {
@@ -257,7 +260,7 @@ FIXTURE_SETUP(windows)
 		mdev_window_kib(kibs[i]);
 		ret = mdev_create(&self->mdev[i], "mnvme", "64M");
 	}
-	/* Also where there is no mnvme, because other programs come after this one. */
+	/* Also if mnvme is not loaded, because other programs run after this one */
 	mdev_window_kib(before);
 	if (ret == -ENOENT)
 		return;
@@ -291,7 +294,7 @@ TEST_F_TIMEOUT(windows, a_stream_loads_into_any_other, 120)
 
 	if (!self->v1[0].dev)
 		SKIP(return, "no mnvme devices with windows of several sizes");
-	/* The state goes round: from the first to each, and from there on. */
+	/* The state goes from the first device to each device in turn. */
 	for (i = 0; i < 2 * ARRAY_SIZE(kibs); i++) {
 		j = (i * 3 + 1) % ARRAY_SIZE(kibs);
 		if (j == from)

@@ -15,7 +15,7 @@ FIXTURE_VARIANT(transition) {
 	int to[5];		/* results of the writes of 000 ... 100 */
 };
 
-/* The table, row by row. */
+/* The rows of the table */
 FIXTURE_VARIANT_ADD(transition, from_000) {
 	.from = V1_STOPPED,	.to = { 0, 0, 0, NO, 0 }
 };
@@ -36,7 +36,10 @@ FIXTURE_VARIANT_ADD(transition, from_100) {
 	.from = V1_RESUMING,	.to = { 0, 0, NO, NO, 0 }
 };
 
-/* 100 is left with a whole stream loaded: without one there is ENODATA. */
+/*
+ * A whole stream is loaded before 100 is left, because the transition fails with ENODATA
+ * otherwise.
+ */
 FIXTURE_SETUP(transition)
 {
 	struct v1 *v1 = &self->v1;
@@ -190,7 +193,7 @@ TEST_F_TIMEOUT(states, every_transition_a_hundred_times, 120)
 	}
 }
 
-/* 100 x 100: into resuming and out of it, from 001 and from 000 in turn. */
+/* Enters and leaves resuming 100 times, from 001 and from 000 in turn. */
 TEST_F_TIMEOUT(states, resuming_a_hundred_times, 120)
 {
 	struct buffer stream = { 0 };

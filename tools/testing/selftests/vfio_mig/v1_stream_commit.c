@@ -22,7 +22,7 @@ FIXTURE_TEARDOWN(stream)
 	fixture_close(&self->dev, &self->v1);
 }
 
-/* A VMM can only go back while it is still sending. */
+/* A VMM can cancel a migration only while the source still sends. */
 TEST_F(stream, the_header_is_checked_as_soon_as_it_is_there)
 {
 	struct chunk c;
@@ -53,7 +53,7 @@ static void check_damaged(struct __test_metadata *_metadata, struct device *dev,
 	buffer_free(&s);
 }
 
-/* In the middle of a control chunk are data that only its checksum vouches for. */
+/* Only the checksum protects the data in the middle of a control chunk. */
 TEST_F(stream, each_chunk_is_checked_when_it_is_committed)
 {
 	int i, n = stream_count(&self->good, 0);

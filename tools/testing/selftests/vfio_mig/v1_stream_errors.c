@@ -112,7 +112,7 @@ static bool swap_the_last_two(struct buffer *s, const struct buffer *other)
 	return true;
 }
 
-/* One chunk comes from another save, with the right number. */
+/* One chunk comes from another save, with a valid number. */
 static bool mix_two_saves(struct buffer *s, const struct buffer *other)
 {
 	struct chunk a, b;
@@ -124,7 +124,7 @@ static bool mix_two_saves(struct buffer *s, const struct buffer *other)
 	return true;
 }
 
-/* The start of one save and the rest of another. */
+/* The start of one save and the rest of another save */
 static bool splice_two_saves(struct buffer *s, const struct buffer *other)
 {
 	struct chunk a, b;
@@ -349,7 +349,7 @@ static bool control_with_a_gap(struct buffer *s, const struct buffer *other)
 	return true;
 }
 
-/* The end comes, and no control state did. */
+/* The stream has an END, but no control state. */
 static bool no_control_state(struct buffer *s, const struct buffer *other)
 {
 	struct chunk c;
@@ -600,7 +600,7 @@ static bool a_page_number_that_overflows(struct buffer *s,
 	return true;
 }
 
-/* No device has a state of ones only. */
+/* No device has a state in which all bits are ones. */
 static bool an_impossible_control_state(struct buffer *s,
 					const struct buffer *other)
 {
@@ -674,7 +674,7 @@ static bool all_but_the_last_byte(struct buffer *s, const struct buffer *other)
 	return true;
 }
 
-/* A complete save, and then another one starts. */
+/* Another save starts behind a complete save. */
 static bool another_header_behind_the_end(struct buffer *s,
 					  const struct buffer *other)
 {
@@ -743,7 +743,7 @@ FIXTURE_TEARDOWN(bad)
 	guest_destroy(&self->guest);
 }
 
-/* From the first refusal on: the same errno, until a reset. */
+/* After the first refusal each call returns the same errno until a reset. */
 static void check_poisoned(struct __test_metadata *_metadata, struct v1 *v1,
 			   const struct buffer *good, int want)
 {
@@ -793,7 +793,7 @@ TEST_F_TIMEOUT(bad, is_refused_and_a_reset_recovers, 120)
 	check_recovers(_metadata, v1, &self->good);
 }
 
-/* However the stream is cut up, it is refused for the same reason. */
+/* The device refuses the stream for the same reason, however it is split. */
 TEST_F_TIMEOUT(bad, is_refused_the_same_way_in_small_portions, 120)
 {
 	struct v1 *v1 = &self->v1;

@@ -24,7 +24,7 @@ struct worker {
 	unsigned int seed;
 	volatile int *stop;
 	unsigned long rounds;
-	char why[160];			/* empty: all was as it may be */
+	char why[160];			/* empty: no wrong result */
 };
 
 #define wrong(w, fmt, ...)						\
@@ -36,7 +36,7 @@ static bool may_be(int ret)
 	switch (ret) {
 	case 0:
 	case -EINVAL:		/* a transition or access that the state does not permit */
-	case -EILSEQ:		/* two threads feed one stream */
+	case -EILSEQ:		/* two threads write to one stream */
 	case -EBADMSG:
 	case -EPROTONOSUPPORT:
 	case -ENODEV:
@@ -136,13 +136,13 @@ static void interrupts(struct worker *w)
 	ret = device_irq_eventfds(w->dev, VFIO_PCI_MSIX_IRQ_INDEX, &fd, 1);
 	if (!ret)
 		ret = device_irq_disable(w->dev, VFIO_PCI_MSIX_IRQ_INDEX);
-	/* Two of these threads may meet. */
+	/* Two of these threads may run at the same time. */
 	if (ret && ret != -EINVAL && ret != -EBUSY)
 		wrong(w, "SET_IRQS: %s", errname(ret));
 	close(fd);
 }
 
-/* Registers of the guest's side: all of BAR0, and doorbells for nothing. */
+/* Accesses BAR0 as a guest does: all registers, and doorbells without commands. */
 static void bar0(struct worker *w)
 {
 	struct region bar;
@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(threads, on_all_of_a_device_at_once, 600)
 		TH_LOG("%s: %lu rounds", kinds[i].name, job->w.rounds);
 	}
 
-	/* And the device is none the worse for it. */
+	/* Afterwards the device works. */
 	ASSERT_RET(0, device_reset(&self->dev));
 	ASSERT_STATE(V1_RUNNING, &self->v1);
 	ASSERT_RET(0, v1_save(&self->v1, &s));

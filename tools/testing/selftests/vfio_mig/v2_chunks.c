@@ -54,7 +54,7 @@ static void side_close(struct side *s)
 	device_close(&s->dev);
 }
 
-/* Other contents in @len bytes from @at on. */
+/* Changes the content of @len bytes from @at on. */
 static void fill(struct __test_metadata *_metadata, struct _test_data_chunks *self,
 		 size_t at, size_t len, unsigned int what)
 {
@@ -84,7 +84,7 @@ FIXTURE_TEARDOWN(chunks)
 	free(self->mem);
 }
 
-/* Reads once. Returns the bytes, 0 where there is nothing for now. */
+/* Reads once. Returns the bytes, or 0 if there is no data at present. */
 static ssize_t read_once(struct __test_metadata *_metadata,
 			 struct _test_data_chunks *self, size_t portion)
 {
@@ -97,7 +97,7 @@ static ssize_t read_once(struct __test_metadata *_metadata,
 	return ret;
 }
 
-/* The stream so far consists of whole chunks. Returns the largest. */
+/* The stream so far consists of whole chunks. Returns the largest size. */
 static size_t largest(struct __test_metadata *_metadata,
 		      struct _test_data_chunks *self)
 {
@@ -132,7 +132,7 @@ static void finish(struct __test_metadata *_metadata,
 	arrives(_metadata, self);
 }
 
-/* Of no size, and none that a VMM sends in two pieces. */
+/* Reads of any size, including sizes with which a VMM splits a chunk */
 TEST_F(chunks, a_read_ends_where_a_chunk_does)
 {
 	static const size_t portions[] = {
@@ -166,7 +166,10 @@ TEST_F(chunks, a_read_of_less_gets_a_part)
 	finish(_metadata, self);
 }
 
-/* After a cancelled try, say, or a guest's reset: in one stream, as it was sent. */
+/*
+ * A save that begins again, for example after a cancelled migration or a guest's reset,
+ * sends everything in one stream.
+ */
 TEST_F(chunks, a_save_begun_anew_drops_what_came_before)
 {
 	int i, reads;
@@ -181,7 +184,7 @@ TEST_F(chunks, a_save_begun_anew_drops_what_came_before)
 	finish(_metadata, self);
 }
 
-/* The device is quiet: all there is belongs to the first pass. */
+/* The device is idle, so all data belongs to the first pass. */
 TEST_F(chunks, what_is_half_read_is_told_as_what_it_was)
 {
 	struct v2_precopy_info *info = &self->info;

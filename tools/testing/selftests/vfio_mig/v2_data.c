@@ -23,7 +23,7 @@ FIXTURE_SETUP(data)
 	ASSERT_RET(0, v2_open(&self->v2, &self->dev));
 }
 
-/* Reset: there are drivers that take a session along into the next opening. */
+/* A reset, because some drivers keep a session across a close */
 FIXTURE_TEARDOWN(data)
 {
 	device_reset(&self->dev);
@@ -133,7 +133,7 @@ TEST_F(data, PRE_COPY_with_nothing_for_now_is_ENOMSG)
 	ASSERT_RET(0, v2_precopy_info(&self->v2, &info));
 	EXPECT_EQ(0, info.initial_bytes);
 	EXPECT_EQ(0, info.dirty_bytes);
-	/* The rest of the stream comes through the same file. */
+	/* The same file returns the rest of the stream. */
 	ASSERT_RET(0, v2_set_state(&self->v2, V2_STOP_COPY));
 	EXPECT_TRUE(polled(self->v2.data) & POLLIN);
 	EXPECT_RET(1, v2_read(&self->v2, &self->byte, 1));

@@ -13,7 +13,7 @@
 #define MEM_BYTES	(32UL << 20)
 #define PAGES		(MEM_BYTES / GUEST_PAGE)
 #define WORD_BITS	64
-/* Data is read to the upper half: queues and lists are in the lower one. */
+/* Data is read to the upper half, because queues and lists are in the lower half. */
 #define DATA		(PAGES / 2)
 
 FIXTURE(dma) {
@@ -54,7 +54,7 @@ static void wrote(__u8 *want, const struct guest *guest, const void *at,
 		want[first] = 1;
 }
 
-/* Have the device write @blocks blocks from byte @at of the data pages on. */
+/* Makes the device write @blocks blocks from byte @at of the data pages on. */
 static void read_to(struct __test_metadata *_metadata, struct nvme *nvme,
 		    __u8 *want, size_t at, __u32 blocks)
 {
@@ -122,14 +122,14 @@ TEST_F(dma, every_page_written_is_reported_once_and_no_other)
 	EXPECT_RET(0, dma_log_stop(&self->v2));
 }
 
-/* Both pages that a write crosses, and only those. */
+/* A write that crosses two pages marks both, and only those. */
 TEST_F(dma, a_write_that_is_not_aligned)
 {
 	__u32 lba = self->nvme.lba_size, per_page = GUEST_PAGE / lba;
 	size_t at;
 
 	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
-	/* PRP1 alone may have an offset: any that is a multiple of 4. */
+	/* Only PRP1 may have an offset, which is any multiple of 4. */
 	for (at = 4; at < 4096; at += 724) {
 		READ_TO(10 * GUEST_PAGE + at, 1);
 		REPORT(0, PAGES);
@@ -149,7 +149,7 @@ TEST_F(dma, a_report_of_a_part_leaves_the_rest)
 	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
 	for (i = 0; i < 40; i++)
 		READ_TO((i * 97 % 500) * GUEST_PAGE, per_page + i % 3 * per_page);
-	/* Backwards, so that each has neighbours that are not asked for. */
+	/* Backwards, so that each page has neighbours outside of the request */
 	first = DATA + 520;
 	for (i = 0; first > DATA; i++) {
 		nr = sizes[i % ARRAY_SIZE(sizes)];
@@ -158,7 +158,7 @@ TEST_F(dma, a_report_of_a_part_leaves_the_rest)
 		first -= nr;
 		REPORT(first, nr);
 	}
-	/* The completion queue's page is left. */
+	/* Only the page of the completion queue is left. */
 	REPORT(0, PAGES);
 }
 

@@ -19,7 +19,7 @@
 #define BLACKOUT_SLACK	(64ULL << 10)
 #define WRITTEN		(32 * MIB)
 
-/* Two devices, the first with a driver. */
+/* Two devices. The first has a driver. */
 struct rig {
 	struct mdev mdev[2];
 	struct device dev[2];
@@ -36,7 +36,7 @@ FIXTURE(precopy) {
 };
 
 FIXTURE_VARIANT(precopy) {
-	__u32 dirty;		/* pages written between two looks */
+	__u32 dirty;		/* pages written between two reads */
 };
 
 FIXTURE_VARIANT_ADD(precopy, of_a_quiet_device) { .dirty = 0 };

@@ -32,7 +32,7 @@ FIXTURE_VARIANT_ADD(transition, from_RUNNING_P2P) { .from = V2_RUNNING_P2P };
 FIXTURE_VARIANT_ADD(transition, from_PRE_COPY) { .from = V2_PRE_COPY };
 FIXTURE_VARIANT_ADD(transition, from_PRE_COPY_P2P) { .from = V2_PRE_COPY_P2P };
 
-/* RESUMING is left with a whole stream loaded. */
+/* A whole stream is loaded before RESUMING is left. */
 FIXTURE_SETUP(transition)
 {
 	ASSERT_RET(0, device_open(&self->dev, suite_device()));
@@ -49,7 +49,7 @@ FIXTURE_SETUP(transition)
 	ASSERT_RET(0, v2_load(&self->v2, &self->stream, 0));
 }
 
-/* Reset: there are drivers that take a session along into the next opening. */
+/* A reset, because some drivers keep a session across a close */
 FIXTURE_TEARDOWN(transition)
 {
 	device_reset(&self->dev);
@@ -72,7 +72,7 @@ static void check_transition(struct __test_metadata *_metadata, struct v2 *v2,
 {
 	int want = v2_has(v2, to) && allowed(from, to) ? 0 : -EINVAL;
 
-	/* The set-up's SKIP does not keep older harnesses from coming here. */
+	/* Older harnesses run the test in spite of the SKIP in its setup. */
 	if (!v2_has(v2, from))
 		return;
 	EXPECT_RET_FOR(want, v2_set_state(v2, to), "from %s to %s",

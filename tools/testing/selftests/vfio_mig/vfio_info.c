@@ -27,7 +27,7 @@
 #define IRQ_FLAGS	(VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | \
 			 VFIO_IRQ_INFO_AUTOMASKED | VFIO_IRQ_INFO_NORESIZE)
 
-/* The three begin alike: argsz, flags and, but for the first, index. */
+/* The three structures begin with argsz, flags and, except for the first, index. */
 struct any_info {
 	__u32 argsz;
 	__u32 flags;
@@ -86,7 +86,7 @@ static int ask(struct _test_data_info *self, unsigned long cmd, __u32 argsz,
 	return ioctl(self->dev.fd, cmd, self->raw) ? -errno : 0;
 }
 
-/* The bytes that the last answer wrote, from the first on. */
+/* Returns how many bytes the last answer wrote, from the first on. */
 static size_t written(struct _test_data_info *self)
 {
 	size_t len = ROOM;
@@ -108,7 +108,7 @@ static void config_write(struct _test_data_info *self, int at, __u32 value)
 	region_write_all(&self->config, at, &value, sizeof(value));
 }
 
-/* Where a capability is in configuration space, or 0. */
+/* Returns the offset of a capability in configuration space, or 0. */
 static int find_cap(struct _test_data_info *self, int id)
 {
 	int at = 0, left = 48;
@@ -177,7 +177,7 @@ TEST_F(info, an_ioctl_that_is_none_is_ENOTTY)
 	EXPECT_EQ(ENOTTY, errno);
 }
 
-/* QEMU 7.2 cannot reset a guest whose device does not say that it has a reset. */
+/* QEMU 7.2 cannot reset a guest if a device does not report that it has a reset. */
 TEST_F(info, it_is_a_PCI_function_with_a_reset)
 {
 	ASSERT_RET(0, ask(self, VFIO_DEVICE_GET_INFO, ROOM, 0));
@@ -220,7 +220,7 @@ TEST_F(info, every_region_is_described)
 
 	for (i = 0; i < self->dev.info.num_regions; i++) {
 		if (i == VFIO_PCI_VGA_REGION_INDEX)
-			continue;	/* EINVAL where there is none */
+			continue;	/* EINVAL if there is no such region */
 		ASSERT_RET_FOR(0, ask(self, VFIO_DEVICE_GET_REGION_INFO, ROOM, i),
 			       "region %u", i);
 		EXPECT_EQ(i, r->index);
@@ -252,7 +252,7 @@ TEST_F(info, configuration_space_is_read_and_written_only)
 		  self->region.flags);
 }
 
-/* A guest finds out a BAR's size by writing ones to it. */
+/* A guest finds the size of a BAR by writing ones to it. */
 TEST_F(info, the_size_of_each_BAR_is_that_in_configuration_space)
 {
 	__u32 low, mask;
@@ -279,7 +279,7 @@ TEST_F(info, the_size_of_each_BAR_is_that_in_configuration_space)
 	}
 }
 
-/* Follows the chain. Returns how many there are, or -1 where it is broken. */
+/* Follows the chain of capabilities. Returns their number, or -1 if the chain is broken. */
 static int walk_caps(struct _test_data_info *self)
 {
 	const struct vfio_region_info *r = &self->region;
@@ -363,7 +363,7 @@ TEST_F(info, an_interrupt_that_is_not_there_has_a_count_of_0)
 	}
 }
 
-/* Found with a count of 0, it is a failure: QEMU warns. Not found, it is not there. */
+/* ERR must be absent or have a count of 1. QEMU warns if its count is 0. */
 TEST_F(info, ERR_has_an_interrupt_or_is_EINVAL)
 {
 	int ret = ask(self, VFIO_DEVICE_GET_IRQ_INFO, ROOM,

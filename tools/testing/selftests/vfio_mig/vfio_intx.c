@@ -153,7 +153,7 @@ TEST_F(intx, an_eventfd_unmasks_it)
 	EXPECT_EQ(1, irq_taken(self->trigger));
 }
 
-/* One that was signalled before it was given counts. */
+/* An eventfd that was signalled before it was registered counts. */
 TEST_F(intx, a_signalled_eventfd_unmasks_at_once)
 {
 	ASSERT_RET(0, mask(&self->dev));
@@ -173,7 +173,7 @@ TEST_F(intx, the_unmasking_eventfd_can_be_taken_back)
 	EXPECT_EQ(1, irq_taken(self->trigger));
 	give(_metadata, self->unmask);
 	EXPECT_TRUE(silent(self->trigger));
-	/* It goes with the interrupt, too. */
+	/* The unmask eventfd ends with the interrupt. */
 	ASSERT_EQ(1, irq_taken(self->unmask));
 	ASSERT_RET(0, unmask_by(&self->dev, self->unmask));
 	ASSERT_RET(0, irq_disable(&self->dev, INTX));
@@ -202,7 +202,7 @@ TEST_F(intx, what_is_no_eventfd_does_not_unmask)
 	EXPECT_RET(0, unmask_by(&self->dev, self->unmask));
 }
 
-/* By which each signal unmasks, and no lock is taken twice. */
+/* One eventfd is trigger and unmask, so each signal unmasks. No lock may be taken twice. */
 TEST_F(intx, one_eventfd_may_be_signalled_and_unmask)
 {
 	int i, ret = 0;

@@ -20,11 +20,11 @@
 #define MSIX	VFIO_PCI_MSIX_IRQ_INDEX
 #define ERR	VFIO_PCI_ERR_IRQ_INDEX
 #define NR	VFIO_PCI_NUM_IRQS
-#define MAX	64		/* vectors of a kind that are looked at */
+#define MAX	64		/* most vectors of a kind that the test uses */
 
 FIXTURE(irq) {
 	struct device dev;
-	__u32 count[NR];	/* 0: the device has none */
+	__u32 count[NR];	/* 0: the device does not have this kind */
 	int fd[MAX];
 };
 
@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(irq)
 		close(self->fd[i]);
 }
 
-/* The next kind of interrupt that the device has, from @i on. */
+/* Returns the next kind of interrupt that the device has, from @i on. */
 static __u32 next(struct _test_data_irq *self, __u32 i)
 {
 	while (i < NR && !self->count[i])
@@ -64,7 +64,7 @@ static __u32 next(struct _test_data_irq *self, __u32 i)
 	return i;
 }
 
-/* Gives all of a kind an eventfd. */
+/* Registers an eventfd for each vector of a kind. */
 static int enable(struct _test_data_irq *self, __u32 index)
 {
 	return irq_eventfds(&self->dev, index, 0, self->fd, self->count[index]);
@@ -157,7 +157,7 @@ TEST_F(irq, flags_that_make_no_sense_are_refused)
 				TH_LOG("%s, flags %#x: %s", irq_name(i), bad[b],
 				       errname(ret));
 		}
-		/* And nothing came of it. */
+		/* The refused call had no effect. */
 		EXPECT_RET(0, irq_fire(&self->dev, i, 0, 1));
 		EXPECT_EQ(1, taken(self, 0));
 		EXPECT_EQ(0, taken(self, 1));
@@ -165,7 +165,7 @@ TEST_F(irq, flags_that_make_no_sense_are_refused)
 	}
 }
 
-/* Only INTx is masked here; an eventfd unmasks it, and none masks. */
+/* VFIO masks only INTx here. An eventfd unmasks it, and no eventfd masks it. */
 TEST_F(irq, each_kind_of_data_with_each_action)
 {
 	const __u32 actions[] = { IRQ_MASK, IRQ_UNMASK, IRQ_TRIGGER };
