@@ -19,6 +19,7 @@
 
 #define ROOM	4096
 #define CANARY	0xa5
+#define CANARY_WORD	0xa5a5a5a5
 
 #define REGION_FLAGS	(VFIO_REGION_INFO_FLAG_READ |			\
 			 VFIO_REGION_INFO_FLAG_WRITE |			\
@@ -212,6 +213,14 @@ TEST_F(info, an_index_beyond_the_last_is_EINVAL)
 	EXPECT_RET(-EINVAL, ask(self, VFIO_DEVICE_GET_IRQ_INFO, ROOM, 1U << 31));
 }
 
+/* Without capabilities vfio-pci leaves what the user had there. */
+static int cap_offset_fits(const struct vfio_region_info *r)
+{
+	if (r->flags & VFIO_REGION_INFO_FLAG_CAPS)
+		return r->cap_offset >= sizeof(*r);
+	return !r->cap_offset || r->cap_offset == CANARY_WORD;
+}
+
 TEST_F(info, every_region_is_described)
 {
 	const struct vfio_region_info *r = &self->region;
@@ -225,7 +234,7 @@ TEST_F(info, every_region_is_described)
 			       "region %u", i);
 		EXPECT_EQ(i, r->index);
 		EXPECT_EQ(0, r->flags & ~REGION_FLAGS);
-		EXPECT_EQ(!(r->flags & VFIO_REGION_INFO_FLAG_CAPS), !r->cap_offset);
+		EXPECT_TRUE(cap_offset_fits(r));
 		if (!r->size) {
 			EXPECT_EQ(0, r->flags);
 			continue;
@@ -238,7 +247,9 @@ TEST_F(info, every_region_is_described)
 		EXPECT_LT(r->offset, end);
 		if (r->flags & VFIO_REGION_INFO_FLAG_MMAP) {
 			EXPECT_EQ(0, r->offset % getpagesize());
-			EXPECT_EQ(0, r->size % getpagesize());
+			/* vfio-pci maps the page of a BAR that is smaller than a page. */
+			EXPECT_TRUE(!(r->size % getpagesize()) ||
+				    r->size < (__u64)getpagesize());
 		}
 	}
 }
@@ -403,9 +414,9 @@ TEST_F(info, interrupts_are_those_of_configuration_space)
 
 TEST_F(info, what_is_outside_of_any_region_is_an_error)
 {
-	__u32 i, last = self->dev.info.num_regions - 1;
+	struct region r, last = { 0 };
 	unsigned char byte = 0;
-	struct region r;
+	__u32 i;
 
 	for (i = 0; i < self->dev.info.num_regions; i++) {
 		if (region_open(&r, &self->dev, i))
@@ -414,8 +425,10 @@ TEST_F(info, what_is_outside_of_any_region_is_an_error)
 			TH_LOG("region %u, at its end", i);
 		EXPECT_GT(0, region_write(&r, r.size, &byte, 1))
 			TH_LOG("region %u, at its end", i);
+		if (r.offset >= last.offset)
+			last = r;
 	}
-	ASSERT_RET(0, region_open(&r, &self->dev, last));
+	r = last;
 	r.offset += r.size;
 	EXPECT_GT(0, region_read(&r, 1ULL << 40, &byte, 1));
 	EXPECT_GT(0, region_write(&r, 1ULL << 40, &byte, 1));

@@ -285,12 +285,16 @@ TEST_F(irq, minus_1_takes_one_eventfd_back)
 {
 	const int none = -1;
 	__u32 i, n;
+	int ret;
 
 	for (i = next(self, 0); i < NR; i = next(self, i + 1)) {
 		ASSERT_RET(0, enable(self, i));
 		n = self->count[i] / 2;
 		EXPECT_RET(0, irq_eventfds(&self->dev, i, n, &none, 1));
-		EXPECT_RET(0, irq_fire(&self->dev, i, 0, self->count[i]));
+		ret = irq_fire(&self->dev, i, 0, self->count[i]);
+		/* There is one ERR and one REQ. vfio-pci has nothing left to signal then. */
+		if (i <= MSIX || ret != -EINVAL)
+			EXPECT_RET(0, ret);
 		EXPECT_EQ(0, taken(self, n));
 		if (n)
 			EXPECT_EQ(1, taken(self, 0));
