@@ -251,6 +251,21 @@ static enum mnvme_event_type mnvme_log_page_events(u8 lid)
 	}
 }
 
+/*
+ * The host may ask for more than there is. The number of dwords in the command decides
+ * whether PRP2 points to a list, so the walk is over all of them.
+ */
+static u16 mnvme_log_copy_out(struct mnvme_req *req, void *buf, u32 len, u32 asked)
+{
+	struct mnvme_dptr d;
+	u16 status;
+
+	status = mnvme_dptr_init(&d, req, asked);
+	if (status)
+		return status;
+	return mnvme_dptr_copy(&d, buf, min(len, asked), true);
+}
+
 /**
  * mnvme_get_log_page() - execute Get Log Page
  * @req: the command
@@ -289,8 +304,8 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 	if (type < MNVME_EVENT_TYPES)
 		raised = mnvme_event_raised(req->dev, type);
 	mnvme_log_page_fill(req->dev, c->lid, buf);
-	size = min_t(u64, size - off, dwords * sizeof(u32));
-	status = size ? mnvme_copy_out(req, buf + off, size) : NVME_SC_SUCCESS;
+	status = mnvme_log_copy_out(req, buf + off, size - off,
+				    dwords * sizeof(u32));
 	if (!status && type < MNVME_EVENT_TYPES && !(c->lsp & MNVME_LSP_RAE))
 		mnvme_event_clear(req->dev, type, raised);
 	return status;

@@ -3,6 +3,7 @@
  * NVMe 1.4, 5.14 and 5.15: Get Log Page and Identify, with the values of mnvme.
  * nvme_identify.c tests the fields that any controller must have.
  */
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,6 +97,34 @@ static const struct nvme_case get_log[] = {
 TEST_F(pages, s5_14_get_log_page)
 {
 	try_cases(_metadata, &self->c, get_log, ARRAY_SIZE(get_log));
+}
+
+/*
+ * More dwords than the page has, in so many pages of memory that PRP2 points to a list.
+ * The end of the log goes to the list's first page, and the list stays as it is.
+ */
+TEST_F(pages, s5_14_prp_list_for_more_than_there_is)
+{
+	struct guest *guest = &self->f.guest;
+	unsigned char *data = guest_alloc(guest, 3 * GUEST_PAGE);
+	__u64 *list = guest_alloc(guest, GUEST_PAGE);
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_GET_LOG, .nsid = ~0U, .cdw10 = LOG(5, 2 * 1024),
+		.prp1 = guest_iova(guest, data) + 1024,
+		.prp2 = guest_iova(guest, list),
+	};
+
+	memset(list, 0, GUEST_PAGE);
+	list[0] = htole64(guest_iova(guest, data) + GUEST_PAGE);
+	list[1] = htole64(guest_iova(guest, data) + 2 * GUEST_PAGE);
+	memset(data, 0xee, 3 * GUEST_PAGE);
+	ASSERT_EQ(0, nvme_do(&self->f.nvme, &self->f.nvme.admin, &cmd, NULL));
+	EXPECT_EQ(1, data[1024]);
+	EXPECT_EQ(htole64(guest_iova(guest, data) + GUEST_PAGE), list[0]);
+	/* The last 1024 bytes of the page are reserved. */
+	EXPECT_EQ(0, data[GUEST_PAGE]);
+	EXPECT_EQ(0, data[GUEST_PAGE + 1023]);
+	EXPECT_EQ(0xee, data[GUEST_PAGE + 1024]);
 }
 
 #define EFFECT(at, v)	{ "5.14.1.5", "effects at " #at,		\
