@@ -156,7 +156,10 @@ enum vfio_mig_spoil __vfio_mig_fault_chunk(struct vfio_mig *mig, u32 seq)
 	return spoil;
 }
 
-/* Waits in pieces, because the user may lift the limit meanwhile. */
+/*
+ * Waits in pieces, because the user may lift the limit meanwhile. A reset or the close of
+ * the device ends the wait, because the session mutex is held.
+ */
 void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
 {
 	struct vfio_mig_fault *fault = mig->fault;
@@ -167,7 +170,7 @@ void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
 	fault->free_at = max(fault->free_at, now) +
 			 div64_u64((u64)bytes * NSEC_PER_SEC, rate);
 	while (now + TICK_NSEC <= fault->free_at &&
-	       !fatal_signal_pending(current)) {
+	       !fatal_signal_pending(current) && !vfio_mig_cancelled(mig)) {
 		u64 wait = min_t(u64, fault->free_at - now, NSEC_PER_SEC / 10);
 
 		wait_ns(wait);

@@ -3,8 +3,10 @@
  * A device that fails: transitions that do not succeed, the error state, and damaged, lost or
  * slow data. The fault knobs in debugfs inject these.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -374,6 +376,30 @@ TEST_F(fault, the_data_path_has_no_more_than_its_bandwidth)
 	begun = clock_now();
 	ASSERT_RET(0, v2_save(&self->v2, &self->stream, 0));
 	check_time(_metadata, begun, self->stream.len, "saved by v2");
+}
+
+/* Another process waits for the bandwidth, with the session mutex. */
+TEST_F_TIMEOUT(fault, a_reset_does_not_wait_for_the_bandwidth, 20)
+{
+	double begun;
+	pid_t pid;
+
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_PRE_COPY));
+	ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "1"));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		v1_open_iteration(&self->v1);
+		for (;;)
+			pause();
+	}
+	usleep(500000);
+	begun = clock_now();
+	EXPECT_RET(0, device_reset(&self->dev));
+	EXPECT_GT(3, clock_now() - begun)
+		TH_LOG("the reset takes %.1f s", clock_now() - begun);
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 }
 
 TEST_F(fault, pending_bytes_is_what_it_is_told)
