@@ -289,10 +289,14 @@ static void mnvme_set_trigger(struct mnvme_irq *irq, struct eventfd_ctx **place,
 		eventfd_ctx_put(old);
 }
 
+/* A trigger of the user is for the eventfds that are set now. */
 static void mnvme_vectors_disable(struct mnvme_irq *irq)
 {
 	u16 v;
 
+	spin_lock(&irq->lock);
+	bitmap_zero(irq->triggered, MNVME_NR_VECTORS);
+	spin_unlock(&irq->lock);
 	for (v = 0; v < MNVME_NR_VECTORS; v++)
 		mnvme_set_trigger(irq, &irq->vector[v], NULL);
 	WRITE_ONCE(irq->index, -1);

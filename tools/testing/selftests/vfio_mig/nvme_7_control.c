@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/irq.h"
 #include "lib/nvme_fixture.h"
 
 #define MSIX_MASK(v)	(0x2000 + 16 * (v) + 12)
@@ -257,6 +258,31 @@ TEST_F(irq, s7_3_2_a_reset_while_pending)
 	EXPECT_EQ(0, pending);
 	MASK(false);
 	EXPECT_EQ(0, irqs(self->q));
+}
+
+/* A vector that the user triggers waits for its mask, but not for other eventfds. */
+TEST_F(control, s7_5_a_trigger_ends_with_its_eventfds)
+{
+	const __u32 vector = 5, index = VFIO_PCI_MSIX_IRQ_INDEX;
+	struct device *dev = &self->f.dev;
+	struct nvme *nvme = &self->f.nvme;
+	int fd = irq_open();
+
+	ASSERT_LE(0, fd);
+	irq_disable(dev, index);
+	ASSERT_RET(0, irq_eventfds(dev, index, vector, &fd, 1));
+	ASSERT_RET(0, nvme_write32(nvme, MSIX_MASK(vector), 1));
+	ASSERT_RET(0, irq_fire(dev, index, vector, 1));
+	ASSERT_RET(0, nvme_write32(nvme, MSIX_MASK(vector), 0));
+	EXPECT_EQ(1, irq_taken(fd));
+
+	ASSERT_RET(0, nvme_write32(nvme, MSIX_MASK(vector), 1));
+	ASSERT_RET(0, irq_fire(dev, index, vector, 1));
+	ASSERT_RET(0, irq_disable(dev, index));
+	ASSERT_RET(0, irq_eventfds(dev, index, vector, &fd, 1));
+	ASSERT_RET(0, nvme_write32(nvme, MSIX_MASK(vector), 0));
+	EXPECT_EQ(0, irq_taken(fd));
+	close(fd);
 }
 
 /* Returns the result of the next request for an event, or 0 after 100 ms. */
