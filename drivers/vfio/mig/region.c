@@ -204,6 +204,9 @@ static int open_iteration(struct vfio_mig *mig)
 		size += vfio_mig_chunk_size(chunk);
 		looked += chunk->looked;
 		vfio_mig_chunk_put(chunk);
+		/* A user waits for the session mutex, and the data are not needed any more. */
+		if (vfio_mig_cancelled(mig))
+			break;
 		cond_resched();
 	}
 	if (!size)

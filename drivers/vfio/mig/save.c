@@ -499,9 +499,13 @@ static int take(struct vfio_mig_pages *p, pgoff_t first, u32 max, struct page **
 
 /*
  * Takes changed pages from @first on. Ends when @max pages have data, when the buffer of
- * the runs is full, when enough pages were looked at, or when the caller is being killed.
- * An early end loses nothing, because the pages so far are a complete chunk. Returns the
- * size of the encoded runs, or an error if no page was taken.
+ * the runs is full, when enough pages were looked at, when the caller is being killed, or
+ * when a user waits to reset or close the device. An early end loses nothing, because the
+ * pages so far are a complete chunk. Returns the size of the encoded runs, or an error if no
+ * page was taken.
+ *
+ * The user decides how long this takes. For a mapped memory, each block of pages needs the
+ * user's mmap_lock, see vfio_mig_mapping_lock().
  */
 static int collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 			 pgoff_t first, u32 max)
@@ -531,7 +535,7 @@ static int collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 		chunk_add(chunk, n, &runs);
 		chunk->looked += n;
 		save->first_pass -= min_t(unsigned long, save->first_pass, n);
-		if (fatal_signal_pending(current))
+		if (fatal_signal_pending(current) || vfio_mig_cancelled(mig))
 			break;
 		cond_resched();
 	}

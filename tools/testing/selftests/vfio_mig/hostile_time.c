@@ -5,6 +5,8 @@
  * state.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -448,6 +450,111 @@ TEST_F_TIMEOUT(reader, killed_at_any_moment_loses_no_page, 60)
 	ASSERT_RET(0, v1_set_state(to, V1_RUNNING));
 	ASSERT_RET(0, v1_set_state(from, V1_RUNNING));
 	compare(_metadata, nvme, &self->to, self->buf);
+}
+
+/*
+ * A reader whose address space is held: another thread of its process reads its memory
+ * through /proc, from a file whose server does not answer. The save removes pages from
+ * mappings with that lock held, so each block of pages waits for a while.
+ */
+
+#define BAR_BYTES	(64 * MIB)
+#define BLOCK_BYTES	(256UL << 10)	/* pages that are removed together */
+#define RESET		5.0		/* seconds for a reset meanwhile */
+
+struct held {
+	struct slow slow;
+	volatile int *go;	/* shared: 1 to read, 2 when it has begun */
+	struct v1 v1;
+};
+
+static void *hold_mmap_lock(void *arg)
+{
+	struct held *h = arg;
+	int fd = open("/proc/self/mem", O_RDONLY);
+	char byte;
+
+	(void)!pread(fd, &byte, 1, (unsigned long)h->slow.mem);
+	return NULL;
+}
+
+static void read_while_held(struct held *h)
+{
+	pthread_t thread;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (slow_map(&h->slow, 0, NULL, 0) ||
+	    pthread_create(&thread, NULL, hold_mmap_lock, h))
+		_exit(1);
+	while (!*h->go)
+		usleep(1000);
+	*h->go = 2;
+	v1_open_iteration(&h->v1);
+	for (;;)
+		pause();
+}
+
+FIXTURE(mapped) {
+	struct mdev mdev;
+	struct device dev;
+};
+
+FIXTURE_SETUP(mapped)
+{
+	memset(self, 0, sizeof(*self));
+	if (system("modprobe -q mscratch"))
+		SKIP(return, "there is no mscratch");
+	ASSERT_RET(0, mdev_create(&self->mdev, "mscratch", "64M"));
+	ASSERT_RET(0, device_open(&self->dev, self->mdev.path));
+}
+
+FIXTURE_TEARDOWN(mapped)
+{
+	device_close(&self->dev);
+	mdev_remove(&self->mdev);
+}
+
+TEST_F_TIMEOUT(mapped, a_reset_does_not_wait_for_the_mmap_lock, 60)
+{
+	struct held h = { 0 };
+	unsigned char *map;
+	struct region bar;
+	double start;
+	size_t at;
+	pid_t pid;
+
+	if (slow_missing(SLOW_FUSE))
+		SKIP(return, "%s", slow_missing(SLOW_FUSE));
+	ASSERT_RET(0, slow_create(&h.slow, SLOW_FUSE, GUEST_PAGE));
+	ASSERT_RET(0, v1_open(&h.v1, &self->dev));
+	ASSERT_RET(0, region_open(&bar, &self->dev, VFIO_PCI_BAR2_REGION_INDEX));
+	ASSERT_RET(0, region_mmap(&bar, 0, BAR_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+				  (void **)&map));
+	for (at = 0; at < BAR_BYTES; at += BLOCK_BYTES)
+		map[at] = 1;
+	ASSERT_RET(0, v1_set_state(&h.v1, V1_PRE_COPY));
+	h.go = mmap(NULL, sizeof(*h.go), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		    -1, 0);
+	ASSERT_NE(MAP_FAILED, h.go);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		read_while_held(&h);
+	EXPECT_EQ(1, slow_waiting(&h.slow, waiter_patience(5)));
+	*h.go = 1;
+	while (*h.go != 2)
+		usleep(1000);
+	usleep(500000);
+	start = clock_now();
+	EXPECT_RET(0, device_reset(&self->dev));
+	EXPECT_GT(waiter_patience(RESET), clock_now() - start)
+		TH_LOG("the reset takes %.1f s", clock_now() - start);
+	/* Its thread cannot be killed before the server answers or ends. */
+	kill(pid, SIGKILL);
+	slow_destroy(&h.slow);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	munmap(map, BAR_BYTES);
+	v1_close(&h.v1);
 }
 
 static void need_all(void)
