@@ -148,6 +148,7 @@ int __vfio_mig_memory_init(struct vfio_mig_pages *p, pgoff_t nr,
 void vfio_mig_pages_destroy(struct vfio_mig_pages *p);
 void vfio_mig_pages_changed(struct vfio_mig_pages *p, u64 off, u64 len);
 unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p);
+pgoff_t vfio_mig_pages_next(struct vfio_mig_pages *p, pgoff_t index);
 
 struct page *vfio_mig_page_read_begin(struct vfio_mig_pages *p, pgoff_t index);
 void vfio_mig_page_read_end(struct vfio_mig_pages *p, pgoff_t index);

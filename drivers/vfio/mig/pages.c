@@ -305,6 +305,25 @@ unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pages_resident);
 
+/**
+ * vfio_mig_pages_next - find a page that has memory
+ * @p: the paged state
+ * @index: first page to look at
+ *
+ * A driver skips pages that read as zeros with this function.
+ *
+ * Context: any; no load takes effect meanwhile.
+ * Return: the number of the next page that has memory, or &vfio_mig_pages.nr if there is
+ * none. Both may change at any time.
+ */
+pgoff_t vfio_mig_pages_next(struct vfio_mig_pages *p, pgoff_t index)
+{
+	unsigned long next = index;
+
+	return xa_find(p->xa, &next, p->nr - 1, XA_PRESENT) ? next : p->nr;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pages_next);
+
 /*
  * Allocates a page if there is none, and a copy if a chunk has the page. The caller holds
  * the page's lock for writing, so that no page access and no mapping uses the old page

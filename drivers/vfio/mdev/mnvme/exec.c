@@ -14,6 +14,7 @@
 #include <linux/delay.h>
 #include <linux/moduleparam.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
 
 #include "mnvme.h"
 
@@ -40,6 +41,8 @@ MODULE_PARM_DESC(inline_kib,
 /* An executor serves the next queue after this time, or after so many batches. */
 #define MNVME_TURN_NS		(2 * NSEC_PER_MSEC)
 #define MNVME_BATCHES		4
+/* After this time, no further command of a batch is executed in this turn. */
+#define MNVME_TURN_MAX_NS	(10 * NSEC_PER_MSEC)
 
 #define MNVME_FUSE		(NVME_CMD_FUSE_FIRST | NVME_CMD_FUSE_SECOND)
 
@@ -62,13 +65,28 @@ bool mnvme_may_execute(const struct mnvme *dev)
  * @sq: the queue
  *
  * A command also checks this between its pieces, so that a stop, a reset and a deletion of
- * the queue do not wait for a long command.
+ * the queue do not wait for a long command, and so that SIGKILL ends the thread.
  *
- * Return: false as for mnvme_may_execute(), and where the queue was deleted.
+ * Return: false as for mnvme_may_execute(), if the queue was deleted, or if the thread is
+ * being killed.
  */
 bool mnvme_sq_may_execute(const struct mnvme_sq *sq)
 {
-	return READ_ONCE(sq->live) && mnvme_may_execute(sq->dev);
+	return READ_ONCE(sq->live) && mnvme_may_execute(sq->dev) &&
+	       !fatal_signal_pending(current);
+}
+
+/**
+ * mnvme_sq_turn_over - whether other queues wait too long for this one
+ * @sq: the queue, with its exec held
+ *
+ * A host can make a single command long, for example by many SGL descriptors or by ranges
+ * to deallocate. So a batch ends early, and a command that keeps its progress begins again
+ * in the next turn.
+ */
+bool mnvme_sq_turn_over(const struct mnvme_sq *sq)
+{
+	return local_clock() > sq->turn_end;
 }
 
 /* Commands that the doorbell announced, up to the end of the queue's memory. */
@@ -187,6 +205,7 @@ static void mnvme_req_init(struct mnvme_req *req, const struct nvme_command *cmd
 {
 	req->cmd = cmd;
 	req->result = 0;
+	req->freed = false;
 	req->err_loc = MNVME_NO_LOCATION;
 	req->err_lba = 0;
 	req->unlogged = false;
@@ -214,8 +233,9 @@ static void mnvme_delay(const struct mnvme_sq *sq)
 }
 
 /*
- * Executes @nr commands, or fewer if the device has to stop or guest memory is not
- * present. Posts their completions as far as the completion queue's memory is present.
+ * Executes @nr commands, or fewer if the device has to stop, if guest memory is not
+ * present, or if they take too long. Posts their completions as far as the completion
+ * queue's memory is present.
  */
 static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 			   u32 nr)
@@ -226,7 +246,7 @@ static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 	u32 i, left = nr;
 	u16 status;
 
-	for (i = 0; i < nr && !sq->waits; i++) {
+	for (i = 0; i < nr && !sq->waits && !(i && mnvme_sq_turn_over(sq)); i++) {
 		mnvme_delay(sq);
 		if (!mnvme_sq_may_execute(sq))
 			break;
@@ -286,6 +306,7 @@ static bool mnvme_sq_turn(struct mnvme_sq *sq)
 	u64 start = local_clock();
 	u32 nr, i;
 
+	sq->turn_end = start + MNVME_TURN_MAX_NS;
 	if (!sq->id && !mnvme_dbbuf_look(sq->dev))
 		return false;
 	if (!mnvme_sq_settle(sq))
@@ -375,7 +396,8 @@ static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
 		if (light)
 			mnvme_sq_batch(sq, cmd, light);
 		commands += light;
-		if (light < nr || commands >= MNVME_HERE_COMMANDS || sq->waits)
+		if (light < nr || commands >= MNVME_HERE_COMMANDS || sq->waits ||
+		    mnvme_sq_turn_over(sq))
 			return false;
 	}
 	return !sq->waits && !sq->polled;
@@ -401,6 +423,7 @@ bool mnvme_sq_execute_here(struct mnvme_sq *sq)
 		return false;
 	if (!vfio_mig_dma_pending(&sq->dma)) {
 		start = local_clock();
+		sq->turn_end = start + MNVME_TURN_MAX_NS;
 		sq->here = true;
 		sq->waits = false;
 		sq->polled = false;

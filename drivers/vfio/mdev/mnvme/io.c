@@ -453,14 +453,32 @@ u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r)
 	return status;
 }
 
-/* Zeroes a range in pieces, because it may be most of the namespace. */
+/* Skips blocks that read as zeros already, because their pages have no memory. */
+static void mnvme_skip_zeros(struct mnvme *dev, struct mnvme_range *r)
+{
+	pgoff_t next = vfio_mig_pages_next(&dev->pages, mnvme_page_index(r->pos));
+	u64 end = r->pos + r->len;
+
+	r->pos = clamp_t(u64, (u64)next << MNVME_NS_PAGE_SHIFT, r->pos, end);
+	r->len = end - r->pos;
+}
+
+/*
+ * Zeroes a range in pieces, because it may be most of the namespace. If this takes long,
+ * the command begins again in the queue's next turn. The command has freed a page by then,
+ * so it comes to its end.
+ */
 static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
 {
 	struct mnvme_range piece;
 	u16 status;
 
-	for (; r.len; r.pos += piece.len, r.len -= piece.len) {
-		if (!mnvme_sq_may_execute(req->sq))
+	for (;; r.pos += piece.len, r.len -= piece.len) {
+		mnvme_skip_zeros(req->dev, &r);
+		if (!r.len)
+			return NVME_SC_SUCCESS;
+		if (!mnvme_sq_may_execute(req->sq) ||
+		    (req->freed && mnvme_sq_turn_over(req->sq)))
 			return MNVME_NOT_EXECUTED;
 		piece.pos = r.pos;
 		piece.len = min_t(u64, r.len, MNVME_ZERO_PIECE -
@@ -468,8 +486,11 @@ static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
 		status = mnvme_zero(req->dev, piece);
 		if (status)
 			return status;
+		/* The first page had memory. */
+		req->freed |= !mnvme_page_off(piece.pos) &&
+			      piece.len >= MNVME_NS_PAGE_SIZE;
+		cond_resched();
 	}
-	return NVME_SC_SUCCESS;
 }
 
 static u16 mnvme_write_zeroes(struct mnvme_req *req)

@@ -144,6 +144,7 @@ struct mnvme_executor {
  *	holder waits for a bounded time only, also if guest memory is missing.
  * @dma: accesses to guest memory for this queue; @exec protects this and the members up to
  *	@owed_at
+ * @turn_end: time after which another queue has its turn
  * @last_ns: time at which commands were executed last
  * @poll_ns: duration of polling the doorbell after @last_ns
  * @polled: the queue is polled, so EventIdx was not armed
@@ -181,6 +182,7 @@ struct mnvme_sq {
 	struct mnvme_executor *executor;
 	struct mutex exec; /* protects head, count and the members below */
 	struct vfio_mig_dma dma;
+	u64 turn_end;
 	u64 last_ns;
 	u64 poll_ns;
 	bool polled;
@@ -258,6 +260,7 @@ struct mnvme_cq {
  * @cmd: a private copy of the command, because the guest may change the original
  * @result: dword 0 of the completion
  * @bytes: number of bytes that were moved
+ * @freed: the command has freed a page of the namespace
  * @err_loc: "Parameter Error Location" for the error log
  * @err_lba: first block that the error is about
  * @unlogged: an error does not go to the error log
@@ -268,6 +271,7 @@ struct mnvme_req {
 	const struct nvme_command *cmd;
 	u32 result;
 	u32 bytes;
+	bool freed;
 	u16 err_loc;
 	u64 err_lba;
 	bool unlogged;
@@ -612,6 +616,7 @@ void mnvme_irq_flush(struct mnvme_sq *sq);
 /* exec.c */
 bool mnvme_may_execute(const struct mnvme *dev);
 bool mnvme_sq_may_execute(const struct mnvme_sq *sq);
+bool mnvme_sq_turn_over(const struct mnvme_sq *sq);
 void mnvme_sq_execute(struct mnvme_sq *sq);
 bool mnvme_sq_execute_here(struct mnvme_sq *sq);
 

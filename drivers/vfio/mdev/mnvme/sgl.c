@@ -104,6 +104,9 @@ static u16 mnvme_sgl_fill(struct mnvme_dptr *d)
 
 	if (!nr)
 		return MNVME_DNR(NVME_SC_SGL_INVALID_DATA);
+	/* A list may have many descriptors, so that reading them takes long. */
+	if (!mnvme_sq_may_execute(d->sq))
+		return MNVME_NOT_EXECUTED;
 	status = mnvme_dma_status(mnvme_dma(d->sq, d->list, d->sgl,
 					    nr * sizeof(d->sgl[0]), false));
 	if (status)
