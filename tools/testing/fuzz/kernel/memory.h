@@ -119,6 +119,8 @@ static inline bool xa_empty(struct xarray *xa)
 #define xa_for_each_range(xa, i, p, first, last)			\
 	for ((i) = (first); ((p) = xa_next_at((xa), &(i), (last))); (i)++)
 #define xa_for_each(xa, i, p)	xa_for_each_range(xa, i, p, 0, ULONG_MAX)
+#define XA_PRESENT	0
+#define xa_find(xa, index, max, mark)	xa_next_at(xa, index, max)
 
 /* @fault: bytes of it that can be read; what is behind them is not mapped. */
 struct iov_iter {
