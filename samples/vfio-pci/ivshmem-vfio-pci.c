@@ -10,6 +10,8 @@
  */
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/pm_runtime.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vfio_mig_compat.h>
 #include <linux/vfio_mig_core.h>
@@ -36,21 +38,31 @@ static struct ivshmem *to_ivshmem(struct vfio_device *vdev)
  * The user may have disabled the BARs, so they are enabled as long as the driver accesses
  * them. VFIO holds the lock in a reset, and when the user enables or disables them.
  */
-static int ivshmem_begin(struct vfio_mig_pages *pages)
+static int ivshmem_enable(struct ivshmem *iv)
 {
-	struct ivshmem *iv = container_of(pages, struct ivshmem, pages);
 	struct pci_dev *pdev = iv->core.pdev;
 
-	down_write(&iv->core.memory_lock);
-	/* Reads of a function that sleeps or is gone return no data. */
-	if (iv->core.pm_runtime_engaged || !pci_device_is_present(pdev)) {
-		up_write(&iv->core.memory_lock);
+	lockdep_assert_held_write(&iv->core.memory_lock);
+	/* Reads of a function that is gone return no data. */
+	if (!pci_device_is_present(pdev))
 		return -EIO;
-	}
 	pci_read_config_word(pdev, PCI_COMMAND, &iv->command);
 	if (!(iv->command & PCI_COMMAND_MEMORY))
 		pci_write_config_word(pdev, PCI_COMMAND, iv->command | PCI_COMMAND_MEMORY);
 	return 0;
+}
+
+/* A function that the user put to sleep returns no data. */
+static int ivshmem_begin(struct vfio_mig_pages *pages)
+{
+	struct ivshmem *iv = container_of(pages, struct ivshmem, pages);
+	int ret;
+
+	down_write(&iv->core.memory_lock);
+	ret = iv->core.pm_runtime_engaged ? -EIO : ivshmem_enable(iv);
+	if (ret)
+		up_write(&iv->core.memory_lock);
+	return ret;
 }
 
 static void ivshmem_end(struct vfio_mig_pages *pages)
@@ -182,15 +194,37 @@ static int ivshmem_open(struct vfio_device *vdev)
 	return ret;
 }
 
-/* The memory is cleared, because the next user must not see what this one left. */
+/*
+ * Clears the memory, because the next user must not see what this one left. In pieces,
+ * because the memory is not cached and may be large.
+ */
+static void ivshmem_clear(struct ivshmem *iv)
+{
+	size_t off, n, size = (size_t)iv->pages.nr << PAGE_SHIFT;
+
+	for (off = 0; off < size; off += n) {
+		n = min_t(size_t, size - off, SZ_256K);
+		down_write(&iv->core.memory_lock);
+		if (ivshmem_enable(iv)) {
+			up_write(&iv->core.memory_lock);
+			return;
+		}
+		memset_io(iv->memory + off, 0, n);
+		ivshmem_end(&iv->pages);
+		cond_resched();
+	}
+}
+
+/* The user may have put the function to sleep, and VFIO wakes it up later only. */
 static void ivshmem_close(struct vfio_device *vdev)
 {
 	struct ivshmem *iv = to_ivshmem(vdev);
+	struct device *dev = &iv->core.pdev->dev;
 
 	vfio_mig_close(iv->mig);
-	if (!ivshmem_begin(&iv->pages)) {
-		memset_io(iv->memory, 0, (size_t)iv->pages.nr << PAGE_SHIFT);
-		ivshmem_end(&iv->pages);
+	if (!pm_runtime_resume_and_get(dev)) {
+		ivshmem_clear(iv);
+		pm_runtime_put(dev);
 	}
 	vfio_pci_core_close_device(vdev);
 }

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -230,6 +231,36 @@ TEST_F_TIMEOUT(busy, a_state_is_saved_while_the_BAR_is_disabled, 120)
 	v2_close(&v2);
 	buffer_free(&on);
 	buffer_free(&off);
+}
+
+/* The next user sees nothing of this one, who put the function to sleep and went. */
+TEST_F_TIMEOUT(busy, a_sleeping_device_is_cleared, 60)
+{
+	struct vfio_device_feature sleep = {
+		.argsz = sizeof(sleep),
+		.flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
+	};
+	struct work *w = &self->w;
+	unsigned char buf[4096];
+	__u16 command;
+
+	if (!w->map)
+		SKIP(return, "the device has no BAR that can be mapped");
+	memset(w->map, 0x5a, w->size);
+	if (ioctl(w->dev.fd, VFIO_DEVICE_FEATURE, &sleep))
+		SKIP(return, "the device cannot be put to sleep: %s", strerror(errno));
+	munmap(w->map, w->size);
+	w->map = NULL;
+	device_close(&w->dev);
+
+	ASSERT_RET(0, device_open(&w->dev, path));
+	ASSERT_RET(0, bar_find(&w->bar, &w->dev, PORTION));
+	ASSERT_RET(0, region_open(&w->config, &w->dev, VFIO_PCI_CONFIG_REGION_INDEX));
+	ASSERT_RET(0, region_read_all(&w->config, PCI_COMMAND, &command, 2));
+	command |= PCI_COMMAND_MEMORY;
+	ASSERT_RET(0, region_write_all(&w->config, PCI_COMMAND, &command, 2));
+	ASSERT_RET(0, region_read_all(&w->bar, 0, buf, sizeof(buf)));
+	EXPECT_EQ(0, buf[0] | memcmp(buf, buf + 1, sizeof(buf) - 1));
 }
 
 int main(int argc, char **argv)
