@@ -513,7 +513,7 @@ TEST_F(fault, a_knob_shows_what_it_was_told)
 	check_text(_metadata, dev, "bandwidth", "1048576\n");
 }
 
-TEST_F(fault, a_line_that_is_wrong_is_EINVAL_and_changes_nothing)
+TEST_F(fault, a_wrong_line_is_EINVAL_and_changes_nothing)
 {
 	static const struct {
 		const char *name, *text;

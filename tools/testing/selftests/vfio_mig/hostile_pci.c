@@ -191,7 +191,7 @@ TEST_F_TIMEOUT(busy, data_is_read_into_a_BAR_and_it_is_disabled, 120)
 	expect_works(_metadata, &self->w);
 }
 
-TEST_F_TIMEOUT(busy, data_is_written_from_a_BAR_and_the_device_reset, 120)
+TEST_F_TIMEOUT(busy, data_is_written_from_a_BAR_during_resets, 120)
 {
 	void *(*const what[])(void *) = { write_from_bar, toggle, reset };
 

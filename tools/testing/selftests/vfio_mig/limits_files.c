@@ -511,7 +511,7 @@ static void expect_gone(struct __test_metadata *_metadata, void *map, size_t siz
 	EXPECT_RET(-EFAULT, poke_store(map + size / 2, 1));
 }
 
-TEST_F(outlive, a_mapping_is_SIGBUS_and_holds_nothing_but_the_code)
+TEST_F(outlive, a_mapping_is_SIGBUS_and_keeps_the_code_only)
 {
 	struct endpoint *e = &self->end;
 	void *window = e->v1.map;

@@ -187,7 +187,7 @@ TEST_F(bar, maps_in_part_and_shared_only)
 	munmap(map, PAGE);
 }
 
-TEST_F(bar, is_loaded_and_shows_in_a_mapping_that_was_there)
+TEST_F(bar, is_loaded_and_shows_in_an_older_mapping)
 {
 	struct side *a = &self->a, *b = &self->b;
 	unsigned long i;
@@ -322,7 +322,7 @@ TEST_F(bar, a_store_by_a_child_counts)
 	EXPECT_EQ(1, drain(_metadata, a, &self->stream));
 }
 
-TEST_F(bar, is_gone_for_a_mapping_that_outlives_the_opening)
+TEST_F(bar, is_gone_for_a_mapping_after_the_close)
 {
 	struct side *a = &self->a;
 	unsigned char byte, *map = a->map;
@@ -341,7 +341,7 @@ TEST_F(bar, is_gone_for_a_mapping_that_outlives_the_opening)
 }
 
 /* The mapping must not show the data section of the next user either. */
-TEST_F(bar, the_data_section_is_gone_for_such_a_mapping_too)
+TEST_F(bar, the_data_section_is_gone_for_it_too)
 {
 	struct side *a = &self->a;
 	unsigned char byte, *map;

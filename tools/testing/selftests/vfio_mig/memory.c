@@ -211,7 +211,7 @@ TEST_F(memory, that_is_stored_to_in_pre_copy_is_sent_again)
 }
 
 /* A page that nobody has accessed yet, and a page of a read-only mapping */
-TEST_F(memory, that_is_stored_to_by_other_mappings_is_sent_again)
+TEST_F(memory, stores_by_other_mappings_are_sent_again)
 {
 	int status = -1;
 	pid_t child;

@@ -213,7 +213,7 @@ TEST_F(pin, is_signalled_once_for_each_unmask)
 	EXPECT_EQ(1, irqs(a));
 }
 
-TEST_F(pin, unmasked_while_stopped_it_comes_when_the_device_runs)
+TEST_F(pin, unmasked_while_stopped_comes_on_the_resume)
 {
 	struct side *a = &self->a;
 

@@ -353,7 +353,7 @@ TEST_F(dbbuf, of_a_queue_that_was_deleted_nothing_is_left)
 	starve(_metadata, &self->p.nvme, &s, 2);
 }
 
-TEST_F(dbbuf, what_is_written_while_stopped_waits_for_the_resume)
+TEST_F(dbbuf, writes_while_stopped_wait_for_the_resume)
 {
 	struct nvme *nvme = &self->p.nvme;
 	struct flood f;
@@ -453,7 +453,7 @@ TEST_F(dbbuf, a_controller_reset_ends_them)
 			ASSERT_EQ(0xa5a5a5a5, pages[i][j]);
 }
 
-TEST_F(dbbuf, a_tail_beyond_the_queue_is_an_event_and_nothing_else)
+TEST_F(dbbuf, a_tail_beyond_the_queue_is_an_event_only)
 {
 	struct nvme *nvme = &self->p.nvme;
 	struct nvme_cqe cqe;
@@ -472,7 +472,7 @@ TEST_F(dbbuf, a_tail_beyond_the_queue_is_an_event_and_nothing_else)
 	EXPECT_EQ(0, nvme_flush(nvme));
 }
 
-TEST_F_TIMEOUT(dbbuf, a_head_that_cannot_be_is_an_event_and_nothing_else, 60)
+TEST_F_TIMEOUT(dbbuf, an_impossible_head_is_an_event_only, 60)
 {
 	struct nvme *nvme = &self->p.nvme;
 	struct nvme_cqe cqe;

@@ -175,7 +175,7 @@ TEST_F(intx, what_is_no_eventfd_is_refused)
 	EXPECT_RET(-ENOTTY, set_irq(&self->dev, MASK | EVENTFD, self->unmask));
 }
 
-TEST_F(intx, unmasked_while_stopped_it_is_signalled_when_the_device_runs)
+TEST_F(intx, unmasked_while_stopped_is_signalled_later)
 {
 	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, self->unmask));
 	flush(_metadata, &self->nvme, self->q);

@@ -319,7 +319,7 @@ TEST_F_TIMEOUT(migrate, a_doorbell_rung_while_stopped_is_served_there, 120)
  * The source wrote completions, and its interrupt may be lost. Their cause still stands, so
  * the target signals. It does not write a completion again.
  */
-TEST_F_TIMEOUT(migrate, an_interrupt_whose_cause_stands_is_signalled_again, 120)
+TEST_F_TIMEOUT(migrate, an_interrupt_with_a_cause_is_signalled_again, 120)
 {
 	struct nvme *nvme = &self->f.nvme;
 	struct nvme_cqe cqe;
@@ -360,7 +360,7 @@ TEST_F(migrate, without_eventfds_nothing_happens)
 }
 
 /* Registers are written in 010, so more chunks and another END follow. */
-TEST_F(migrate, a_change_while_stopped_is_sent_with_another_end)
+TEST_F(migrate, a_change_while_stopped_brings_another_end)
 {
 	struct nvme *nvme = &self->f.nvme;
 	struct buffer s = { 0 };
@@ -413,7 +413,7 @@ TEST_F_TIMEOUT(migrate, cancelled_the_source_goes_on, 120)
 }
 
 /* A refused stream does not change the target, although pages were staged. */
-TEST_F_TIMEOUT(migrate, a_refused_stream_leaves_the_namespace_as_it_was, 300)
+TEST_F_TIMEOUT(migrate, a_refused_stream_leaves_the_namespace, 300)
 {
 	struct nvme *nvme = &self->f.nvme;
 	struct buffer s = { 0 };

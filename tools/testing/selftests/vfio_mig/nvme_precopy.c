@@ -170,7 +170,7 @@ FIXTURE_TEARDOWN(stop_and_copy)
 }
 
 /* 512 MiB are written, and the VMM reads all data of pre-copy. */
-TEST_F_TIMEOUT(stop_and_copy, moves_what_was_dirtied_and_64k_at_most, 600)
+TEST_F_TIMEOUT(stop_and_copy, moves_dirty_pages_and_at_most_64k, 600)
 {
 	struct pair *p = &self->p;
 	struct migration m = { .from = &p->v1[0], .to = &p->v1[1] };
@@ -282,7 +282,7 @@ TEST_F_TIMEOUT(sparse, pages_of_zeros_are_not_sent, 120)
 }
 
 /* The end of a session frees the staged data, however the session ends. */
-TEST_F_TIMEOUT(sparse, memory_goes_back_after_a_load_that_is_given_up, 120)
+TEST_F_TIMEOUT(sparse, memory_is_freed_after_a_cancelled_load, 120)
 {
 	struct pair *p = &self->p;
 	struct migration m = { .from = &p->v1[0], .to = &p->v1[1] };

@@ -214,7 +214,7 @@ TEST_F(states, requests_for_events_are_answered_there)
 	}
 }
 
-TEST_F(states, an_event_that_nobody_asked_for_yet_is_told_there)
+TEST_F(states, an_event_without_a_request_is_reported_there)
 {
 	struct nvme *nvme = &self->nvme;
 	struct nvme_cqe cqe;

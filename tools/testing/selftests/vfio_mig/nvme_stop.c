@@ -152,7 +152,7 @@ static long busy_us(struct __test_metadata *_metadata, struct nvme *nvme,
  * The test computes the checksum immediately after the write returns, so that it notices a
  * device that continues for a moment.
  */
-TEST_F_TIMEOUT(stop, a_busy_device_is_still_and_finishes_afterwards, 300)
+TEST_F_TIMEOUT(stop, a_busy_device_stops_and_finishes_later, 300)
 {
 	struct nvme *nvme = &self->nvme;
 	__u32 unfinished, caught = 0;
@@ -342,7 +342,7 @@ TEST_F(registers, keep_what_is_written_while_stopped)
 	EXPECT_EQ(0x56789000, value);
 }
 
-TEST_F(registers, a_disable_while_stopped_is_not_acted_upon_until_it_runs)
+TEST_F(registers, a_disable_while_stopped_waits_for_the_resume)
 {
 	struct nvme *nvme = &self->nvme;
 	__u32 csts;
@@ -357,7 +357,7 @@ TEST_F(registers, a_disable_while_stopped_is_not_acted_upon_until_it_runs)
 	wait_csts(_metadata, nvme, 0);
 }
 
-TEST_F(registers, an_enable_while_stopped_is_not_acted_upon_until_it_runs)
+TEST_F(registers, an_enable_while_stopped_waits_for_the_resume)
 {
 	struct nvme *nvme = &self->nvme;
 	__u32 cc, csts;

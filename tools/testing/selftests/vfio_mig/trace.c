@@ -377,7 +377,7 @@ TEST_F(counters, iterations_counts_each_opened)
 	EXPECT_EQ(before + 2, COUNTER("iterations"));
 }
 
-TEST_F(counters, bytes_handed_out_while_it_ran_and_while_it_was_stopped)
+TEST_F(counters, bytes_read_while_running_and_while_stopped)
 {
 	long long running = COUNTER("precopy_bytes");
 	long long stopped = COUNTER("stopcopy_bytes");

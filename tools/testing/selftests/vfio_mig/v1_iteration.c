@@ -72,7 +72,7 @@ TEST_F(iteration, closed_pending_bytes_has_no_side_effect)
 	EXPECT_EQ(0, le32toh(c.hdr->seq));
 }
 
-TEST_F(iteration, closed_data_offset_opens_without_pending_bytes)
+TEST_F(iteration, closed_data_offset_opens_an_iteration)
 {
 	__u64 offset, size;
 

@@ -39,7 +39,7 @@ TEST_F(region, flags_are_read_write_mmap_caps)
 		  self->v1.region.flags);
 }
 
-TEST_F(region, sparse_mmap_covers_the_data_section_and_nothing_else)
+TEST_F(region, sparse_mmap_covers_the_data_section_only)
 {
 	struct region *r = &self->v1.region;
 
@@ -118,7 +118,7 @@ TEST_F(region, mmap_private_is_EINVAL)
 }
 
 /* Maps any part of the data section, at any time. */
-TEST_F(region, mmap_of_the_data_section_works_outside_a_session)
+TEST_F(region, mmap_works_outside_a_session)
 {
 	struct v1 *v1 = &self->v1;
 	void *map;
@@ -182,7 +182,7 @@ static const size_t lengths[] = {
 };
 
 /* A wrong read could open an iteration, which data_size would show. */
-TEST_F(access, reads_of_another_width_or_alignment_are_EINVAL)
+TEST_F(access, reads_of_wrong_width_or_alignment_are_EINVAL)
 {
 	unsigned char buf[64];
 	unsigned int i;
@@ -206,7 +206,7 @@ TEST_F(access, reads_of_another_width_or_alignment_are_EINVAL)
  * Each written byte has the value of a permitted transition, so that the test notices a
  * device that takes the byte for a state.
  */
-TEST_F(access, writes_of_another_width_or_alignment_are_EINVAL)
+TEST_F(access, writes_of_wrong_width_or_alignment_are_EINVAL)
 {
 	unsigned char buf[64];
 	unsigned int i;
@@ -281,7 +281,7 @@ TEST_F(access, the_hole_behind_the_registers_is_EINVAL)
 }
 
 /* An access is neither short nor wraps around. */
-TEST_F(access, what_crosses_an_end_of_the_data_section_is_EINVAL)
+TEST_F(access, accesses_across_the_data_section_are_EINVAL)
 {
 	const struct { __u64 at; size_t len; } bad[] = {
 		{ self->v1.data - 8, 16 },

@@ -154,7 +154,7 @@ TEST_F(resume, a_commit_of_0_does_nothing)
 	check_runs(_metadata, v1);
 }
 
-TEST_F(resume, a_commit_larger_than_the_window_is_EINVAL_and_no_poison)
+TEST_F(resume, a_commit_beyond_the_window_is_EINVAL)
 {
 	struct v1 *v1 = &self->v1;
 

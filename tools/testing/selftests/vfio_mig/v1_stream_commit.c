@@ -71,7 +71,7 @@ TEST_F(stream, an_unknown_optional_chunk_is_skipped)
 	EXPECT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
 }
 
-TEST_F(stream, a_poisoned_session_is_left_by_closing_the_device)
+TEST_F(stream, a_close_ends_a_poisoned_session)
 {
 	self->good.data[0] ^= 1;
 	EXPECT_RET(-EBADMSG, v1_load(&self->v1, &self->good, 0));

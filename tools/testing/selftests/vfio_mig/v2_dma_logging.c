@@ -105,7 +105,7 @@ static void check_report(struct __test_metadata *_metadata, struct v2 *v2,
 #define READ_TO(at, blocks)						\
 	read_to(_metadata, &self->nvme, self->want, at, blocks)
 
-TEST_F(dma, every_page_written_is_reported_once_and_no_other)
+TEST_F(dma, written_pages_are_reported_once_no_others)
 {
 	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
 

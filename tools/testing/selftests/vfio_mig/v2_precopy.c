@@ -135,7 +135,7 @@ static void load(struct __test_metadata *_metadata, struct rig *r)
 }
 
 /* Rounds of pre-copy, each after a number of dirty pages, and then the stop-and-copy phase */
-TEST_F_TIMEOUT(precopy, STOP_COPY_moves_what_was_dirtied_and_64k_at_most, 120)
+TEST_F_TIMEOUT(precopy, STOP_COPY_moves_dirty_pages_and_at_most_64k, 120)
 {
 	struct rig *r = &self->rig;
 	__u64 most = variant->dirty * (__u64)STREAM_PAGE + BLACKOUT_SLACK;

@@ -264,7 +264,7 @@ TEST_F(info, configuration_space_is_read_and_written_only)
 }
 
 /* A guest finds the size of a BAR by writing ones to it. */
-TEST_F(info, the_size_of_each_BAR_is_that_in_configuration_space)
+TEST_F(info, BAR_sizes_are_those_of_configuration_space)
 {
 	__u32 low, mask;
 	int bar, at;
@@ -357,7 +357,7 @@ TEST_F(info, mappable_areas_are_inside_their_region)
 }
 
 /* "Unimplemented IRQ types return a count of zero." */
-TEST_F(info, an_interrupt_that_is_not_there_has_a_count_of_0)
+TEST_F(info, an_absent_interrupt_has_a_count_of_0)
 {
 	const struct vfio_irq_info *irq = &self->irq;
 	__u32 i;
@@ -437,7 +437,7 @@ TEST_F(info, what_is_outside_of_any_region_is_an_error)
 }
 
 /* Reads of 4, 2 and 1 bytes return the same registers. */
-TEST_F(info, configuration_space_reads_the_same_by_any_width)
+TEST_F(info, configuration_space_is_the_same_by_any_width)
 {
 	unsigned char whole[64], part[64];
 	unsigned int width, at;

@@ -111,7 +111,7 @@ TEST_F(intx, masked_by_the_user_it_waits)
 	EXPECT_EQ(1, irq_taken(self->trigger));
 }
 
-TEST_F(intx, is_masked_and_unmasked_by_a_BOOL_that_is_not_0)
+TEST_F(intx, a_BOOL_other_than_0_masks_and_unmasks)
 {
 	__u8 no = 0, yes = 2;
 

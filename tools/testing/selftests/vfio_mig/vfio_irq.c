@@ -418,7 +418,7 @@ TEST_F(irq, ERR_and_REQ_are_there_beside_the_others)
 		}
 }
 
-TEST_F(irq, eventfds_stay_over_a_reset_and_go_with_the_user)
+TEST_F(irq, eventfds_survive_a_reset_but_not_the_user)
 {
 	__u32 i;
 
