@@ -125,6 +125,10 @@ test-peers:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-peers
 
+test-firmware:
+	$(Q)$(VM)/setup
+	$(Q)tools/testing/migration/firmware
+
 test-ivshmem:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-device ivshmem
@@ -189,6 +193,7 @@ help:
 	@echo '  test-mid-copy    - reset, stop and continue guests in the middle of a copy'
 	@echo '  test-quickstart  - run the commands of Documentation/quickstart.rst in a fresh Debian'
 	@echo '  test-peers       - the VFIO selftests of the kernel on the devices here'
+	@echo '  test-firmware    - NVMe drivers of firmware on the devices here, while they migrate'
 	@echo '  test-ivshmem     - kselftests on real PCI functions behind an emulated IOMMU'
 	@echo '  test-debug       - the kselftests and KUnit on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  test-poison      - the kselftests on a kernel that marks memory which is free'
@@ -211,4 +216,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - where modules_install puts its root'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug test-ivshmem test-peers test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs patches test-patches
+.PHONY: test-debug test-ivshmem test-peers test-firmware test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs patches test-patches

@@ -141,7 +141,10 @@ class Lab:
 
     def start(self, name, *devices, **options):
         """A machine with a new guest that boots. The guest is its .guest."""
-        guest = Guest()
+        return self.start_with(Guest(), name, *devices, **options)
+
+    def start_with(self, guest, name, *devices, **options):
+        """A machine with this guest, which boots."""
         machine = self._machine(name, guest, devices, **options)
         guest.machine = machine
         return machine

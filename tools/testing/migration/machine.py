@@ -62,13 +62,15 @@ class Machine(Controls):
     file of a virtio-blk disk that the guest has besides, with an iothread of its own;
     processor, the number of the one that QEMU may use where virtualization is emulated;
     packed, whether the guest's kernel is given to QEMU as it is packaged; port, whether
-    the first device is behind a PCI Express port, where it can be unplugged.
+    the first device is behind a PCI Express port, where it can be unplugged; firmware,
+    the image of a firmware that is all of the guest, and has the first serial port.
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
                  qemu=None, machine_type=None, device_options="",
                  snapshots=False, address=None, cpus=1, boot=False, image=None,
-                 processor=None, packed=False, port=False, virtio=None):
+                 processor=None, packed=False, port=False, virtio=None,
+                 firmware=None):
         self.directory = os.path.join(directory, name)
         super().__init__(name, guest, {
             socket: f"tcp:{address}:{port}" if address else
@@ -80,7 +82,7 @@ class Machine(Controls):
         self.snapshots = snapshots
         self.cpus, self.boot, self.image = cpus, boot, image
         self.processor, self.packed = processor, packed
-        self.port, self.virtio = port, virtio
+        self.port, self.virtio, self.firmware = port, virtio, firmware
         os.makedirs(self.directory)
         self.error_log = os.path.join(self.directory, "qemu.log")
         self.trace_log = os.path.join(self.directory, "trace.log")
@@ -120,8 +122,7 @@ class Machine(Controls):
             "-machine", f"{self.machine_type},dump-guest-core=off", *accelerator(), "-m", f"{MEMORY}M",
             "-smp", str(self.cpus), *self._boots(),
             "-qmp", f"{self.endpoints['qmp']},server=on,wait=off",
-            "-serial", f"file:{self.path('console.log')}",
-            "-serial", f"{self.endpoints['agent']},server=on,wait=off",
+            *self._serial_ports(),
             "-D", self.trace_log, "-trace", "vfio_region_mmap",
             "-trace", "vfio_save_*", "-trace", "vfio_load_state*",
             "-trace", "vfio_migration_*", "-trace", "*switchover_ack*",
@@ -150,6 +151,11 @@ class Machine(Controls):
                         "-drive", f"if=none,id=virtio,format=raw,file={self.virtio}",
                         "-device", "virtio-blk-pci,drive=virtio,iothread=iothread0"]
         return command
+
+    def _serial_ports(self):
+        ports = ["-serial", f"file:{self.path('console.log')}",
+                 "-serial", f"{self.endpoints['agent']},server=on,wait=off"]
+        return ports[2:] if self.firmware else ports
 
     def unplug(self, timeout):
         """Ask the guest for its first device, and wait until QEMU has it back."""
@@ -199,6 +205,8 @@ class Machine(Controls):
 
     def _boots(self):
         """Options for what the guest boots: what is on its disk, or the test's."""
+        if self.firmware:
+            return ["-bios", self.firmware]
         if self.boot:
             return ["-chardev", f"file,id=bios,path={self.path('bios.log')}",
                     "-device", "isa-debugcon,iobase=0x402,chardev=bios"]
