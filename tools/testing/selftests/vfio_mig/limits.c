@@ -204,8 +204,9 @@ TEST_F(memcg, a_session_that_is_too_large_is_refused)
 	if (memcg_missing())
 		SKIP(return, "%s", memcg_missing());
 	window = mdev_window_kib(2 * LIMIT / 1024);
-	ASSERT_RET(0, mdev_create(&large, "mnvme", "64M"));
+	ret = mdev_create(&large, "mnvme", "64M");
 	mdev_window_kib(window);
+	ASSERT_RET(0, ret);
 	endpoint_close(e);
 	ASSERT_RET(0, endpoint_open(e, large.path));
 	ASSERT_RET(0, memcg_enter(&c->group));

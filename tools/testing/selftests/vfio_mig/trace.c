@@ -228,11 +228,13 @@ TEST_F(events, a_breach)
 TEST_F(events, a_commit)
 {
 	struct buffer *s = &self->stream;
+	size_t rest;
 
 	ASSERT_RET(0, v1_save(&self->v1, s));
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RESUMING));
-	ASSERT_LT(1000, s->len);
+	ASSERT_LT(24, s->len);
+	rest = s->len < 524 ? s->len - 24 : 500;
 	ASSERT_RET(0, v1_feed(&self->v1, s->data, 11, 0));
 	traced(_metadata, &self->dev, 1, "vfio_mig_commit",
 	       "11 bytes: 0");
@@ -240,9 +242,9 @@ TEST_F(events, a_commit)
 	traced(_metadata, &self->dev, 1, "vfio_mig_commit",
 	       "13 bytes: 0");
 	s->data[24] ^= 1;
-	ASSERT_RET(-EBADMSG, v1_feed(&self->v1, s->data + 24, 500, 0));
+	ASSERT_RET(-EBADMSG, v1_feed(&self->v1, s->data + 24, rest, 0));
 	traced(_metadata, &self->dev, 1, "vfio_mig_commit",
-	       "500 bytes: %d", -EBADMSG);
+	       "%zu bytes: %d", rest, -EBADMSG);
 }
 
 /* The files of the directory "migration" */
@@ -372,7 +374,11 @@ TEST_F(counters, iterations_counts_each_opened)
 	ASSERT_LT(0, v1_iteration(&self->v1, &self->stream));
 	EXPECT_EQ(before + 1, COUNTER("iterations"));
 	ASSERT_RET(0, v1_pending(&self->v1, &pending));
-	ASSERT_NE(0, pending);
+	/* A small state is sent in one iteration, so the next one is of another save. */
+	if (!pending) {
+		ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+		ASSERT_RET(0, v1_set_state(&self->v1, V1_STOP_COPY));
+	}
 	ASSERT_LT(0, v1_iteration(&self->v1, &self->stream));
 	EXPECT_EQ(before + 2, COUNTER("iterations"));
 }

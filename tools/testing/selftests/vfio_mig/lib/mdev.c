@@ -17,11 +17,14 @@
 
 /* First part of the UUIDs of this program's devices, by which it finds them again */
 static char prefix[9];
+/* The size of data sections before the program, which other programs get again. */
+static long window_before = -ENOENT;
 
 /* Called once, before the harness forks the processes of the tests. */
 void mdev_init(void)
 {
 	snprintf(prefix, sizeof(prefix), "76%06x", getpid() & 0xffffff);
+	window_before = mdev_window_kib(0);
 }
 
 static void new_uuid(char *uuid)
@@ -74,13 +77,15 @@ int mdev_remove(struct mdev *mdev)
 	return file_write(name, "1");
 }
 
-/* Removes the devices of tests that were killed. */
+/* Undoes what tests that failed or were killed have left behind. */
 void mdev_sweep(void)
 {
 	struct dirent *entry;
 	struct mdev mdev;
 	DIR *dir;
 
+	if (window_before > 0)
+		mdev_window_kib(window_before);
 	dir = opendir(MDEV_DEVICES);
 	if (!dir)
 		return;

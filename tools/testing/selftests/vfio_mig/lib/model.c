@@ -19,7 +19,7 @@ int model_init(struct model *m, struct v1 *v1, const struct buffer *good)
 	memset(m, 0, sizeof(*m));
 	m->v1 = v1;
 	m->good = good;
-	m->window = malloc(room + 16);
+	m->window = calloc(1, room + 16);
 	m->scratch = malloc(room + 16);
 	if (!m->window || !m->scratch)
 		return -ENOMEM;
@@ -108,8 +108,10 @@ static bool complete(const struct model *m)
 static void begin_session(struct model *m, __u32 to)
 {
 	no_session(m);
-	if (to == V1_RESUMING)
-		memset(m->window, 0, m->v1->window);
+	if (to == V1_RESUMING) {
+		memset(m->window, 0, m->used);
+		m->used = 0;
+	}
 	/* A save sends at least its first chunk. */
 	m->rest = to == V1_STOP_COPY || to == V1_PRE_COPY;
 	m->stream.len = 0;
@@ -290,6 +292,12 @@ size_t model_feed_size(const struct model *m, const struct op *op)
 	return len > m->v1->window ? 0 : len;
 }
 
+static void used_up_to(struct model *m, size_t end)
+{
+	if (end > m->used)
+		m->used = end;
+}
+
 static bool judge_feed(struct model *m, const struct op *op,
 		       const struct result *r)
 {
@@ -304,6 +312,7 @@ static bool judge_feed(struct model *m, const struct op *op,
 	if (!want_ret(m, r, 0))
 		return false;
 	memcpy(m->window, m->scratch, len);
+	used_up_to(m, len);
 	if (m->poison)
 		return want_ret(m, &commit, m->poison);
 	/* Either the header of the save for a second time, or no chunk at all. */
@@ -328,9 +337,12 @@ static bool judge_commit_0(struct model *m, const struct result *r)
 static bool judge_data_write(struct model *m, const struct op *op,
 			     const struct result *r)
 {
+	size_t at = op->arg % (m->v1->window - 8);
+
 	if (!resuming(m) || op->code == OP_DATA_WRITE_PAST)
 		return want_ret(m, r, -EINVAL);
-	memset(m->window + op->arg % (m->v1->window - 8), op->arg & 0xff, 8);
+	memset(m->window + at, op->arg & 0xff, 8);
+	used_up_to(m, at + 8);
 	return want_ret(m, r, 0);
 }
 

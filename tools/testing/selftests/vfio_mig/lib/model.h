@@ -70,6 +70,7 @@ struct model {
 	size_t pos;			/* in @good */
 	int poison;
 	unsigned char *window;		/* content of the window */
+	size_t used;			/* bytes from its start that may not be 0 */
 	/* scratch for op_run() */
 	unsigned char *scratch;
 	char why[256];
