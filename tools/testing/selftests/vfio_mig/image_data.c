@@ -2,6 +2,7 @@
 /* Images: which data moves to the target, when it moves, and which data the target refuses */
 #include <endian.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/check.h"
 #include "lib/memcg.h"
@@ -239,12 +240,32 @@ TEST_F(image, size_is_in_the_estimates)
 	EXPECT_EQ((1 << 16) + TESTDEV_RECORD, info.dirty_bytes);
 }
 
-/* Moves a large image, which does not fit into memory. */
+/* The statistics of a group are up to two seconds old. */
+static long long kernel_memory(struct memcg *g)
+{
+	sleep(3);
+	return memcg_stat(g, "kernel");
+}
+
+static ssize_t move_some(struct pair *p)
+{
+	ssize_t n;
+
+	p->stream.len = 0;
+	n = endpoint_take(&p->a.end, &p->stream);
+	return n > 0 ? endpoint_give(&p->b.end, &p->stream) ?: n : n;
+}
+
+/*
+ * Moves a large image. The group has no room for the image, and each end takes at most
+ * 1 MiB of the kernel's memory, with its data section.
+ */
 TEST_F_TIMEOUT(image, that_is_large_takes_no_memory, 1200)
 {
 	__u64 size = suite_long() ? 2ULL << 30 : 48 << 20;
+	long long before, source, target, now, most;
 	struct testdev *a = &self->p.a, *b = &self->p.b;
-	struct buffer *s = &self->p.stream;
+	unsigned int takes = 0;
 	struct memcg g;
 	ssize_t n;
 
@@ -253,16 +274,29 @@ TEST_F_TIMEOUT(image, that_is_large_takes_no_memory, 1200)
 	ASSERT_RET(0, testdev_set_image(a, SEED, size));
 	ASSERT_RET(0, memcg_create(&g, 4 << 20));
 	ASSERT_RET(0, memcg_enter(&g));
+	before = kernel_memory(&g);
+	ASSERT_LE(0, before);
 	ASSERT_RET(0, endpoint_stop(&a->end));
+	ASSERT_LT(0, endpoint_take(&a->end, &self->p.stream));
+	source = kernel_memory(&g) - before;
 	ASSERT_RET(0, endpoint_resume(&b->end));
+	ASSERT_RET(0, endpoint_give(&b->end, &self->p.stream));
+	most = kernel_memory(&g) - before;
+	target = most - source;
 	do {
-		s->len = 0;
-		n = endpoint_take(&a->end, s);
-		if (n > 0)
-			n = endpoint_give(&b->end, s) ?: n;
+		n = move_some(&self->p);
+		if (takes++ % 32)
+			continue;
+		now = memcg_stat(&g, "kernel") - before;
+		most = now > most ? now : most;
 	} while (n > 0);
 	EXPECT_RET(0, n);
 	EXPECT_EQ(0, memcg_event(&g, "oom"));
+	/* What is more than at first counts for either end. */
+	EXPECT_GE(1 << 20, most - target);
+	EXPECT_GE(1 << 20, most - source);
+	TH_LOG("%llu MiB: at most %lld KiB of the kernel's memory, at first %lld and %lld",
+	       size >> 20, most >> 10, source >> 10, target >> 10);
 	EXPECT_RET(0, endpoint_run(&b->end));
 	memcg_leave(&g);
 	memcg_destroy(&g);

@@ -107,17 +107,29 @@ long long memcg_used(struct memcg *g)
 	return ret ? ret : atoll(text);
 }
 
-/* Reads a counter of memory.events, for example "max" or "oom_kill". */
-long long memcg_event(struct memcg *g, const char *name)
+/* Reads the number behind @name in the group's @file. Returns a negative errno if there is none. */
+static long long number_of(struct memcg *g, const char *file, const char *name)
 {
-	char text[512], want[32], *at;
+	char text[4096], want[32], *at;
 	int ret;
 
 	text[0] = '\n';
-	ret = read_file(g->path, "memory.events", text + 1, sizeof(text) - 1);
+	ret = read_file(g->path, file, text + 1, sizeof(text) - 1);
 	if (ret)
 		return ret;
 	snprintf(want, sizeof(want), "\n%s ", name);
 	at = strstr(text, want);
 	return at ? atoll(at + strlen(want)) : -ENOENT;
+}
+
+/* Reads a counter of memory.events, for example "max" or "oom_kill". */
+long long memcg_event(struct memcg *g, const char *name)
+{
+	return number_of(g, "memory.events", name);
+}
+
+/* Reads bytes of memory.stat, for example "kernel" for all memory of the kernel. */
+long long memcg_stat(struct memcg *g, const char *name)
+{
+	return number_of(g, "memory.stat", name);
 }

@@ -22,5 +22,6 @@ int memcg_leave(struct memcg *g);
 int memcg_set_limit(struct memcg *g, long long limit);
 long long memcg_used(struct memcg *g);
 long long memcg_event(struct memcg *g, const char *name);
+long long memcg_stat(struct memcg *g, const char *name);
 
 #endif /* VFIO_MIG_LIB_MEMCG_H */
