@@ -19,7 +19,7 @@
 #define STREAMS_LONG	200000
 #define IO_EVERY	512	/* I/O follows every 512th stream that loads */
 #define BITS_SHORT	4000	/* bits of a payload that a short run flips */
-#define BYTES_SHORT	(4UL << 30)	/* bytes of all streams and pages of a test in a short run */
+#define BYTES_SHORT	(4UL << 30)	/* bytes of streams and pages in a short test */
 
 struct hostile {
 	struct device dev;
