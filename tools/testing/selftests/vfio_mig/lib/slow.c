@@ -189,7 +189,7 @@ static int uffd_take(struct slow *s)
 	if (fd < 0)
 		fd = -errno;
 	close(pidfd);
-	/* SLOW_UFFD: the userfaultfd must close when the process ends, so the test must not keep it. */
+	/* SLOW_UFFD: the test must not keep it, because it must close when the process ends. */
 	if (s->kind != SLOW_UFFD)
 		s->kept = fd;
 	return fd;
