@@ -361,6 +361,8 @@ static u32 mnvme_weight(const struct mnvme *dev, const struct nvme_command *cmd)
 		return 0;
 	case nvme_cmd_read:
 	case nvme_cmd_write:
+		if (mnvme_sgl_long(cmd))
+			return U32_MAX;
 		return (le16_to_cpu(cmd->rw.length) + 1) << dev->type->lba_shift;
 	default:
 		return U32_MAX;

@@ -722,6 +722,7 @@ u32 mnvme_prp_run(const struct mnvme_dptr *d);
 u16 mnvme_sgl_init(struct mnvme_dptr *d, struct mnvme_req *req);
 u16 mnvme_sgl_next(struct mnvme_dptr *d);
 u32 mnvme_sgl_run(const struct mnvme_dptr *d);
+bool mnvme_sgl_long(const struct nvme_command *cmd);
 
 /* io.c */
 /**

@@ -160,3 +160,25 @@ u32 mnvme_sgl_run(const struct mnvme_dptr *d)
 	}
 	return run;
 }
+
+/**
+ * mnvme_sgl_long() - whether a command's descriptors may take long to read
+ * @cmd: the command
+ *
+ * Drivers put the descriptors of most commands into one segment of a page.
+ */
+bool mnvme_sgl_long(const struct nvme_command *cmd)
+{
+	const struct nvme_sgl_desc *desc = &cmd->common.dptr.sgl;
+
+	if (!(cmd->common.flags & NVME_CMD_SGL_ALL))
+		return false;
+	switch (mnvme_sgl_type(desc)) {
+	case MNVME_SGL_SEGMENT:
+		return true;
+	case MNVME_SGL_LAST_SEGMENT:
+		return le32_to_cpu(desc->length) > SZ_4K;
+	default:
+		return false;
+	}
+}
