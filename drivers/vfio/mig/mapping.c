@@ -26,6 +26,7 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
@@ -39,8 +40,8 @@
 #include "pages.h"
 #include "space.h"
 
-/* The tries take at least one second together. */
-#define LOCK_TRIES	2000
+/* Limit of the time for all tries. A sleep between two tries can take much longer. */
+#define LOCK_TIMEOUT_NS	NSEC_PER_SEC
 #define LOCK_WAIT_US	500
 
 /**
@@ -344,20 +345,18 @@ EXPORT_SYMBOL_GPL(vfio_mig_pages_track_mmap);
  */
 struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
 {
+	u64 end = ktime_get_ns() + LOCK_TIMEOUT_NS;
 	struct mm_struct *mm = current->mm;
-	int tries;
 
 	if (!mm || !(READ_ONCE(p->mapping) || READ_ONCE(p->bar)))
 		return NULL;
-	for (tries = 0; tries < LOCK_TRIES; tries++) {
-		/* Newer kernels have no mmap_write_trylock(). No VMA changes here. */
-		if (down_write_trylock(&mm->mmap_lock))
-			return mm;
-		if (fatal_signal_pending(current))
-			break;
+	/* Newer kernels have no mmap_write_trylock(). No VMA changes here. */
+	while (!down_write_trylock(&mm->mmap_lock)) {
+		if (fatal_signal_pending(current) || ktime_get_ns() > end)
+			return NULL;
 		usleep_range(LOCK_WAIT_US, 2 * LOCK_WAIT_US);
 	}
-	return NULL;
+	return mm;
 }
 
 /**
