@@ -417,6 +417,7 @@ void vfio_mig_dma_init(struct vfio_mig_dma *dma, struct vfio_mig *mig,
 		       void (*ready)(struct vfio_mig_dma *dma));
 int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 		    size_t len, bool write);
+void vfio_mig_dma_finish(struct vfio_mig_dma *dma);
 bool vfio_mig_dma_pending(struct vfio_mig_dma *dma);
 bool vfio_mig_dma_drop(struct vfio_mig_dma *dma);
 int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,

@@ -266,12 +266,30 @@ static int faulter_thread(void *data)
 	return 0;
 }
 
+static bool access_is_for(const struct vfio_mig_dma_access *a, dma_addr_t iova, size_t len,
+			  bool write)
+{
+	return a->iova == iova && a->len == len && a->write == write;
+}
+
 static bool access_matches(const struct vfio_mig_dma_access *a, dma_addr_t iova,
 			   const void *data, size_t len, bool write)
 {
-	if (a->iova != iova || a->len != len || a->write != write)
+	if (!access_is_for(a, iova, len, write))
 		return false;
 	return !write || a->ret || !memcmp(a->data, data, len);
+}
+
+/*
+ * The page is present again, so the same bytes were copied without the fault thread. Its
+ * result must not stay: a later access to these bytes would take the result, and copy
+ * nothing.
+ */
+static void access_supersede(struct vfio_mig_dma *dma, dma_addr_t iova, size_t len,
+			     bool write)
+{
+	if (dma->access && access_is_for(dma->access, iova, len, write))
+		vfio_mig_dma_finish(dma);
 }
 
 /* Takes the result of @dma's access, if there is an access for the same bytes. */
@@ -331,7 +349,11 @@ static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 	int ret;
 
 	ret = vfio_mig_dma_rw_nofault(dma->mig, iova, data, len, write);
-	if (ret != -EFAULT || access_claim(dma, iova, data, len, write, &ret))
+	if (ret != -EFAULT) {
+		access_supersede(dma, iova, len, write);
+		return ret;
+	}
+	if (access_claim(dma, iova, data, len, write, &ret))
 		return ret;
 
 	if (!access_start(dma, iova, data, len, write)) {
@@ -358,7 +380,8 @@ static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
  * Copies present pages at once. Waits a few milliseconds for a page that is not present.
  * If the page is still missing, the fault thread continues the access, and the caller does
  * other work until &vfio_mig_dma.ready is called. The caller then begins its work again and
- * repeats all its accesses. They are fast now, because the memory is present.
+ * repeats all its accesses. They are fast now, because the memory is present. The caller
+ * calls vfio_mig_dma_finish() when the work is complete.
  *
  * Context: may sleep, for a bounded time. The device is open.
  * Return: 0, -EAGAIN while the access is in progress, or an error of vfio_dma_rw(), which
@@ -395,6 +418,27 @@ bool vfio_mig_dma_pending(struct vfio_mig_dma *dma)
 	return dma->access && smp_load_acquire(&dma->access->state) != DMA_DONE;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_dma_pending);
+
+/**
+ * vfio_mig_dma_finish - a requester's work is complete
+ * @dma: the requester
+ *
+ * Work that begins again can make other accesses than before, for example because the guest
+ * changed a list of addresses meanwhile. Then nobody takes the result of the earlier access.
+ * This function drops such a result, so that later work cannot take it for its own. It does
+ * nothing while an access is in progress.
+ *
+ * Context: any; serialised by the caller against vfio_mig_dma_rw() and
+ * vfio_mig_dma_drop() of the same @dma.
+ */
+void vfio_mig_dma_finish(struct vfio_mig_dma *dma)
+{
+	if (!dma->access || vfio_mig_dma_pending(dma))
+		return;
+	kfree(dma->access);
+	dma->access = NULL;
+}
+EXPORT_SYMBOL_GPL(vfio_mig_dma_finish);
 
 /* Ends an access. Returns true if the fault thread copies, and ends its wait then. */
 static bool access_end(struct vfio_mig_faulter *f, struct vfio_mig_dma_access *a)

@@ -94,6 +94,11 @@ bool vfio_mig_dma_pending(struct vfio_mig_dma *dma)
 	return false;
 }
 
+void vfio_mig_dma_finish(struct vfio_mig_dma *dma)
+{
+	(void)dma;
+}
+
 bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 {
 	(void)dma;

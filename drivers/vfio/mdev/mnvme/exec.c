@@ -254,6 +254,7 @@ static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 		status = mnvme_execute(&req);
 		if (status == MNVME_NOT_EXECUTED)
 			break;
+		vfio_mig_dma_finish(&sq->dma);
 		mnvme_sq_advance(sq);
 		if (status == MNVME_NO_COMPLETION)
 			continue;
@@ -345,6 +346,8 @@ void mnvme_sq_execute(struct mnvme_sq *sq)
 		sq->polled = false;
 		more = mnvme_sq_turn(sq);
 		more |= sq->polled && !sq->waits;
+		if (!sq->waits)
+			vfio_mig_dma_finish(&sq->dma);
 		mnvme_irq_settle(sq, more);
 		mnvme_count_busy(sq, start);
 	}
@@ -432,6 +435,8 @@ bool mnvme_sq_execute_here(struct mnvme_sq *sq)
 		if (!mnvme_sq_post(sq))
 			done = mnvme_sq_execute_light(sq);
 		sq->here = false;
+		if (!sq->waits)
+			vfio_mig_dma_finish(&sq->dma);
 		mnvme_count_busy(sq, start);
 	}
 	mutex_unlock(&sq->exec);

@@ -5,10 +5,12 @@
  * registers, other queues, reset and stop must work, and no other user may notice. SIGKILL
  * ends the process. When the memory answers, the command completes.
  */
+#define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/bystander.h"
@@ -16,6 +18,8 @@
 #include "lib/file.h"
 #include "lib/fixture.h"
 #include "lib/nvme.h"
+#include "lib/nvme_fixture.h"
+#include "lib/slow.h"
 #include "lib/waiter.h"
 
 #define SLOW_BYTES	(64UL << 10)
@@ -617,6 +621,111 @@ TEST_F_TIMEOUT(slow, guest_memory, 300)
 		check_place(_metadata, &self->other, &self->waiter, &self->user,
 			    variant->kind);
 	}
+}
+
+/*
+ * Pages that do not answer, then answer, and then are missing once more. A command must not
+ * take the result of an earlier command for the same bytes.
+ */
+FIXTURE(again) {
+	struct nvme_fixture f;
+	struct slow slow;
+	unsigned char *buf;
+};
+
+FIXTURE_SETUP(again)
+{
+	if (slow_missing(SLOW_UFFD))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD));
+	nvme_fixture_open(_metadata, &self->f, 1 << 20);
+	self->buf = guest_alloc(&self->f.guest, GUEST_PAGE);
+	ASSERT_RET(0, slow_create(&self->slow, SLOW_UFFD, GUEST_PAGE));
+	ASSERT_RET(0, slow_map(&self->slow, 0, NULL, 0));
+	ASSERT_RET(0, device_map(&self->f.dev, self->slow.mem, SLOW_IOVA, GUEST_PAGE));
+}
+
+FIXTURE_TEARDOWN(again)
+{
+	slow_destroy(&self->slow);
+	nvme_fixture_close(&self->f);
+}
+
+/* Begins a command for the first page of the disk. The command waits for its memory. */
+static void wait_for_memory(struct __test_metadata *_metadata, struct nvme *nvme,
+			    struct slow *slow, __u8 opcode)
+{
+	struct nvme_cmd cmd = {
+		.opcode = opcode, .nsid = 1, .prp1 = SLOW_IOVA, .cdw12 = 7,
+	};
+
+	ASSERT_LE(0, nvme_submit(nvme, &nvme->io[0], &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
+	ASSERT_EQ(1, slow_waiting(slow, waiter_patience(REACH)));
+	/* Longer than the controller waits before it does other work. */
+	usleep(waiter_patience(100000));
+}
+
+static int for_the_page(struct nvme *nvme, __u8 opcode)
+{
+	struct nvme_cmd cmd = {
+		.opcode = opcode, .nsid = 1, .prp1 = SLOW_IOVA, .cdw12 = 7,
+	};
+
+	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
+}
+
+/* The memory answers, and the command completes. */
+static void let_it_complete(struct __test_metadata *_metadata, struct nvme *nvme,
+			    struct slow *slow)
+{
+	struct nvme_cqe cqe;
+
+	ASSERT_RET(0, slow_answer(slow));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->io[0], &cqe));
+	ASSERT_EQ(0, cqe.status >> 1);
+}
+
+/* Other memory with this content, which is present in no page table yet */
+static void replace(struct __test_metadata *_metadata, unsigned char *mem, int byte)
+{
+	unsigned char content[GUEST_PAGE];
+	int fd = memfd_create("again", MFD_CLOEXEC);
+
+	memset(content, byte, sizeof(content));
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(sizeof(content), (size_t)write(fd, content, sizeof(content)));
+	ASSERT_EQ(mem, mmap(mem, GUEST_PAGE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_FIXED, fd, 0));
+	close(fd);
+}
+
+TEST_F(again, a_read_stores_its_data)
+{
+	struct nvme *nvme = &self->f.nvme;
+	unsigned char *mem = self->slow.mem;
+
+	memset(self->buf, 0x5d, GUEST_PAGE);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, 8, self->buf));
+	wait_for_memory(_metadata, nvme, &self->slow, NVME_OP_READ);
+	let_it_complete(_metadata, nvme, &self->slow);
+	EXPECT_EQ(0x5d, mem[0]);
+	replace(_metadata, mem, 0);
+	ASSERT_EQ(0, for_the_page(nvme, NVME_OP_READ));
+	EXPECT_EQ(0x5d, mem[0]);
+	EXPECT_EQ(0x5d, mem[GUEST_PAGE - 1]);
+}
+
+TEST_F(again, a_write_takes_the_data_of_now)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	wait_for_memory(_metadata, nvme, &self->slow, NVME_OP_WRITE);
+	let_it_complete(_metadata, nvme, &self->slow);
+	replace(_metadata, self->slow.mem, 0xa7);
+	ASSERT_EQ(0, for_the_page(nvme, NVME_OP_WRITE));
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, 8, self->buf));
+	EXPECT_EQ(0xa7, self->buf[0]);
+	EXPECT_EQ(0xa7, self->buf[GUEST_PAGE - 1]);
 }
 
 static void need_all(void)
