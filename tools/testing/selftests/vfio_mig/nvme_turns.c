@@ -26,8 +26,7 @@
 #define EXECUTORS	"/sys/module/mnvme/parameters/executors"
 #define GONE		2.0	/* seconds until a killed process is gone */
 
-/* A long command takes less than this, also on a machine that others use. */
-#define FEW		4
+#define TRIES		3	/* because a busy machine makes anything slow now and then */
 
 struct range {
 	__u32 attributes;
@@ -114,20 +113,30 @@ static double measure(struct __test_metadata *_metadata, struct nvme *nvme, __u8
 	return clock_now() - start;
 }
 
-/* The thread that rings executes most reads itself, but not those with such an SGL. */
-TEST_F_TIMEOUT(turns, the_write_of_a_doorbell_returns_soon, 120)
+/* The share that the write of a doorbell has in the time of two long commands */
+static double share_of_ringing(struct __test_metadata *_metadata, struct nvme *nvme,
+			       __u64 *list)
 {
-	struct nvme *nvme = &self->nvme;
-	double one, start, took;
+	double start, took;
 
-	one = measure(_metadata, nvme, NVME_OP_READ, self->list);
-	submit_all(_metadata, nvme, NVME_OP_READ, self->list, COMMANDS);
+	submit_all(_metadata, nvme, NVME_OP_READ, list, 2);
 	start = clock_now();
 	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
 	took = clock_now() - start;
-	EXPECT_GT(one / 2 + 0.05, took)
-		TH_LOG("the write takes %.0f ms", took * 1e3);
-	wait_all(_metadata, nvme, COMMANDS);
+	wait_all(_metadata, nvme, 2);
+	return took / (clock_now() - start);
+}
+
+/* The thread that rings executes most reads itself, but not those with such an SGL. */
+TEST_F_TIMEOUT(turns, the_write_of_a_doorbell_returns_soon, 120)
+{
+	double share = 1;
+	int i;
+
+	for (i = 0; i < TRIES && share >= 0.25; i++)
+		share = share_of_ringing(_metadata, &self->nvme, self->list);
+	EXPECT_GT(0.25, share)
+		TH_LOG("the write takes %.0f %% of the commands' time", share * 100);
 }
 
 static int verify(struct nvme *nvme)
@@ -141,35 +150,51 @@ static int verify(struct nvme *nvme)
 TEST_F_TIMEOUT(turns, another_queue_has_its_turn, 120)
 {
 	struct nvme *nvme = &self->nvme;
-	double one, start, took;
+	double start, took, all;
 
-	one = measure(_metadata, nvme, NVME_OP_COMPARE, self->list);
 	submit_all(_metadata, nvme, NVME_OP_COMPARE, self->list, COMMANDS);
-	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
 	start = clock_now();
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
 	ASSERT_EQ(0, verify(nvme));
 	took = clock_now() - start;
-	EXPECT_GT(FEW * one + 0.1, took)
-		TH_LOG("a command of the other queue takes %.0f ms", took * 1e3);
 	wait_all(_metadata, nvme, COMMANDS);
+	all = clock_now() - start;
+	EXPECT_GT(all / 2, took)
+		TH_LOG("a command of the other queue takes %.0f of %.0f ms", took * 1e3,
+		       all * 1e3);
+}
+
+/* Seconds of a stop in the middle of a long command, which takes @one */
+static double stop_in_the_middle(struct __test_metadata *_metadata, struct nvme *nvme,
+				 struct v1 *v1, __u64 *list, double one)
+{
+	double start, took;
+
+	submit_all(_metadata, nvme, NVME_OP_COMPARE, list, 2);
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
+	usleep(one * 1e6 / 10);
+	start = clock_now();
+	ASSERT_RET(0, v1_set_state(v1, V1_STOPPED));
+	took = clock_now() - start;
+	ASSERT_RET(0, v1_set_state(v1, V1_RUNNING));
+	wait_all(_metadata, nvme, 2);
+	return took;
 }
 
 TEST_F_TIMEOUT(turns, a_long_command_does_not_delay_a_stop, 120)
 {
 	struct nvme *nvme = &self->nvme;
-	double one, start, took;
+	double one, took, least = 1e3;
+	int i;
 
 	one = measure(_metadata, nvme, NVME_OP_COMPARE, self->list);
-	submit_all(_metadata, nvme, NVME_OP_COMPARE, self->list, COMMANDS);
-	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
-	usleep(one * 1e6 / 10);
-	start = clock_now();
-	ASSERT_RET(0, v1_set_state(&self->v1, V1_STOPPED));
-	took = clock_now() - start;
-	EXPECT_GT(one / 2 + 0.02, took)
-		TH_LOG("the stop takes %.0f ms", took * 1e3);
-	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
-	wait_all(_metadata, nvme, COMMANDS);
+	for (i = 0; i < TRIES && least > one / 2; i++) {
+		took = stop_in_the_middle(_metadata, nvme, &self->v1, self->list, one);
+		if (took < least)
+			least = took;
+	}
+	EXPECT_GT(one / 2 + 0.02, least)
+		TH_LOG("the stop takes %.0f ms", least * 1e3);
 }
 
 /* The process with the device. @ready: it has rung, or comes to it next. */
