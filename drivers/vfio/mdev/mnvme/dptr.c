@@ -128,12 +128,13 @@ u16 mnvme_dptr_skip(struct mnvme_dptr *d, u32 len)
 	return NVME_SC_SUCCESS;
 }
 
-static u16 mnvme_dptr_move(struct mnvme_req *req, void *buf, u32 len, bool write)
+static u16 mnvme_dptr_move(struct mnvme_req *req, void *buf, u32 len, u32 total,
+			   bool write)
 {
 	struct mnvme_dptr d;
 	u16 status;
 
-	status = mnvme_dptr_init(&d, req, len);
+	status = mnvme_dptr_init(&d, req, total);
 	if (status)
 		return status;
 	return mnvme_dptr_copy(&d, buf, len, write);
@@ -143,13 +144,15 @@ static u16 mnvme_dptr_move(struct mnvme_req *req, void *buf, u32 len, bool write
  * mnvme_copy_out() - copy a command's data to the guest
  * @req: the command
  * @buf: the data
- * @len: bytes, at least 1
+ * @len: bytes, at most @total
+ * @total: bytes that the command asks for, at least 1; this number decides whether PRP2
+ *	points to a list
  *
  * Return: NVMe status.
  */
-u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len)
+u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len, u32 total)
 {
-	return mnvme_dptr_move(req, buf, len, true);
+	return mnvme_dptr_move(req, buf, len, total, true);
 }
 
 /**
@@ -162,5 +165,5 @@ u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len)
  */
 u16 mnvme_copy_in(struct mnvme_req *req, void *buf, u32 len)
 {
-	return mnvme_dptr_move(req, buf, len, false);
+	return mnvme_dptr_move(req, buf, len, len, false);
 }

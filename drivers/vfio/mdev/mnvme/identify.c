@@ -254,5 +254,6 @@ u16 mnvme_identify(struct mnvme_req *req)
 	status = mnvme_identify_fill(req, buf);
 	if (status)
 		return status;
-	return mnvme_copy_out(req, buf, NVME_IDENTIFY_DATA_SIZE);
+	return mnvme_copy_out(req, buf, NVME_IDENTIFY_DATA_SIZE,
+			      NVME_IDENTIFY_DATA_SIZE);
 }

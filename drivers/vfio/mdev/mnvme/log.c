@@ -251,21 +251,6 @@ static enum mnvme_event_type mnvme_log_page_events(u8 lid)
 	}
 }
 
-/*
- * The host may ask for more than there is. The number of dwords in the command decides
- * whether PRP2 points to a list, so the walk is over all of them.
- */
-static u16 mnvme_log_copy_out(struct mnvme_req *req, void *buf, u32 len, u32 asked)
-{
-	struct mnvme_dptr d;
-	u16 status;
-
-	status = mnvme_dptr_init(&d, req, asked);
-	if (status)
-		return status;
-	return mnvme_dptr_copy(&d, buf, min(len, asked), true);
-}
-
 /**
  * mnvme_get_log_page() - execute Get Log Page
  * @req: the command
@@ -282,7 +267,7 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 	u32 nsid = le32_to_cpu(c->nsid);
 	u32 size = mnvme_log_page_size(c->lid);
 	enum mnvme_event_type type = mnvme_log_page_events(c->lid);
-	u32 raised = 0;
+	u32 raised = 0, asked;
 	void *buf = req->sq->executor->buf;
 	u16 status;
 
@@ -304,8 +289,9 @@ u16 mnvme_get_log_page(struct mnvme_req *req)
 	if (type < MNVME_EVENT_TYPES)
 		raised = mnvme_event_raised(req->dev, type);
 	mnvme_log_page_fill(req->dev, c->lid, buf);
-	status = mnvme_log_copy_out(req, buf + off, size - off,
-				    dwords * sizeof(u32));
+	/* The host may ask for more than there is. */
+	asked = dwords * sizeof(u32);
+	status = mnvme_copy_out(req, buf + off, min_t(u64, size - off, asked), asked);
 	if (!status && type < MNVME_EVENT_TYPES && !(c->lsp & MNVME_LSP_RAE))
 		mnvme_event_clear(req->dev, type, raised);
 	return status;

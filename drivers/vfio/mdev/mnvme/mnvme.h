@@ -703,7 +703,7 @@ u32 mnvme_dptr_run(const struct mnvme_dptr *d);
 u16 mnvme_dptr_skip(struct mnvme_dptr *d, u32 len);
 u16 mnvme_dptr_dma(struct mnvme_dptr *d, void *buf, u32 len, bool write);
 u16 mnvme_dptr_copy(struct mnvme_dptr *d, void *buf, u32 len, bool write);
-u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len);
+u16 mnvme_copy_out(struct mnvme_req *req, void *buf, u32 len, u32 total);
 u16 mnvme_copy_in(struct mnvme_req *req, void *buf, u32 len);
 
 static inline void mnvme_dptr_advance(struct mnvme_dptr *d, u32 len)
