@@ -4,14 +4,14 @@
 import threading
 import time
 
-from guest import MachineError
+from guest import Listener, MachineError
 from live import migrate
 
 # Seconds for a firmware to boot.
 PATIENCE = 240
 
 
-class Console:
+class Console(Listener):
     """A command line, wherever the guest is; in place of guest.Guest.
 
     name is whose it is, for messages; prompt ends each answer.
@@ -23,18 +23,11 @@ class Console:
         self.text = ""
         self.machine = None
 
-    def listen(self, serial):
-        """Take what the serial port sends, until it is closed."""
-        while True:
-            try:
-                data = serial.recv(4096)
-            except OSError:
-                return
-            if not data:
-                return
-            with self.changed:
-                self.text += data.decode(errors="replace").replace("\r", "")
-                self.changed.notify_all()
+    def feed(self, data):
+        """Take what a serial port sent."""
+        with self.changed:
+            self.text += data.decode(errors="replace").replace("\r", "")
+            self.changed.notify_all()
 
     def wait(self, words, timeout):
         """The text in front of these words."""

@@ -15,7 +15,26 @@ class MachineError(Exception):
     """A machine or its guest did not do what it should."""
 
 
-class Guest:
+class Listener:
+    """Takes what serial ports send, by feed()."""
+
+    def listen(self, serial):
+        """Take what a serial port sends, until it is closed."""
+        while True:
+            try:
+                data = serial.recv(4096)
+            except OSError:
+                return
+            if not data:
+                return
+            self.feed(data)
+
+    def feed(self, data):
+        """Take some bytes."""
+        raise NotImplementedError
+
+
+class Guest(Listener):
     """The program that runs in the guest (guest/init), wherever it is.
 
     The second serial ports of all machines the guest has been on lead here.
@@ -42,17 +61,6 @@ class Guest:
             for line in lines:
                 self._line(line.decode(errors="replace").strip("\r"))
             self.lock.notify_all()
-
-    def listen(self, serial):
-        """Take what a serial port sends, until it is closed."""
-        while True:
-            try:
-                data = serial.recv(4096)
-            except OSError:
-                return
-            if not data:
-                return
-            self.feed(data)
 
     def _line(self, line):
         word = line.split(" ", 2)
