@@ -650,13 +650,19 @@ FIXTURE_TEARDOWN(again)
 	nvme_fixture_close(&self->f);
 }
 
-/* Begins a command for the first page of the disk. The command waits for its memory. */
+/* A command for the first page of the disk */
+static struct nvme_cmd page_command(__u8 opcode)
+{
+	return (struct nvme_cmd){
+		.opcode = opcode, .nsid = 1, .prp1 = SLOW_IOVA, .cdw12 = 7,
+	};
+}
+
+/* Begins a command, which waits for its memory. */
 static void wait_for_memory(struct __test_metadata *_metadata, struct nvme *nvme,
 			    struct slow *slow, __u8 opcode)
 {
-	struct nvme_cmd cmd = {
-		.opcode = opcode, .nsid = 1, .prp1 = SLOW_IOVA, .cdw12 = 7,
-	};
+	struct nvme_cmd cmd = page_command(opcode);
 
 	ASSERT_LE(0, nvme_submit(nvme, &nvme->io[0], &cmd));
 	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
@@ -667,9 +673,7 @@ static void wait_for_memory(struct __test_metadata *_metadata, struct nvme *nvme
 
 static int for_the_page(struct nvme *nvme, __u8 opcode)
 {
-	struct nvme_cmd cmd = {
-		.opcode = opcode, .nsid = 1, .prp1 = SLOW_IOVA, .cdw12 = 7,
-	};
+	struct nvme_cmd cmd = page_command(opcode);
 
 	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
 }
