@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest with its work, and the steps that scenarios are made of."""
+"""A guest that works on its disk, and the steps from which scenarios are made."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ from live import Migration, migrate, say
 from workload import Workload
 
 
-# QEMU's default, in milliseconds.
+# QEMU's default downtime limit, in milliseconds.
 DOWNTIME = 300
 
 
 class Failure(Exception):
-    """A scenario did not show what it should."""
+    """A scenario found a wrong result."""
 
 
 def expect(condition, text):
@@ -26,20 +26,24 @@ def expect(condition, text):
 
 
 def expect_failed(migration, timeout=180):
-    """Wait for the migration's end, which has to be a failure."""
+    """Wait for the end of the migration, and fail unless the migration failed."""
     info = migration.watch(timeout=timeout)
     expect(info["status"] == "failed", f"the migration is {info['status']}")
 
 
 def kernel_log():
-    """[line] of the host's kernel log."""
+    """Return the lines of the host's kernel log."""
     return subprocess.run(["dmesg"], check=True, text=True,
                           stdout=subprocess.PIPE).stdout.splitlines()
 
 
 def needs(v2=False, precopy=False, other=False, property=None, **kind):
-    """Marks a scenario by what it needs: a QEMU that speaks v2; pre-copy; another QEMU
-    besides; a property of vfio-pci; a Bench that is made with these arguments."""
+    """Record what a scenario needs.
+
+    v2 is a QEMU that speaks v2, precopy a kernel and a QEMU that do pre-copy, other a
+    second QEMU, and property a property of vfio-pci. The other arguments are those of
+    the scenario's Bench.
+    """
     # pylint: disable=redefined-builtin
     def mark(scenario):
         scenario.v2, scenario.precopy, scenario.bench = v2, precopy, kind
@@ -49,7 +53,7 @@ def needs(v2=False, precopy=False, other=False, property=None, **kind):
 
 
 def lacks(scenario):
-    """Why a scenario cannot be run here, or None."""
+    """Return why this machine cannot run a scenario, or None if it can."""
     home, other = qemus.HOME, qemus.OTHER
     wanted = getattr(scenario, "property", None)
     if getattr(scenario, "v2", False) and home.v1:
@@ -66,7 +70,7 @@ def lacks(scenario):
 
 
 def install(lab, disk):
-    """Have a guest put on a disk what another one will boot from."""
+    """Let a guest copy a bootable system to a disk."""
     say("# installing a guest on its disk")
     image = shutil.copy(os.environ["DISK_IMAGE"], lab.directory)
     machine = lab.start("installer", disk, image=image)
@@ -76,11 +80,11 @@ def install(lab, disk):
 
 
 class Bench:
-    """A guest with its work, wherever it is now.
+    """A guest that works on its disk, on the machine that has the guest now.
 
-    Of what kind, a scenario's needs() say: devices is how many mnvme it has, 1 unless
-    it is said; with scratch, it has an mscratch after them. The others are options of
-    machine.Machine.
+    A scenario's needs() name the options. devices is the number of mnvme devices, by
+    default 1. With scratch the guest also has an mscratch, after these devices. All
+    other options are those of machine.Machine.
     """
 
     def __init__(self, lab, **kind):
@@ -103,25 +107,28 @@ class Bench:
         return self.machine.guest
 
     def new_devices(self):
-        """Fresh devices: the first disk as usual, any others small."""
+        """Create devices: a first disk of the usual size, and small ones after it."""
         disks = [self.lab.device("64M" if n else "1G") for n in range(self.disks)]
         return disks + ([self.lab.device("64M", "mscratch")] if self.scratch else [])
 
     def target(self, *devices, **options):
-        """A machine to go to, like the one the guest is at but for options."""
+        """Start a machine to which the guest can move.
+
+        It is like the guest's present machine, except for the given options.
+        """
         devices = devices or self.new_devices()
         return self.lab.destination("target", self.guest, *devices,
                                     **{**self.options, **options})
 
     def moved(self, target):
-        """The guest is at the target now; forget the source."""
+        """Note that the guest is on the target now; end the source, remove its devices."""
         self.lab.end(self.machine)
         for device in self.machine.devices:
             self.lab.remove(device)
         self.machine = target
 
     def hop(self, *devices, capabilities=(), **options):
-        """An undisturbed migration to another machine; Migration.sent()."""
+        """Migrate to another machine undisturbed; return Migration.sent()."""
         target = self.target(*devices, **options)
         migration, _ = migrate(self.machine, target, quiet=True,
                                capabilities=capabilities)
@@ -131,7 +138,7 @@ class Bench:
         return sent
 
     def check_all_there(self):
-        """No device left behind, no page charged that no device shows."""
+        """Check that no device is left behind, and that each charged page is a device's."""
         expect(self.lab.devices == self.machine.devices,
                "a device was left behind")
         shown = sum(device.memory_used() for device in self.lab.devices)
@@ -140,17 +147,17 @@ class Bench:
                f"devices have {shown}")
 
     def note(self):
-        """Let the guest note what is on its disk, then keep it busy.
+        """Let the guest note the contents of its disk, then keep the guest busy.
 
-        What it writes after that is not noted: it will not end in order.
+        The guest does not note its later writes, because the scenario cuts them off.
         """
         self.work.finish()
         self.guest.check("keep_notes")
         self.guest.check("rm /tmp/stop; run_behind blocks")
 
     def disturb(self, target):
-        """A migration that has begun to move the device and cannot end."""
-        # Where everything is fast it would be over before it is held.
+        """Start a migration that sends the device's state and cannot end."""
+        # On a fast machine the migration would otherwise end before hold() slows it down.
         self.machine.set_downtime(1)
         migration = Migration(self.machine, target, quiet=True)
         migration.start()
@@ -159,7 +166,7 @@ class Bench:
         return migration
 
     def stays(self):
-        """The guest has to be running where it is, its device too."""
+        """Check that the guest and its device still run on the source."""
         self.guest.machine = self.machine
         self.guest.wait_alive()
         expect(self.machine.status() == "running", "the source's guest does "
@@ -168,7 +175,7 @@ class Bench:
         expect(state == "running", f"the source's device is {state}")
 
     def gone(self, target):
-        """Clear away a target that failed; its device, to be used again."""
+        """Kill a target that failed; return its device for further use."""
         self.lab.kill(target)
         expect(target.device.state() == "closed", "the target's device is "
                f"{target.device.state()} after its QEMU ended")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A firmware that is all of a guest, and its command line on the first serial port."""
+"""A guest that consists of a firmware, and its command line on the first serial port."""
 
 import threading
 import time
@@ -7,14 +7,14 @@ import time
 from guest import Listener, MachineError
 from live import migrate
 
-# Seconds for a firmware to boot.
+# Seconds that a firmware may take to boot.
 PATIENCE = 240
 
 
 class Console(Listener):
-    """A command line, wherever the guest is; in place of guest.Guest.
+    """A firmware's command line. It follows the guest, and replaces guest.Guest.
 
-    name is whose it is, for messages; prompt ends each answer.
+    name is the firmware's name in messages. prompt ends each answer.
     """
 
     def __init__(self, name, prompt):
@@ -24,13 +24,13 @@ class Console(Listener):
         self.machine = None
 
     def feed(self, data):
-        """Take what a serial port sent."""
+        """Take data from a serial port."""
         with self.changed:
             self.text += data.decode(errors="replace").replace("\r", "")
             self.changed.notify_all()
 
     def wait(self, words, timeout):
-        """The text in front of these words."""
+        """Wait for words, and return the text before them."""
         end = time.monotonic() + timeout
         with self.changed:
             while words not in self.text:
@@ -43,9 +43,9 @@ class Console(Listener):
         return before
 
     def wake(self, timeout):
-        """Get to the prompt of a firmware that boots, and counts down to something else.
+        """Stop the countdown of a firmware that boots, and wait for its prompt.
 
-        Nobody listens to its first words, so a key is pressed every second.
+        This presses a key every second, because the firmware's first output may be lost.
         """
         end = time.monotonic() + timeout
         while self.prompt not in self.text:
@@ -54,29 +54,29 @@ class Console(Listener):
             self.machine.check_alive()
             self.machine.type("\n")
             time.sleep(1)
-        # Each key has a prompt.
+        # The firmware prints one prompt for each key.
         time.sleep(2)
         self.take()
 
     def take(self):
-        """The text that came since the last call."""
+        """Return the text since the last call."""
         with self.changed:
             text, self.text = self.text, ""
         return text
 
     def start(self, command):
-        """Begin a command, and wait for its echo."""
+        """Type a command, and wait for its echo."""
         self.machine.type(command + "\n")
         self.wait("\n", 60)
 
     def ask(self, command, timeout=120):
-        """What a command prints."""
+        """Run a command, and return its output."""
         self.start(command)
         return self.wait(self.prompt, timeout)
 
 
 class Firmware:
-    """A firmware with a disk of a type, wherever it is.
+    """A firmware with a disk, on the machine that has the firmware now.
 
     options are those of machine.Machine.
     """
@@ -92,7 +92,7 @@ class Firmware:
         self.console.wake(PATIENCE)
 
     def move(self):
-        """Migrate while the firmware does what it does."""
+        """Migrate the firmware while it works."""
         target = self.lab.destination("target", self.console, self.lab.device(self.kind),
                                       **self.options)
         migrate(self.machine, target, quiet=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can be done with a QEMU, here or on another host."""
+"""The operations on a QEMU, on this host or on another one."""
 
 import threading
 import time
@@ -9,10 +9,10 @@ from qmp import QMP, connect
 
 
 class Controls:
-    """A QEMU by its sockets: monitor, guest's serial port, way in.
+    """A QEMU, reached by sockets: its monitor, the guest's serial port, migrations to it.
 
-    endpoints is {"qmp", "agent", "migration": where}. A subclass knows the
-    process: device, qemu, check_alive(), errors(), traced().
+    endpoints has an address for each of "qmp", "agent" and "migration". A subclass knows
+    the process. It provides device, qemu, check_alive(), errors() and traced().
     """
 
     def __init__(self, name, guest, endpoints):
@@ -27,7 +27,7 @@ class Controls:
                          daemon=True).start()
 
     def detach(self):
-        """Hang up."""
+        """Close the connections."""
         for end in (self.qmp, self.serial):
             if end:
                 end.close()
@@ -37,21 +37,21 @@ class Controls:
         self.serial.sendall(text.encode())
 
     def set_capabilities(self, names, state=True):
-        """Capabilities of its migrations, on or off."""
+        """Turn migration capabilities on or off."""
         self.qmp.execute("migrate-set-capabilities", capabilities=[
             {"capability": name, "state": state} for name in names])
 
     def set_downtime(self, milliseconds):
-        """What a migration leaves for stop-and-copy is what takes so long."""
+        """Set the downtime limit. QEMU stops the guest when the rest takes no longer."""
         self.qmp.execute("migrate-set-parameters", downtime_limit=milliseconds)
 
     def load_file(self, path, timeout=120):
-        """What a migration to a file saved; the guest is paused then."""
+        """Load the state that a migration saved to a file. The guest is paused then."""
         self.qmp.execute("migrate-incoming", uri=f"exec:cat {path}")
         self.wait_loaded(timeout)
 
     def wait_loaded(self, timeout):
-        """Wait until it has all that comes in."""
+        """Wait until QEMU has loaded the whole state."""
         end = time.monotonic() + timeout
         while self.status() == "inmigrate":
             if time.monotonic() > end:
@@ -60,10 +60,10 @@ class Controls:
             time.sleep(0.02)
 
     def monitor(self, line):
-        """What QEMU's monitor for people answers."""
+        """Run a command of QEMU's human monitor (HMP), and return its output."""
         return self.qmp.execute("human-monitor-command",
                                 **{"command-line": line}).strip()
 
     def status(self):
-        """QEMU's run state."""
+        """Return QEMU's run state."""
         return self.qmp.execute("query-status")["status"]

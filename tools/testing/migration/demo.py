@@ -15,7 +15,7 @@ from workload import Workload
 
 
 class Demo:
-    """The steps, and what is counted on the way."""
+    """The steps of the demonstration, and the figures of its summary."""
 
     def __init__(self, lab):
         self.lab = lab
@@ -23,11 +23,11 @@ class Demo:
         self.reports = []
 
     def step(self, text):
-        """Announce what comes."""
+        """Announce the next step."""
         say(f"[{time.monotonic() - self.begun:6.1f} s] {text}")
 
     def hop(self, name, source, device):
-        """Migrate to a new machine with the given device; the machine."""
+        """Migrate to a new machine with the given device; return the machine."""
         lab = self.lab
         target = lab.destination(name, source.guest, device)
         self.step(f"live migration: {source.name} -> {target.name}, while fio "
@@ -51,7 +51,7 @@ class Demo:
 
     @staticmethod
     def check_mapping(source, sent):
-        """v1 only: the data is to come from QEMU's mapping, not by calls."""
+        """For v1, check that QEMU copied the data from its mapping and not by read()."""
         mapped = len(source.traced("vfio_save_buffer"))
         by_call = source.device.counters()["read_bytes"]
         say(f"   the data section: {mapped} buffers, {by_call} bytes of them "
@@ -61,7 +61,7 @@ class Demo:
                                  "section")
 
     def run(self):
-        """All of it."""
+        """Run the demonstration."""
         lab = self.lab
         memory = mdev.memory_used()
         self.step("booting a guest: Debian's kernel and its nvme driver; its "
@@ -88,7 +88,7 @@ class Demo:
         self.summary(verified + found["blocks"], found["files"])
 
     def summary(self, blocks, files):
-        """What came out."""
+        """Print the results."""
         say("")
         say("migration      total      downtime   state in pre-copy   "
             "state in stop-and-copy")

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Build the image of a disk that a guest boots from.
 
-It is what an installed system has: a boot loader in the master boot record and on
-a first partition, with the stock Debian kernel and an initramfs; a root file system
-on the second; and a third for the work.
+The disk is like that of an installed system. Its boot loader is in the master boot
+record and on the first partition, next to the stock Debian kernel and an initramfs.
+The second partition has the root file system, and the third is for the guest's work.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from guest_image import (DIRECTORIES, HERE, ImageError, build_initramfs, busybox
 MBR = "/usr/lib/syslinux/mbr/mbr.bin"
 
 SECTOR = 512
-ALIGNMENT = 2048        # sectors, as partitioning programs have it
+ALIGNMENT = 2048        # sectors, the default of partitioning programs
 FAT, LINUX = 0x0e, 0x83
-# Of the boot loader's partition, besides the kernel and its initramfs.
+# Space for the boot loader itself, next to the kernel and its initramfs.
 BOOT_SPARE = 2 << 20
 
 CONFIG = """\
@@ -37,7 +37,7 @@ LABEL linux
 
 
 def build_boot(path, bzimage, modules, scratch):
-    """The partition of the boot loader."""
+    """Make the partition of the boot loader."""
     initrd = os.path.join(scratch, "initrd")
     build_initramfs(initrd, {"/init": os.path.join(HERE, "guest/boot"),
                              "/bin/busybox": busybox(), **module_paths(modules)})
@@ -53,7 +53,7 @@ def build_boot(path, bzimage, modules, scratch):
 
 
 def build_root(path, scratch):
-    """The partition of the root, no bigger than what is in it needs."""
+    """Make the partition of the root file system, no larger than its contents need."""
     tree = os.path.join(scratch, "root")
     for directory in DIRECTORIES:
         os.makedirs(tree + directory, exist_ok=True)
@@ -68,7 +68,7 @@ def build_root(path, scratch):
 
 
 def entry(kind, start, sectors, active=False):
-    """A partition's line in the master boot record; no cylinders, no heads."""
+    """Return a partition's entry in the master boot record, by sector numbers only."""
     return struct.pack("<B3sB3sII", 0x80 if active else 0, b"\xfe\xff\xff", kind,
                        b"\xfe\xff\xff", start, sectors)
 

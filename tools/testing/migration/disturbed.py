@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Migrations of one guest with one device, most of them disturbed, and what
-must come of them."""
+"""Migrations of one guest with one device, most of them disturbed, and their results."""
 
 import time
 
@@ -9,7 +8,7 @@ from bench import DOWNTIME, expect, expect_failed, needs
 from live import UNLIMITED, Migration, MigrationError, migrate, say
 from proxy import Proxy
 
-# So slow a disk has commands waiting whenever the guest is stopped.
+# A disk as slow as this has commands in flight at most times.
 DELAY_US = 20000
 
 
@@ -28,11 +27,11 @@ def cancel(bench):
 
 
 def end_of_session(migration):
-    """The device's session ended under a migration that goes on.
+    """Check a migration whose device has ended its session.
 
-    v2 has no way to begin another. QEMU fails when it next reads from the descriptor;
-    where it has read all that it was told of it does not, and waits for ever for what
-    it cannot be told.
+    v2 cannot begin another session. QEMU fails when it next reads from the descriptor.
+    If QEMU has read all data that the device announced, it does not read again, and
+    waits for ever. This function cancels such a migration.
     """
     try:
         expect_failed(migration, timeout=30)
@@ -96,7 +95,7 @@ def paused(bench):
 def in_flight(bench):
     """commands in flight at the stop are finished on the target
 
-    The guest's log tells of one that was lost, by its timeout, or repeated.
+    The guest's log would report a lost command, because the command would time out.
     """
     mdev.set_delay(DELAY_US)
     source = bench.machine
@@ -124,7 +123,7 @@ def quiet(bench):
     """a quiet guest: stop-and-copy moves 64 KiB at most"""
     bench.work.finish()
     bench.guest.check("sync")
-    # The journal has its last word some seconds after the last write.
+    # ext4 commits its journal some seconds after the last write.
     time.sleep(8)
     bench.machine.set_downtime(2)
     target = bench.target()
@@ -141,7 +140,7 @@ def refused_at_once(bench):
     """a target that refuses the header: another size"""
     target = bench.target(bench.lab.device("64M"))
     refused = target.device.counters()["refused"]
-    # Nothing is to be so fast that the source is done before it hears of it.
+    # Without this limit a fast source could end before it learns of the refusal.
     bench.machine.set_downtime(1)
     migration = Migration(bench.machine, target, quiet=True)
     migration.start()
@@ -194,8 +193,8 @@ def source_killed(bench):
     device = bench.gone(target)
     expect(source.device.state() == "closed", "the source's device is "
            f"{source.device.state()} after its QEMU was killed")
-    # Both devices are good for more: the guest boots again from its disk, and
-    # moves to the device that had taken half of a state.
+    # Both devices still work: the guest boots again from its disk, and moves to the
+    # device that took half of a state.
     bench.machine = bench.lab.start("source", source.device)
     bench.guest.wait_ready()
     bench.work.guest = bench.guest

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tells whether an emulated processor has mixed a guest's state with the host's.
+"""Detects that an emulated processor has mixed a guest's state with the host's.
 
-QEMU's emulation of nested virtualization does that now and then, to whatever guest:
-Documentation/emulation.rst. It is given away by exits from the guest at the
-address of the instruction after the host's vmrun, where no guest can be; or by a triple
-fault of a guest to which an interrupt or an exception is just being delivered, and which
-has the host's page tables then, or its descriptor tables. The kernel's trace event of
-exits is recorded for these, and for no others.
+QEMU's emulation of nested virtualization sometimes does that, to any guest
+(Documentation/emulation.rst). Two kinds of exits from the guest show it:
+
+* An exit at the address of the instruction after the host's vmrun. No guest runs there.
+* A triple fault while the processor delivers an interrupt or an exception. The guest
+  has the host's page tables or descriptor tables then.
+
+A filter on the kernel's trace event for exits records these two kinds only.
 """
 
 import os
@@ -15,10 +17,10 @@ TRACING = "/sys/kernel/debug/tracing"
 EXITS = f"{TRACING}/events/kvm/kvm_exit"
 VMRUN = "__svm_vcpu_run"
 
-# How often something is tried where that is why it failed.
+# The number of attempts, if each one fails for this reason.
 ATTEMPTS = 3
 
-# The reason of an exit by triple fault, and that an event is being delivered (AMD64
+# The exit reason of a triple fault, and the flag of an event in delivery (AMD64
 # Architecture Programmer's Manual, volume 2, appendix C and 15.20).
 SHUTDOWN, EVENT_VALID = 0x7f, 0x80000000
 
@@ -27,18 +29,18 @@ CONFUSED = ("the emulated processor mixed the guest's state with the host's: {} 
 
 
 def emulated():
-    """Whether the host's processor is QEMU's own."""
+    """Return whether QEMU emulates the host's processor."""
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         return "QEMU TCG" in f.read()
 
 
 def _vmrun():
-    """The first and the last address of the function that enters guests."""
+    """Return the first and the last address of the function that enters guests."""
     with open("/proc/kallsyms", encoding="utf-8") as f:
         symbols = sorted((int(line.split()[0], 16), line.split()[2])
                          for line in f if line.rstrip().endswith("[kvm_amd]"))
     first = next(address for address, name in symbols if name == VMRUN)
-    # In a kernel without debugging options it can be the last; it is not long.
+    # This can be the kernel's last function. Its size is unknown then, but small.
     after = [address for address, _ in symbols if address > first]
     return first, (min(after) if after else first + 0x1000) - 1
 
@@ -49,10 +51,10 @@ def _write(path, text):
 
 
 class Watch:
-    """Looks out for that. There can be one at a time."""
+    """Records such exits. Only one Watch can exist at a time."""
 
     def __init__(self):
-        # A kernel without tracing cannot be watched.
+        # A kernel without tracing records nothing.
         self.armed = (emulated() and os.path.exists("/sys/module/kvm_amd") and
                       os.path.exists(f"{EXITS}/filter"))
         if not self.armed:
@@ -64,15 +66,15 @@ class Watch:
         _write(f"{EXITS}/enable", "1")
 
     def clear(self):
-        """Forget what was seen."""
+        """Forget the recorded exits."""
         if self.armed:
             _write(f"{TRACING}/trace", "")
 
     def tries(self):
-        """Iterates once, and once more where what was tried failed by that.
+        """Iterate once, and again after a failure that the emulation caused.
 
-        Who passes leaves the loop; who fails clears away the guest, which goes round
-        in circles at that address and would be seen again.
+        The loop's body leaves the loop when it passes. When it fails, it has to end the
+        guest first, because that guest loops at the same address and causes more exits.
         """
         for left in reversed(range(ATTEMPTS)):
             self.clear()
@@ -83,7 +85,7 @@ class Watch:
             print(f"# {confused}. Once more:", flush=True)
 
     def confused(self):
-        """What was seen since, in words, or None."""
+        """Return a description of the first recorded exit, or None."""
         if not self.armed:
             return None
         with open(f"{TRACING}/trace", encoding="utf-8") as f:

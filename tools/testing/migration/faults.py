@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""What QEMU does when a device fails, by the fault knobs.
+"""Shows how QEMU reacts to a device that fails, by the fault knobs.
 
 Runs in the host VM: tools/testing/migration/in-vm faults.py [NUMBER...]. For each
-fault one migration of an idle guest, and a few lines that tell what came of it;
-Documentation/fault-knobs.rst has them in words. This judges nothing: QEMU's ways
-are its own.
+fault it migrates an idle guest once, and prints a few lines about the result. It does
+not judge the result, because no rule says how QEMU has to react.
+Documentation/fault-knobs.rst describes the results.
 """
 
 import sys
@@ -17,9 +17,9 @@ from live import ENDED, Migration, say
 from qmp import QMPError
 
 ERRORS = (MachineError, QMPError, OSError)
-LIMIT = 60      # seconds; an undisturbed one takes 5 to 30
+LIMIT = 60      # seconds; an undisturbed migration takes 5 to 30
 
-# Whose device, the knob, what is written to it.
+# The machine whose device has the knob, the knob, and the value.
 FAULTS = (
     ("source", "arcs", "any pre-copy fail 5"),
     ("source", "arcs", "any pre-copy break"),
@@ -51,7 +51,7 @@ def knob(device, name, text):
 
 
 def result(migration):
-    """How the migration ended, in QEMU's words."""
+    """Return how the migration ended, in QEMU's words."""
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         try:
@@ -68,7 +68,7 @@ def result(migration):
 
 
 def describe(machine):
-    """A QEMU: its run state or its exit status, its device, its last words."""
+    """Return a QEMU's run state or exit status, its device's state, its last output."""
     time.sleep(0.5)
     words = [line for line in machine.errors().splitlines()
              if line.startswith("qemu-system") and "warning: " not in line][-2:]
@@ -84,7 +84,7 @@ def describe(machine):
 
 
 def alive(guest, machine):
-    """Does the guest report, there?"""
+    """Return whether the guest still reports, on this machine."""
     guest.machine = machine
     try:
         guest.wait_alive(15)
@@ -94,7 +94,7 @@ def alive(guest, machine):
 
 
 def show(lab, source, fault):
-    """One migration with one fault; the source, if it can be used again."""
+    """Migrate with one fault; return the source if it can migrate again."""
     side, name, text = fault
     device = lab.device("64M")
     target = lab.destination("target", source.guest, device)
@@ -125,7 +125,7 @@ def show(lab, source, fault):
 
 
 def main():
-    """All faults, or those whose numbers are given."""
+    """Command line: the numbers of faults, all by default."""
     numbers = [int(n) for n in sys.argv[1:]] or range(len(FAULTS))
     with Lab() as lab:
         source = None

@@ -17,14 +17,14 @@ from qmp import QMPError
 
 ERRORS = (Failure, MachineError, MigrationError, QMPError, ConnectionError, TimeoutError)
 
-# For each: the tests, which share one machine, and how it is started.
+# Each firmware's tests, which share one machine, and the class that starts it.
 PARTS = {
     "u-boot": (uboot.TESTS, uboot.UBoot),
 }
 
 
 def attempt(lab, tests, start):
-    """How many of the tests passed, and why the next one did not; None if all did."""
+    """Run the tests; return how many passed, and the first failure or None."""
     passed, failure = 0, None
     try:
         disk = start(lab)
@@ -40,9 +40,10 @@ def attempt(lab, tests, start):
 
 
 def attempts(lab, tests, start):
-    """How many of the tests passed.
+    """Run the tests; return how many passed.
 
-    They begin again where the emulated processor failed, or was too slow for a driver.
+    The tests begin again after a failure of the emulated processor, and if an emulated
+    processor was too slow for a driver.
     """
     for left in reversed(range(ATTEMPTS)):
         for _ in lab.watch.tries():
@@ -56,7 +57,7 @@ def attempts(lab, tests, start):
 
 
 def run(lab, names):
-    """Whether all passed."""
+    """Run the named firmwares' tests; return whether all passed."""
     total = number = 0
     for name in names:
         tests, start = PARTS[name]
@@ -70,7 +71,7 @@ def run(lab, names):
 
 
 def main():
-    """Command line: which; all if none is named."""
+    """Command line: names of firmwares, all by default."""
     names = sys.argv[1:] or list(PARTS)
     if not set(names) <= set(PARTS):
         print(f"firmware: there are {', '.join(PARTS)}", file=sys.stderr)

@@ -5,21 +5,21 @@ import threading
 import time
 
 
-# Seconds after which a request that has no answer is made again: now and then, on
-# a machine that has much to do, a line is lost on an emulated serial port. The
-# guest knows a request by its number, and does not do it twice.
+# Seconds after which call() repeats a request without an answer, because an emulated
+# serial port on a busy machine sometimes loses a line. The guest recognizes a request by
+# its number, and does not execute it twice.
 AGAIN = 15
 
 
 class MachineError(Exception):
-    """A machine or its guest did not do what it should."""
+    """A machine or its guest failed."""
 
 
 class Listener:
-    """Takes what serial ports send, by feed()."""
+    """Reads from serial ports, and passes the data to feed()."""
 
     def listen(self, serial):
-        """Take what a serial port sends, until it is closed."""
+        """Read from a serial port until it closes."""
         while True:
             try:
                 data = serial.recv(4096)
@@ -30,15 +30,15 @@ class Listener:
             self.feed(data)
 
     def feed(self, data):
-        """Take some bytes."""
+        """Take data from a serial port."""
         raise NotImplementedError
 
 
 class Guest(Listener):
-    """The program that runs in the guest (guest/init), wherever it is.
+    """The program in the guest (guest/init), on the machine that has the guest now.
 
-    The second serial ports of all machines the guest has been on lead here.
-    A line may start on one machine and end on another: the source's last byte
+    The second serial ports of all machines on which the guest was lead here. A line may
+    start on one machine and end on another. This works because the source's last byte
     comes before the destination's first.
     """
 
@@ -46,15 +46,15 @@ class Guest(Listener):
         self.lock = threading.Condition()
         self.partial = b""
         self.ready = False
-        self.reset = False      # it booted once more, though nobody asked for that
+        self.reset = False      # the guest booted again, and nobody asked for that
         self.reports = []       # (our time, guest's uptime, [disk statistics])
         self.answers = {}       # ID: (status, [line])
         self.lines = {}         # ID: [line]
         self.number = 0
-        self.machine = None     # where requests go
+        self.machine = None     # the machine to which requests go
 
     def feed(self, data):
-        """Take what a serial port sent."""
+        """Take data from a serial port."""
         with self.lock:
             lines = (self.partial + data).split(b"\n")
             self.partial = lines.pop()
@@ -64,7 +64,7 @@ class Guest(Listener):
 
     def _line(self, line):
         word = line.split(" ", 2)
-        # A reset can have come in the middle of a report.
+        # A reset can cut off a report in the middle.
         if line.startswith("ready") or (word[0] == "*" and line.endswith("ready")):
             self.reset = self.ready
             self.ready = True
@@ -103,13 +103,13 @@ class Guest(Listener):
         self._wait(lambda: self.ready, timeout, "boot")
 
     def wait_alive(self, timeout=60):
-        """Wait until the guest reports, unasked."""
+        """Wait for the guest's next periodic report."""
         with self.lock:
             before = len(self.reports)
         self._wait(lambda: len(self.reports) > before, timeout, "report")
 
     def call(self, command, timeout=60):
-        """(status, [line]) of a shell command in the guest."""
+        """Run a shell command in the guest; return its status and output lines."""
         with self.lock:
             self.number += 1
             request = f"r{self.number}"
@@ -126,7 +126,7 @@ class Guest(Listener):
         return self.answers.pop(request)
 
     def check(self, command, timeout=60):
-        """[line] of a shell command that has to succeed."""
+        """Run a shell command that has to succeed; return its output lines."""
         status, lines = self.call(command, timeout)
         if status:
             raise MachineError(f"guest: {command}: status {status}: " +
@@ -134,7 +134,7 @@ class Guest(Listener):
         return lines
 
     def until(self, command, timeout):
-        """Whether a shell command, tried again and again, succeeds in time."""
+        """Repeat a shell command until it succeeds; return whether it did in time."""
         end = time.monotonic() + timeout
         while self.call(command)[0]:
             if time.monotonic() > end:
@@ -143,12 +143,12 @@ class Guest(Listener):
         return True
 
     def uptime(self):
-        """What it reported last, in seconds."""
+        """Return the uptime of the last report, in seconds."""
         with self.lock:
             return self.reports[-1][1]
 
     def rate(self):
-        """The disk's I/Os per second, None where there is no recent report."""
+        """Return the disk's I/Os per second, or None without a recent report."""
         with self.lock:
             recent = [r for r in self.reports[-6:] if len(r[2]) > 8]
         if len(recent) < 2 or time.monotonic() - recent[-1][0] > 20:

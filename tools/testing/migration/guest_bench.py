@@ -7,10 +7,10 @@ virtio-blk has an iothread of its own. fio in the guest goes from one disk to th
 back, and the tables have the medians.
 
 The first table has the ratios of commands per second, and of the host's CPU time for a
-command. The host is the host VM: its CPU time is that of QEMU, of the kernel's threads and
-of the guest. The other tables say what the CPU time is spent on: in the guest, in QEMU, in
-the kernel. They also have what KVM counts for a command: exits, exits for a device's
-registers, and interrupts. Runs in the host VM; tools/testing/bench/run starts it there.
+command. The host is the host VM. Its CPU time is the time of QEMU, of the kernel's threads
+and of the guest. The other tables divide the CPU time into guest, QEMU and kernel. They
+also have KVM's counters for a command: exits, exits for a device's registers, interrupts
+and halts. Runs in the host VM; tools/testing/bench/run starts it there.
 """
 
 import os
@@ -34,10 +34,10 @@ CASES = {
     "1 MiB sequential write": "--rw=write --bs=1m --iodepth=2",
 }
 
-# What mnvme, the first one, is compared with.
+# The disks with which measure() compares mnvme, in the order of Disks.disks.
 OTHERS = ("QEMU's NVMe", "virtio-blk")
 
-# Fields of fio's terse output: what read and wrote per second.
+# Fields of fio's terse output: reads and writes per second.
 READ_IOPS, WRITE_IOPS = 8, 49
 
 # KVM's counters of all guests (Documentation/virt/kvm, debugfs), and a word for each.
@@ -45,12 +45,12 @@ KVM = "/sys/kernel/debug/kvm"
 COUNTS = {"exits": "exits", "mmio_exits": "for registers",
           "irq_injections": "interrupts", "halt_exits": "halts"}
 
-# What the host's CPU time is spent on, in microseconds.
+# The parts of the host's CPU time, in the order of busy().
 PARTS = ("guest", "QEMU", "kernel")
 
 
 def counted():
-    """[how often] of COUNTS, until now."""
+    """Return the present values of COUNTS."""
     result = []
     for name in COUNTS:
         with open(os.path.join(KVM, name), encoding="ascii") as f:
@@ -59,7 +59,7 @@ def counted():
 
 
 def busy():
-    """[seconds] that the host's processors have spent in guests, QEMU and the kernel."""
+    """Return the host's CPU seconds in guests, in QEMU and in the kernel."""
     with open("/proc/stat", encoding="ascii") as f:
         user, nice, system, _, _, irq, softirq, _, guest = map(
             int, f.readline().split()[1:10])
@@ -68,8 +68,10 @@ def busy():
 
 
 def measure(guest, disk, options, seconds):
-    """[commands per second, then per command: host CPU seconds, each part of it as
-    busy() has them, each of COUNTS]"""
+    """Return the commands per second, and four kinds of values per command.
+
+    These are the host's CPU seconds, then each part of busy(), then each of COUNTS.
+    """
     before = busy() + counted()
     lines = guest.check(
         f"fio --name=x --filename=/dev/{disk} --size={SIZE} --direct=1 --thread "
@@ -82,12 +84,15 @@ def measure(guest, disk, options, seconds):
 
 
 def compare(guest, disks, options, rounds, seconds):
-    """Medians of rounds: ([of each disk], [ratios of the first to each other]), each as
-    measure()'s."""
+    """Return medians over the rounds, in the form of measure()'s values.
+
+    The first list has a row for each disk. The second list has a row of ratios of the
+    first disk to each other disk.
+    """
     rows = [[] for _ in disks]
     ratios = [[] for _ in disks[1:]]
     for number in range(rounds):
-        # No disk always comes first.
+        # Reverse the order, so that no disk is always the first.
         order = range(len(disks)) if number % 2 else reversed(range(len(disks)))
         for which in order:
             rows[which].append(measure(guest, disks[which], options, seconds))
@@ -99,7 +104,7 @@ def compare(guest, disks, options, rounds, seconds):
 
 
 def show(results):
-    """The tables of {case: compare()}: how fast it is, and why."""
+    """Print the tables of {case: compare()}."""
     say(f"{'case':30} {'mnvme/s':>9}" +
         "".join(f" {other + '/s':>14} {'ratio':>6} {'CPU':>5}" for other in OTHERS))
     for name, (rows, ratios) in results.items():
@@ -120,7 +125,7 @@ def show(results):
 
 
 class Disks:
-    """A guest with all disks; a new one where the emulation broke it."""
+    """A guest with all disks; another guest after the emulation broke it."""
 
     def __init__(self, lab):
         self.lab, self.guest, self.disks = lab, None, None
@@ -130,7 +135,7 @@ class Disks:
         for name in files:
             with open(name, "wb") as f:
                 f.truncate(SIZE)
-        # On all processors, as whoever uses it would have it.
+        # On all processors, because users run QEMU like that.
         guest = self.lab.start("bench", self.lab.device("64M"), image=files[0],
                                virtio=files[1], processor=None).guest
         guest.wait_ready()
@@ -140,10 +145,9 @@ class Disks:
         self.guest = guest
 
     def compare(self, options, rounds, seconds):
-        """compare() in a guest that lives to its end.
+        """Call compare(), and again if the emulation ends the guest (emulation.py).
 
-        The emulation can end a guest (emulation.py). The case is then done once more,
-        because that says nothing of the disks.
+        Such an end says nothing about the disks.
         """
         for _ in range(ATTEMPTS):
             try:

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Build the test guest: a stock Debian kernel and a small initramfs.
 
-Everything comes from this machine's own packages. The kernel is not modified;
-only its compression is undone here, once, because it would take half a minute
-in a guest whose processor is emulated twice. The initramfs is not compressed
-for the same reason.
+Everything comes from this machine's own packages. This script does not modify the
+kernel. It uncompresses the kernel once, because that takes half a minute in a guest
+whose processor is emulated twice. For the same reason the initramfs is not compressed.
 """
 
 import argparse
@@ -30,35 +29,35 @@ PROGRAMS = ["/usr/bin/fio", "/sbin/mke2fs", "/sbin/e2fsck", "/usr/sbin/nvme"]
 # compares with virtio_blk.
 MODULES = ["nvme", "crc32c_generic", "ext4", "virtio_pci", "virtio_blk"]
 
-# What is mounted on, and what busybox puts its names in.
+# Mount points, and the directories into which busybox installs its names.
 DIRECTORIES = ("/dev", "/proc", "/sys", "/tmp", "/mnt", "/etc", "/sbin", "/usr/bin",
                "/usr/sbin")
 
-# fio is linked against clients of storage clusters and fabrics that the guest
-# never uses, 150 MiB with all that they pull in, and nvme against one of management
-# over other buses than PCI. Stubs take their place.
+# The guest never uses these libraries, so stubs take their place. fio is linked against
+# clients of storage clusters and fabrics, 150 MiB with their dependencies. nvme is linked
+# against a library for management over other buses than PCI.
 STUBBED = re.compile(r"lib(gfapi|nbd|ibverbs|rdmacm|rados|rbd|pmemblk|pmem|"
                      r"nvme-mi)\.so")
 
 
 class ImageError(Exception):
-    """What is missing, for a person."""
+    """A message about a missing part."""
 
 
 def run(*command):
-    """The standard output of a command that has to succeed."""
+    """Run a command that has to succeed; return its standard output."""
     return subprocess.run(command, check=True, text=True,
                           stdout=subprocess.PIPE).stdout
 
 
 def zstd(data):
-    """Undo zstd's compression, which Python has no module for."""
+    """Uncompress zstd data, because Python has no module for zstd."""
     return subprocess.run(["zstd", "-dcq"], input=data, check=True,
                           stdout=subprocess.PIPE).stdout
 
 
-# How a compressed kernel begins, and what undoes it. Its last four bytes are the size,
-# not part of the compressed data.
+# The first bytes of a compressed kernel, and the function that uncompresses it. The last
+# four bytes are the size, and no part of the compressed data.
 COMPRESSIONS = (
     (b"\xfd7zXZ\0", lambda data: lzma.LZMADecompressor().decompress(data)),
     (b"\x28\xb5\x2f\xfd", lambda data: zstd(data[:-4])),
@@ -69,12 +68,12 @@ COMPRESSIONS = (
 )
 
 
-# The same of modules, by how their names end.
+# The same for modules, by the ends of their names.
 MODULE_COMPRESSIONS = {".xz": lzma.decompress, ".gz": gzip.decompress, ".zst": zstd}
 
 
 def payload(bzimage):
-    """What is packed in a bzImage (offsets: Documentation/arch/x86/boot.rst)."""
+    """Return a bzImage's payload (offsets: the kernel's Documentation/arch/x86/boot.rst)."""
     with open(bzimage, "rb") as f:
         image = f.read()
     if image[0x202:0x206] != b"HdrS":
@@ -86,12 +85,15 @@ def payload(bzimage):
 
 
 def boots_as_elf(vmlinux):
-    """Whether QEMU can start it: it needs the note of CONFIG_PVH, Xen's type 18."""
+    """Return whether QEMU can start this ELF file.
+
+    QEMU needs the note of CONFIG_PVH, which is Xen's type 18.
+    """
     return bool(re.search(rb"\x04\0\0\0[\x04\x08]\0\0\0\x12\0\0\0Xen\0", vmlinux))
 
 
 def extract_kernel(bzimage, out):
-    """The kernel without its compression, where QEMU can start that, else as it is."""
+    """Uncompress the kernel if QEMU can start the result, or else copy the bzImage."""
     packed = payload(bzimage)
     for magic, undo in COMPRESSIONS:
         if packed.startswith(magic):
@@ -107,7 +109,7 @@ def extract_kernel(bzimage, out):
 
 
 def has_module(modules, name):
-    """Whether there is a file of a module, or it is built in."""
+    """Return whether the kernel has a module, as a file or built in."""
     text = ""
     for index in ("modules.dep", "modules.builtin"):
         with open(os.path.join(modules, index), encoding="utf-8") as f:
@@ -116,7 +118,7 @@ def has_module(modules, name):
 
 
 def module_files(modules):
-    """Paths of MODULES and of all they need, in the order of loading."""
+    """Return the paths of MODULES and of their dependencies, in the order of loading."""
     paths = []
     modules = os.path.realpath(modules)
     root, release = modules.split("/lib/modules/")
@@ -128,7 +130,7 @@ def module_files(modules):
                       "--show-depends", module)
         for line in listing.splitlines():
             word = line.split()
-            # The variants that need processor features are not worth it here.
+            # The guest does not need the variants for processor features.
             if (word[0] == "insmod" and word[1] not in paths and
                     "/arch/" not in word[1]):
                 paths.append(word[1])
@@ -136,7 +138,7 @@ def module_files(modules):
 
 
 def libraries(program):
-    """{soname: path} of what a program is linked against, all the way down."""
+    """Return {soname: path} of a program's libraries and of their dependencies."""
     found = {}
     for line in run("ldd", program).splitlines():
         match = re.match(r"\s*(?:(\S+) => )?(/\S+) \(", line)
@@ -146,12 +148,12 @@ def libraries(program):
 
 
 def needed(path):
-    """Sonames that a file itself asks for."""
+    """Return the sonames that a file itself needs."""
     return re.findall(r"^\s*NEEDED\s+(\S+)", run("objdump", "-p", path), re.M)
 
 
 def undefined(program):
-    """Names of the symbols a program imports: {version or "": [name]}."""
+    """Return the symbols that a program imports, as {version or "": [name]}."""
     symbols = {}
     for line in run("objdump", "-T", program).splitlines():
         match = re.search(r"\*UND\*\s+[0-9a-f]+\s+(?:\((\S+)\)|Base)?\s*(\w+)$",
@@ -162,7 +164,7 @@ def undefined(program):
 
 
 def library_versions(program):
-    """{soname: [version]} that a program requires of its libraries."""
+    """Return the versions that a program needs of its libraries, as {soname: [version]}."""
     versions, soname = {}, None
     for line in run("objdump", "-p", program).splitlines():
         match = re.match(r"\s*required from (\S+):", line)
@@ -174,7 +176,7 @@ def library_versions(program):
 
 
 def build_stub(soname, by_version, path):
-    """Link a library that defines the given symbols; to call one aborts."""
+    """Link a library that defines the given symbols; each of them aborts when called."""
     source, script = path + ".c", path + ".map"
     with open(source, "w") as c, open(script, "w") as m:
         c.write("void abort(void);\n")
@@ -191,13 +193,13 @@ def build_stub(soname, by_version, path):
 
 
 def stub_libraries(program, sonames, directory):
-    """{soname: path} of stubs for some of a program's libraries."""
+    """Make stubs for some of a program's libraries; return {soname: path}."""
     symbols, versions = undefined(program), library_versions(program)
     stubs = {}
     for soname in sonames:
         wanted = {v: symbols[v] for v in versions.get(soname, [])}
         if not wanted:
-            # No versions: the names start with the library's own.
+            # Without versions, select the symbols that begin with the library's name.
             prefix = re.match(r"lib(\w+)\.so", soname)[1] + "_"
             wanted = {"": [n for n in symbols[""] if n.startswith(prefix)]}
         stubs[soname] = os.path.join(directory, soname)
@@ -206,7 +208,7 @@ def stub_libraries(program, sonames, directory):
 
 
 def program_files(program, scratch):
-    """{path in the guest: path here} of a program and its libraries."""
+    """Return {path in the guest: path here} of a program and its libraries."""
     found = libraries(program)
     stubs = stub_libraries(program, [s for s in needed(program)
                                      if STUBBED.match(s)], scratch)
@@ -246,7 +248,7 @@ class Initramfs:
         self.out.write(data + b"\0" * (-len(data) % 4))
 
     def directory(self, path):
-        """Add a directory, its parents first."""
+        """Add a directory, after its parents."""
         if path in ("", "/") or path in self.made:
             return
         self.directory(os.path.dirname(path))
@@ -254,14 +256,14 @@ class Initramfs:
         self._entry(path, stat.S_IFDIR | 0o755)
 
     def file(self, path, source):
-        """Add an executable file, and what it is in."""
+        """Add an executable file, after its directory."""
         if path in self.made:
             return
         self.directory(os.path.dirname(path))
         self.made.add(path)
         with open(source, "rb") as f:
             data = f.read()
-        # The guest's insmod knows no compression.
+        # The guest's insmod does not uncompress modules.
         stem, suffix = os.path.splitext(path)
         if stem.endswith(".ko") and suffix in MODULE_COMPRESSIONS:
             path, data = stem, MODULE_COMPRESSIONS[suffix](data)
@@ -273,7 +275,7 @@ class Initramfs:
 
 
 def bar_writer(scratch):
-    """The one program that is ours, compiled so that it needs no library."""
+    """Compile bar-writer, this project's only program in the guest, without libraries."""
     path = os.path.join(scratch, "bar-writer")
     subprocess.run(["gcc", "-O2", "-Wall", "-static", "-o", path,
                     os.path.join(HERE, "guest", "bar-writer.c")], check=True)
@@ -281,7 +283,10 @@ def bar_writer(scratch):
 
 
 def guest_files(scratch, disk="/dev/nvme0n1"):
-    """{path in the guest: path here} of all but modules. disk: what it works on."""
+    """Return {path in the guest: path here} of all files but modules.
+
+    disk is the disk on which the guest works.
+    """
     guest = os.path.join(HERE, "guest")
     files = {"/init": os.path.join(guest, "init"), "/bin/busybox": busybox(),
              "/bin/bar-writer": bar_writer(scratch)}
@@ -296,7 +301,7 @@ def guest_files(scratch, disk="/dev/nvme0n1"):
 
 
 def busybox():
-    """Debian's, which needs no library."""
+    """Return the path of Debian's static busybox."""
     path = shutil.which("busybox")
     if not path:
         raise ImageError("busybox-static is not installed")
@@ -304,13 +309,13 @@ def busybox():
 
 
 def module_paths(modules):
-    """{path in the guest: path here} of the modules, in the order of loading."""
+    """Return {path in the guest: path here} of the modules, in the order of loading."""
     return {f"/modules/{number:02}-{os.path.basename(module)}": module
             for number, module in enumerate(module_files(modules))}
 
 
 def build_initramfs(path, files):
-    """Pack files, a {path in the guest: path here}."""
+    """Pack files; files is {path in the guest: path here}."""
     with open(path, "wb") as out:
         cpio = Initramfs(out)
         for directory in DIRECTORIES:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kinds of guests, and what they do with their disk."""
+"""Scenarios with other guests, and with other work on the disk."""
 
 from bench import expect, needs
 from live import MIB, say
 
-# Commands at a time.
+# Numbers of commands at a time.
 DEPTHS = (1, 64)
 
 
@@ -55,6 +55,6 @@ def root_disk(bench):
     say(f"# {root}")
     expect(root.startswith("/dev/nvme0n1p2 "), "the root is elsewhere")
     bench.hop()
-    # From the disk, not from what the guest has in memory.
+    # Read from the disk, and not from the guest's page cache.
     bench.guest.check("echo 3 >/proc/sys/vm/drop_caches; sha256sum /usr/bin/fio")
     bench.hop()

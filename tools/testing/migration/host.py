@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The other host: runs in its VM and does what the first one asks for.
+"""The second host: runs in a VM of its own, and executes the first host's requests.
 
-tools/testing/migration/two-hosts starts it. Requests are calls of methods of the
-host itself, of its machine or of its device.
+tools/testing/migration/two-hosts starts it. A request calls a method of the host, of
+its machine or of its device.
 """
 
 import subprocess
@@ -22,27 +22,27 @@ KEY = b"a link that only two VMs are on"
 
 
 def join(address):
-    """Bring up the link to the other VM."""
+    """Bring up the network link to the other VM."""
     subprocess.run(["modprobe", "virtio_net"], check=True)
     subprocess.run(["busybox", "ifconfig", "eth0", address, "netmask",
                     "255.255.255.0", "up"], check=True)
 
 
 class Host:
-    """What can be asked for."""
+    """The host's own requests."""
 
     def __init__(self, lab, address):
         self.lab, self.address = lab, address
         self.machine = None
 
     def start(self, name, options):
-        """A machine with a fresh device that waits for a guest; endpoints."""
+        """Start a machine with a new device, to wait for a guest; return its endpoints."""
         self.machine = self.lab.destination(name, None, self.lab.device(),
                                             address=self.address, **options)
         return self.machine.endpoints
 
     def end(self):
-        """End the machine, remove its device; memory that is charged then."""
+        """End the machine and remove its device; return the memory still charged."""
         device = self.machine.device
         self.lab.kill(self.machine)
         self.lab.remove(device)
@@ -50,14 +50,14 @@ class Host:
         return mdev.memory_used()
 
     def answer(self, target, method, arguments):
-        """What one request returns."""
+        """Execute a request; return its result."""
         target = {"host": self, "machine": self.machine,
                   "device": self.machine and self.machine.device}[target]
         return getattr(target, method)(*arguments)
 
 
 class Remote(Controls):
-    """A machine with one device on the other host, as the first one sees it."""
+    """The first host's view of a machine with one device on the second host."""
 
     def __init__(self, address, name, guest, qemu, **options):
         self.qemu = qemus.KNOWN[qemu]
@@ -70,7 +70,7 @@ class Remote(Controls):
 
     @staticmethod
     def _find(address, timeout=90):
-        # It may still boot.
+        # The other host may still boot.
         end = time.monotonic() + timeout
         while True:
             try:
@@ -81,7 +81,7 @@ class Remote(Controls):
                 time.sleep(0.5)
 
     def ask(self, target, method, *arguments):
-        """What a method returns there."""
+        """Call a method on the other host; return its result."""
         self.connection.send((target, method, arguments))
         error, result = self.connection.recv()
         if error:
@@ -89,25 +89,25 @@ class Remote(Controls):
         return result
 
     def check_alive(self):
-        """Complain if QEMU has ended."""
+        """Raise an error if QEMU has ended."""
         self.ask("machine", "check_alive")
 
     def errors(self):
-        """What QEMU wrote to its standard error."""
+        """Return QEMU's standard error."""
         return self.ask("machine", "errors")
 
     def traced(self, event):
-        """[line] of QEMU's trace for one event."""
+        """Return the lines of QEMU's trace for one event."""
         return self.ask("machine", "traced", event)
 
     def end(self):
-        """End it; bytes that its host's devices still have."""
+        """End the machine; return the bytes that devices on its host still have."""
         self.detach()
         return self.ask("host", "end")
 
 
 class RemoteDevice:
-    """Its device."""
+    """The first host's view of the device on the second host."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -117,7 +117,7 @@ class RemoteDevice:
 
 
 def serve(host):
-    """Do what is asked for until a connection ends and none comes."""
+    """Serve one connection after the other, until somebody ends the VM."""
     with Listener((host.address, PORT), authkey=KEY) as listener:
         print(f"waiting for requests at {host.address}", flush=True)
         while True:
@@ -126,7 +126,7 @@ def serve(host):
 
 
 def serve_one(host, connection):
-    """One connection's requests."""
+    """Serve the requests of one connection."""
     while True:
         try:
             request = connection.recv()

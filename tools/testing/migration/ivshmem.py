@@ -18,11 +18,11 @@ from several import end_writer, writer_goes_on
 
 DRIVER = "ivshmem_vfio_pci"
 
-# A device of vfio-pci pins the guest's memory, and type1 counts all that is pinned as
-# written. So memory is sent again whole in stop-and-copy, which may take this long.
+# A vfio-pci device pins the guest's memory, and type1 reports all pinned pages as dirty.
+# So QEMU sends all memory again in the stop-and-copy phase, which may take this long.
 DOWNTIME = 120000
 
-# Bytes of the function's memory that are to move while the guest runs.
+# The least bytes of the function's memory that have to move while the guest runs.
 PRECOPIED = 64 << 10
 
 
@@ -43,17 +43,17 @@ class Function(mdev.Device):
             f.write(self.uuid)
 
     def remove(self):
-        """It stays."""
+        """Do nothing, because the function belongs to the VM."""
 
 
 def functions():
-    """The functions that there are."""
+    """Return all functions of the host VM."""
     return [Function(path) for path in sorted(glob.glob("/sys/bus/pci/devices/*"))
             if (_read(f"{path}/vendor"), _read(f"{path}/device")) == ("0x1af4", "0x1110")]
 
 
 def hop(lab, name, source, device):
-    """Migrate to a machine with another function; the machine."""
+    """Migrate to a machine with another function; return the machine."""
     target = lab.destination(name, source.guest, device)
     source.set_downtime(1)
     migration = Migration(source, target, quiet=True)
@@ -80,7 +80,7 @@ def hop(lab, name, source, device):
 
 
 def run(lab):
-    """There and back."""
+    """Migrate a guest to another function, and back."""
     devices = functions()
     if len(devices) != 2:
         raise MachineError(f"{len(devices)} functions, not 2")
@@ -91,7 +91,7 @@ def run(lab):
     guest.wait_alive()
     machine = hop(lab, "B", machine, devices[1])
     machine = hop(lab, "A", machine, devices[0])
-    # Each page twice before it is compared for the last time.
+    # The program writes each page at least twice before the last comparison.
     for _ in range(3):
         guest.wait_alive()
     say(f"the writer: {end_writer(guest)}")
@@ -100,8 +100,8 @@ def run(lab):
 
 
 def main():
-    """Exit status 0 only if all went well."""
-    # QEMU's emulation of the IOMMU is in no danger from a device of its own.
+    """Run the migrations; the exit status is 0 only if all succeed."""
+    # QEMU emulates both the IOMMU and the devices, so unsafe interrupts do no harm.
     subprocess.run(["modprobe", "vfio_iommu_type1", "allow_unsafe_interrupts=1"], check=True)
     subprocess.run(["modprobe", DRIVER], check=True)
     run_alone(run)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a run uses, and that nothing of it is left behind."""
+"""The machines, guests and devices of a run, and their removal."""
 
 import os
 import resource
@@ -19,16 +19,16 @@ from machine import Machine
 from qmp import QMPError
 
 
-# What is kept of a machine, and how much of it.
+# The files of a machine that keep_logs() copies, and the largest part of each.
 LOGS = ("repeat", "program", "qemu.log", "console.log", "bios.log", "trace.log")
 KEPT = 4 << 20
 
-# Where cores go, if they are wanted.
+# The directory for cores, if CORES asks for them.
 CORES = "/tmp/cores" if os.environ.get("CORES") else None
 
 
 class Interrupted(Exception):
-    """A signal asks for the end."""
+    """A signal ends the run."""
 
 
 def _interrupted(number, _frame):
@@ -36,17 +36,17 @@ def _interrupted(number, _frame):
 
 
 def copy_end(source, target):
-    """Copy a log, or its end if it is long."""
+    """Copy a log, or only its end if the log is long."""
     with open(source, "rb") as f, open(target, "wb") as out:
         f.seek(max(0, os.path.getsize(source) - KEPT))
         shutil.copyfileobj(f, out)
 
 
 class Lab:
-    """Machines, guests and devices; a context manager that clears them away.
+    """Machines, guests and devices; a context manager that removes them.
 
-    Where the run failed the machines' logs are kept, and shown. The watch tells
-    whether it is the emulated processor that failed.
+    After a failure it keeps and shows the machines' logs. watch detects failures of the
+    emulated processor.
     """
 
     def __init__(self):
@@ -78,7 +78,7 @@ class Lab:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def ended(self):
-        """[what to say] of the QEMUs that have ended, or do within a moment."""
+        """Return a message for each QEMU that has ended, or ends within a moment."""
         found = []
         for machine in self.machines:
             try:
@@ -91,7 +91,7 @@ class Lab:
         return found
 
     def show_logs(self):
-        """The ends of the machines' logs, for a person."""
+        """Print the ends of the machines' logs."""
         for machine in self.machines:
             machine.show_end()
             for name in ("qemu.log", "console.log", "trace.log"):
@@ -104,8 +104,10 @@ class Lab:
                     print(f"# {machine.name} {name}: {line}", file=sys.stderr)
 
     def keep_logs(self, directory, name):
-        """Copy what the machines of a scenario said to a place outside of the VM; that
-        place, in the directory."""
+        """Copy the logs of a scenario's machines out of the VM.
+
+        Return their path in the directory.
+        """
         if not directory:
             return ""
         for machine in os.listdir(self.directory):
@@ -122,35 +124,35 @@ class Lab:
         return name
 
     def clear(self):
-        """End all machines at once, remove all devices."""
+        """Kill all machines, and remove all devices."""
         for machine in list(self.machines):
             self.kill(machine)
         for device in list(self.devices):
             self.remove(device)
 
     def device(self, size="1G", driver="mnvme"):
-        """A fresh device."""
+        """Create a device."""
         device = mdev.Device(size, driver)
         self.devices.append(device)
         return device
 
     def remove(self, device):
-        """Remove a device whose machine is gone."""
+        """Remove a device whose machine has ended."""
         device.remove()
         self.devices.remove(device)
 
     def start(self, name, *devices, **options):
-        """A machine with a new guest that boots. The guest is its .guest."""
+        """Start a machine, whose new guest boots. The machine's .guest is this guest."""
         return self.start_with(Guest(), name, *devices, **options)
 
     def start_with(self, guest, name, *devices, **options):
-        """A machine with this guest, which boots."""
+        """Start a machine that boots this guest."""
         machine = self._machine(name, guest, devices, **options)
         guest.machine = machine
         return machine
 
     def destination(self, name, guest, *devices, **options):
-        """A machine that waits for a guest, which may be unknown yet: None."""
+        """Start a machine that waits for a guest. guest is None if nobody knows it yet."""
         return self._machine(name, guest, devices, incoming=True, **options)
 
     def _machine(self, name, guest, devices, **options):
@@ -162,7 +164,7 @@ class Lab:
         return machine
 
     def end(self, machine):
-        """End a machine; its device is free then."""
+        """End a machine, so that its device is free."""
         machine.quit()
         self.machines.remove(machine)
 
@@ -184,7 +186,7 @@ def _attempt(lab, run):
 
 
 def run_alone(run):
-    """Ends the program, with status 0 only if run(lab) goes well."""
+    """Call run(lab), and exit. The exit status is 0 only if run() succeeds."""
     try:
         with Lab() as lab:
             passed = any(_attempt(lab, run) for _ in lab.watch.tries())

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A domain goes from one libvirtd to another and back, by virsh. TAP output.
 
-Runs in the host VM; tools/testing/migration/libvirt starts it there. The daemons are
-in one kernel, but each has its own host name, configuration and files: to each other
-they are two hosts. QEMU runs as it does on Debian, as the user libvirt-qemu, in a
-control group that lets it have the devices that qemu.conf names.
+Runs in the host VM; tools/testing/migration/libvirt starts it there. Both daemons run on
+one kernel. They take each other for two hosts, because each has its own host name,
+configuration and files. QEMU runs as it does on Debian: as the user libvirt-qemu, in a
+control group that permits the devices of qemu.conf.
 """
 
 import os
@@ -26,7 +26,7 @@ from workload import Workload
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# What a host has of its own, besides its name.
+# The directories of which each host has its own.
 PLACES = {"etc": "/etc/libvirt", "run": "/run/libvirt", "lib": "/var/lib/libvirt",
           "log": "/var/log/libvirt", "cache": "/var/cache/libvirt"}
 
@@ -42,8 +42,8 @@ auth_tcp = "none"
 log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 """
 
-# There is neither AppArmor's profile nor virtlogd. The other two are what a device on
-# QEMU's command line takes: Documentation/libvirt.rst.
+# The first two lines are here because the VM has neither AppArmor's profile nor virtlogd.
+# A device on QEMU's command line needs the other two (Documentation/libvirt.rst).
 QEMU_CONF = """\
 security_driver = "none"
 stdio_handler = "file"
@@ -60,7 +60,7 @@ HOSTDEV = """\
     </hostdev>
   </devices>"""
 
-# The control groups are each host's own, too: domains are numbered from 1 on both.
+# Each host also has its own control groups, because both number their domains from 1.
 START = """\
 set -e
 groups=/sys/fs/cgroup
@@ -87,7 +87,7 @@ exec unshare --mount --uts --cgroup sh -ec '
 
 
 def run(*command, timeout=60):
-    """A command that has to succeed; what it printed."""
+    """Run a command that has to succeed; return its output."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -101,13 +101,13 @@ def run(*command, timeout=60):
 
 
 def write(path, text):
-    """Put text into a file."""
+    """Write text to a file."""
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
 
 
 def set_up(root):
-    """What packages would do: libvirt's files, its users, and the group vfio."""
+    """Install libvirt's files and users, as packages would, and the group vfio."""
     subprocess.run(f"tar -C {root} -c . | tar -C / -x --keep-directory-symlink && "
                    "ldconfig", shell=True, check=True)
     run("groupadd", "--system", "vfio")
@@ -117,13 +117,13 @@ def set_up(root):
         "-G", "vfio,kvm", "libvirt-qemu")
     if os.path.exists("/dev/kvm"):
         os.chmod("/dev/kvm", 0o666)
-    # libvirt changes the owner of what a domain is booted from.
+    # Copies, because libvirt changes the owner of a domain's kernel and initramfs.
     for name in ("vmlinux", "initramfs"):
         shutil.copy(os.path.join(os.environ["GUEST_IMAGE"], name), "/srv")
 
 
 class Host:
-    """A libvirtd, a device, and the domain while it is here."""
+    """A libvirtd and its device; it has the domain before or after a migration."""
 
     def __init__(self, lab, name, number):
         self.name = name
@@ -142,7 +142,7 @@ class Host:
         write(self.path("etc/qemu.conf"), QEMU_CONF.format(group=self.group))
 
     def start(self):
-        """Start the daemon, and wait until it can be reached."""
+        """Start the daemon, and wait for its socket."""
         with open(self.path("output"), "wb") as log:
             self.process = subprocess.Popen(
                 ["sh", "-c", START, "sh", self.name,
@@ -152,11 +152,11 @@ class Host:
         self.wait_for("run/libvirt-sock", 60)
 
     def path(self, name):
-        """A file of this host."""
+        """Return the path of a file of this host."""
         return os.path.join(self.directory, name)
 
     def wait_for(self, name, timeout):
-        """Wait until a file is there."""
+        """Wait until a file exists."""
         end = time.monotonic() + timeout
         while not os.path.exists(self.path(name)):
             self.check_alive()
@@ -165,25 +165,25 @@ class Host:
             time.sleep(0.1)
 
     def check_alive(self):
-        """Complain if the daemon is gone."""
+        """Raise an error if the daemon has ended."""
         if self.process.poll() is not None:
             raise MachineError(f"{self.name}: libvirtd ended")
 
     def uri(self):
-        """As virsh reaches it."""
+        """Return the URI by which virsh connects to this host."""
         return f"qemu+unix:///system?socket={self.path('run/libvirt-sock')}"
 
     def virsh(self, *arguments, timeout=60):
-        """What a command of virsh on this host prints."""
+        """Run a command of virsh on this host; return its output."""
         command = ["virsh", "-c", self.uri(), *arguments]
         say("# " + " ".join(command))
         return run(*command, timeout=timeout)
 
     def domain(self, *form):
-        """A file with the domain as it is on this host.
+        """Write a file that describes the domain on this host; return its path.
 
-        The device is on QEMU's command line or, by the form "hostdev", libvirt's;
-        by "global" QEMU is told to migrate it then.
+        The device is on QEMU's command line. With the form "hostdev" libvirt manages
+        the device, and with "global" QEMU's options also permit its migration.
         """
         with open(os.path.join(HERE, "libvirt.xml"), encoding="utf-8") as f:
             text = f.read()
@@ -207,7 +207,7 @@ class Host:
         return self.path("guest.xml")
 
     def listen(self, guest):
-        """Pass on what the guest says as soon as it is here."""
+        """Pass the guest's output on to guest, as soon as the guest is here."""
         threading.Thread(target=self._listen, args=(guest,), daemon=True).start()
 
     def _listen(self, guest):
@@ -225,7 +225,7 @@ class Host:
         self.serial.sendall(text.encode())
 
     def show(self):
-        """The ends of its logs, for a person."""
+        """Print the ends of this host's logs."""
         for name in ("output", "log/libvirtd.log", "log/qemu/guest.log",
                      "log/console.log"):
             if not os.path.exists(self.path(name)):
@@ -235,12 +235,12 @@ class Host:
                     print(f"# {self.name} {name}: {line}", file=sys.stderr)
 
     def clear(self):
-        """End a domain that is here."""
+        """Destroy the domain, if it is here."""
         subprocess.run(["virsh", "-c", self.uri(), "destroy", "guest"],
                        check=False, capture_output=True)
 
     def end(self):
-        """End the daemon, and what runs under it."""
+        """End the domain and the daemon."""
         if self.process and self.process.poll() is None:
             self.clear()
             self.process.terminate()
@@ -248,7 +248,7 @@ class Host:
 
 
 def move(guest, source, target, *options, form=()):
-    """virsh migrate; the guest is at the target then."""
+    """Migrate the guest to the target by virsh, and check the result."""
     before = source.device.counters()
     loads = target.device.counters()["loads"]
     target.listen(guest)
@@ -269,7 +269,7 @@ def move(guest, source, target, *options, form=()):
 
 
 def blocked_hostdev(host):
-    """A <hostdev> that QEMU 7.2 was not told to migrate it does not migrate."""
+    """Check that QEMU 7.2 refuses to migrate a <hostdev> without its option."""
     host.virsh("create", host.domain("hostdev"))
     try:
         host.virsh("migrate", "--live", "guest", "qemu+tcp://127.0.0.1:16502/system")
@@ -307,7 +307,7 @@ def there_and_back(hosts):
     work = Workload(guest)
     work.prepare()
     work.start()
-    # virsh talks to both daemons; then one daemon to the other.
+    # First virsh connects to both daemons, then one daemon to the other.
     move(guest, source, target, target.uri())
     move(guest, target, source, "--p2p",
          f"qemu+tcp://127.0.0.1:{source.port}/system")
@@ -320,7 +320,7 @@ def there_and_back(hosts):
 
 
 def run_all(lab, hosts, root):
-    """Number of tests that failed."""
+    """Run all tests; return the number of failures."""
     failed = 0
     tests = (there_and_back, hostdev)
     say(f"TAP version 13\n1..{len(tests)}")
@@ -344,7 +344,7 @@ def run_all(lab, hosts, root):
 
 
 def main():
-    """Argument: the directory that tools/testing/vm/libvirt printed."""
+    """Command line: the directory that tools/testing/vm/libvirt printed."""
     hosts = []
     with Lab() as lab:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One live migration, and what a person sees of it."""
+"""One live migration, and its progress for a person."""
 
 import time
 
@@ -14,18 +14,18 @@ ENDED = ("completed", "failed", "cancelled")
 
 
 class MigrationError(Exception):
-    """A migration did not end as it should."""
+    """A migration ended in the wrong way."""
 
 
 def say(text):
-    """Tell the person who watches."""
+    """Print a line at once."""
     print(text, flush=True)
 
 
 class Migration:
     """Moves a guest from one machine to another.
 
-    capabilities are QEMU's, besides those that every migration here has.
+    capabilities are QEMU's, in addition to those of all migrations here.
     """
 
     def __init__(self, source, destination, quiet=False, capabilities=()):
@@ -37,9 +37,9 @@ class Migration:
         self.begun = self.last = time.monotonic()
 
     def start(self, uri=None):
-        """Begin; returns while the migration goes on.
+        """Begin the migration, and return while it continues.
 
-        uri is for a way to the destination that is not the direct one.
+        uri is an address in place of the destination's own, for example a proxy's.
         """
         there = self.destination.endpoints["migration"]
         self.source.set_capabilities(self.capabilities)
@@ -51,19 +51,22 @@ class Migration:
         self.source.qmp.execute("migrate", uri=uri or there)
 
     def start_to_file(self, path):
-        """Begin to save to a file."""
+        """Begin to save the guest to a file."""
         self.source.set_capabilities(("events",))
-        # A guest that came here by a migration left it on: QEMU would wait for ever
-        # for what the file has to say.
+        # An earlier migration may have turned this capability on. QEMU would wait for
+        # ever for an answer from the file.
         self.source.set_capabilities(("return-path",), False)
         self.bandwidth(UNLIMITED)
         self._allow_stop_and_copy()
         self.source.qmp.execute("migrate", uri=f"exec:cat > {path}")
 
     def _allow_stop_and_copy(self):
-        """Where nothing of the device can be sent in pre-copy, v2's QEMU waits for
-        ever until the rest is little enough for its downtime limit: before 6.2
-        it takes it to be 100 GiB, and a guest that is paused has none."""
+        """Let a v2 QEMU stop the guest although the device has no pre-copy.
+
+        Linux before 6.2 has no pre-copy by v2, and a paused guest has none. QEMU then
+        assumes 100 GiB of device state, and waits for ever until the state fits into the
+        downtime limit.
+        """
         if not self.source.qemu.v1 and (
                 not self.source.qemu.pre_copy() or
                 self.source.status() == "paused"):
@@ -71,22 +74,22 @@ class Migration:
                                     avail_switchover_bandwidth=UNLIMITED)
 
     def query(self):
-        """QEMU's view, from the source."""
+        """Return query-migrate's report of the source."""
         return self.source.qmp.execute("query-migrate")
 
     def _counters(self):
-        """(bytes sent in pre-copy, in stop-and-copy) by all the devices."""
+        """Return the bytes that all devices sent, (in pre-copy, in stop-and-copy)."""
         counters = [device.counters() for device in self.source.devices]
         return tuple(sum(c[name] for c in counters)
                      for name in ("precopy_bytes", "stopcopy_bytes"))
 
     def sent(self):
-        """(bytes of device state sent before, and in, stop-and-copy)."""
+        """Return this migration's bytes of device state, (in pre-copy, in stop-and-copy)."""
         return tuple(now - then for now, then in
                      zip(self._counters(), self.before))
 
     def show(self, info):
-        """A line for the person who watches."""
+        """Print a line about the progress."""
         ram, rate = info.get("ram", {}), self.source.guest.rate()
         parts = [f"{time.monotonic() - self.begun:5.1f} s",
                  f"{info.get('status', 'none'):9}",
@@ -101,7 +104,10 @@ class Migration:
         say("   " + " | ".join(parts))
 
     def watch(self, until=ENDED, timeout=180, interval=1.0):
-        """Wait for a status; its query-migrate. Shows what goes on."""
+        """Show the progress until the migration has one of these statuses.
+
+        Return query-migrate's report.
+        """
         end = time.monotonic() + timeout
         while True:
             info = self.query()
@@ -119,7 +125,7 @@ class Migration:
             time.sleep(0.05)
 
     def copies(self):
-        """(buffers of device state begun, and done) in this migration."""
+        """Return how many buffers of device state QEMU (began to copy, has copied)."""
         return tuple(now - then for now, then in zip(self._copies(), self.copied))
 
     def _copies(self):
@@ -129,10 +135,10 @@ class Migration:
                      (begun, "vfio_save_iterate"))
 
     def hold(self, timeout=90):
-        """Let some of the device's state go, then keep the rest from ending.
+        """Wait for some of the device's state, then keep the migration from ending.
 
-        The guest has to be busy: with so little bandwidth QEMU never gets done
-        with its memory, and the device's turn does not come.
+        The guest has to be busy. Then QEMU cannot finish the guest's memory with so
+        little bandwidth, and sends no more device state.
         """
         end = time.monotonic() + timeout
         while not self.copies()[0]:
@@ -148,12 +154,12 @@ class Migration:
                                  f"{self.source.device.state()}")
 
     def bandwidth(self, bytes_per_second):
-        """Change it while the migration goes on."""
+        """Change the bandwidth while the migration continues."""
         self.source.qmp.execute("migrate-set-parameters",
                                 max_bandwidth=bytes_per_second)
 
     def finish(self, timeout=180):
-        """Wait for success; the guest is at the destination then."""
+        """Wait until the migration has succeeded, and the guest is on the destination."""
         info = self.watch(timeout=timeout)
         if info["status"] != "completed":
             raise MigrationError(
@@ -162,11 +168,11 @@ class Migration:
                 f"{self.destination.errors()}")
         self.source.guest.machine = self.destination
         self.destination.wait_loaded(30)
-        # How long it took QEMU tells a moment after it tells that it is done.
+        # QEMU reports the durations a moment after the status "completed".
         return self.query()
 
     def cancel(self):
-        """Cancel, and wait until QEMU has."""
+        """Cancel the migration, and wait until QEMU has cancelled it."""
         self.source.qmp.execute("migrate_cancel")
         info = self.watch()
         if info["status"] != "cancelled":
@@ -174,7 +180,7 @@ class Migration:
 
 
 def migrate(source, destination, quiet=False, capabilities=()):
-    """Migrate live; (Migration, QEMU's final report)."""
+    """Migrate live; return (Migration, QEMU's final report)."""
     migration = Migration(source, destination, quiet, capabilities)
     migration.start()
     return migration, migration.finish()

@@ -19,30 +19,31 @@ MEMORY = 192            # MiB; every MiB costs migration time
 # iomem: nvme-cli maps the registers of a device that has a driver.
 APPEND = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr iomem=relaxed"
 
-# Where QEMU has the devices that have a name.
+# The QOM path of the devices that have an id.
 PERIPHERAL = "/machine/peripheral"
 
-# Where a machine listens that has an address.
+# The TCP ports on which a machine with an address listens.
 PORTS = {"qmp": 4000, "agent": 4001, "migration": 4002}
 
 
-# What QEMU's emulation of SVM does not emulate well enough, Documentation/emulation.rst.
-# AVX and what is used with it need the extended states that xsave=off takes away; the
-# kernel of a guest that sees the one without the other uses it, and panics.
+# Features with which QEMU's emulation of SVM has faults (Documentation/emulation.rst).
+# AVX and the features that depend on it need the extended states, which xsave=off removes.
+# A guest's kernel that sees AVX without these states uses AVX all the same, and panics.
 EMULATED = "xsave=off,avx=off,avx2=off,f16c=off,fma=off,vaes=off,vpclmulqdq=off," \
     "pclmulqdq=off,kvm-pv-eoi=off"
 
 
 def accelerator():
-    """QEMU's options for the processor.
+    """Return QEMU's options for the processor.
 
-    Where the processor has no virtualization, /dev/kvm can be there and open,
-    and yet not run a guest. In the host VM it can be QEMU's emulation of SVM,
-    under which sizes of extended states do not fit together, and the guest's
-    kernel warns: it is better off without them. That emulation can deliver an
-    interrupt a second time until the guest exits; without paravirtual EOI the
-    guest exits at once, to acknowledge it (Documentation/emulation.rst). A real
-    processor is given to the guest as it is.
+    /dev/kvm alone proves nothing, because it can exist and open on a processor without
+    virtualization. A guest gets a real processor as it is.
+
+    In the host VM the virtualization can be QEMU's emulation of SVM. The guest has no
+    extended states then, because their sizes are inconsistent there and the guest's kernel
+    warns. The emulation can also deliver an interrupt a second time, until the guest exits.
+    Without paravirtual EOI the guest exits at once, when it acknowledges the interrupt
+    (Documentation/emulation.rst).
     """
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         virtual = re.search(r"^flags.*\b(svm|vmx)\b", f.read(), re.M)
@@ -54,16 +55,21 @@ def accelerator():
 class Machine(Controls):
     """A QEMU on this host.
 
-    Options: qemu, which one, by its name; machine_type; device_options, properties of
-    each vfio-pci device besides those it always has; snapshots, whether there is
-    an image that can hold some; address, to be reached by TCP there instead of
-    unix sockets; cpus; boot, whether the guest boots from its disk; image, the
-    file of a disk of QEMU's own NVMe controller, which the guest has besides; virtio, the
-    file of a virtio-blk disk that the guest has besides, with an iothread of its own;
-    processor, the number of the one that QEMU may use where virtualization is emulated;
-    packed, whether the guest's kernel is given to QEMU as it is packaged; port, whether
-    the first device is behind a PCI Express port, where it can be unplugged; firmware,
-    the image of a firmware that is all of the guest, and has the first serial port.
+    Options:
+    address         listen at this address by TCP, instead of on unix sockets
+    boot            the guest boots from its first disk
+    cpus            the guest's number of CPUs
+    device_options  more properties of each vfio-pci device, with a comma in front
+    firmware        the image of a firmware, which is the whole guest and has the first
+                    serial port
+    image           the file of one more disk, on QEMU's own NVMe controller
+    machine_type    QEMU's machine type
+    packed          pass the guest's kernel to QEMU as it is packaged, not uncompressed
+    port            the first device is behind a PCI Express port, so that QEMU can unplug it
+    processor       the number of the only CPU for QEMU, if virtualization is emulated
+    qemu            the name of the QEMU
+    snapshots       add an image that can hold snapshots
+    virtio          the file of one more disk, on virtio-blk with an iothread of its own
     """
 
     def __init__(self, name, directory, guest, devices=(), incoming=False,
@@ -97,8 +103,8 @@ class Machine(Controls):
             if guest:
                 self.attach()
         except (QMPError, OSError):
-            # QEMU opens its sockets before its devices, and what a device refused says
-            # more than the end of the connection.
+            # QEMU opens its sockets before its devices. If a device refuses, QEMU's
+            # message says more than the end of the connection.
             self._check_ended()
             self.kill()
             raise
@@ -108,11 +114,11 @@ class Machine(Controls):
 
     @property
     def device(self):
-        """The device, where it is one; the first of several."""
+        """The first device, often the only one."""
         return self.devices[0]
 
     def path(self, name):
-        """A file of this machine."""
+        """Return the path of a file of this machine."""
         return os.path.join(self.directory, name)
 
     def _command(self, incoming):
@@ -158,7 +164,7 @@ class Machine(Controls):
         return ports[2:] if self.firmware else ports
 
     def unplug(self, timeout):
-        """Ask the guest for its first device, and wait until QEMU has it back."""
+        """Ask the guest to release its first device, and wait until QEMU has unplugged it."""
         self.qmp.execute("device_del", id="device0")
         end = time.monotonic() + timeout
         while self._plugged("device0"):
@@ -179,7 +185,7 @@ class Machine(Controls):
                          **{self.qemu.enable: "on"}, **attach)
 
     def _write_repeat(self, command):
-        """A script that starts the same QEMU in a VM of its own."""
+        """Write a script that starts the same QEMU in another host VM."""
         lines = ["modprobe -a mnvme mscratch vfio_iommu_type1",
                  f"mkdir -p {self.directory}"]
         lines += [f"echo {device.uuid} > {device.type}/create"
@@ -188,37 +194,36 @@ class Machine(Controls):
             f.write("\n".join([*lines, "exec " + shlex.join(command)]) + "\n")
 
     def _write_program(self):
-        """What runs, for gdb: the program may have been started by a script."""
+        """Write the path of the running program for gdb, because QEMU can be a script."""
         with open(self.path("program"), "w", encoding="utf-8") as f:
             f.write(os.readlink(f"/proc/{self.process.pid}/exe") + "\n")
 
     def _stays(self):
-        """A prefix for where QEMU runs.
+        """Return a prefix of the command that keeps QEMU on one processor.
 
-        What the emulation gets wrong (emulation.py) it gets wrong where a processor
-        that is in a guest is interrupted by another, and that is, mostly, where
-        QEMU's threads are on both.
+        The emulation's faults (emulation.py) occur when one processor interrupts another
+        that is in a guest. This happens mostly if QEMU's threads are on both.
         """
         if self.processor is None or not emulated():
             return []
         return ["taskset", "-c", str(self.processor % os.cpu_count())]
 
     def _boots(self):
-        """Options for what the guest boots: what is on its disk, or the test's."""
+        """Return the options for the guest's boot: firmware, disk, or the test's kernel."""
         if self.firmware:
             return ["-bios", self.firmware]
         if self.boot:
             return ["-chardev", f"file,id=bios,path={self.path('bios.log')}",
                     "-device", "isa-debugcon,iobase=0x402,chardev=bios"]
         image = os.environ["GUEST_IMAGE"]
-        # When a guest wakes up QEMU puts an ELF kernel into its memory once more, over
-        # what the guest has made of it.
+        # When a suspended guest wakes up, QEMU loads an ELF kernel into the guest's memory
+        # again, and overwrites the kernel that runs there. A packed kernel avoids this.
         kernel = "vmlinuz" if self.packed else "vmlinux"
         return ["-kernel", os.path.join(image, kernel),
                 "-initrd", os.path.join(image, "initramfs"), "-append", APPEND]
 
     def _image(self):
-        """An image with nothing in it, which nothing in the guest sees."""
+        """Make an empty image for snapshots. No device of the guest uses it."""
         path = self.path("snapshots.qcow2")
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "64K"],
                        check=True)
@@ -235,13 +240,13 @@ class Machine(Controls):
         raise MachineError(f"{self.name}: QEMU does not start")
 
     def check_alive(self):
-        """Complain if QEMU has ended."""
+        """Raise an error if QEMU has ended."""
         if self.process.poll() is not None:
             raise MachineError(f"{self.name}: QEMU ended with status "
                                f"{self.process.returncode}: {self.errors()}")
 
     def _check_ended(self):
-        """Complain if QEMU has ended, or does within a moment."""
+        """Raise an error if QEMU has ended, or ends within two seconds."""
         try:
             self.process.wait(2)
         except subprocess.TimeoutExpired:
@@ -250,8 +255,7 @@ class Machine(Controls):
         self.check_alive()
 
     def show_end(self):
-        """Print how QEMU ended, if it did or does within a moment, or else
-        what its processor is at."""
+        """Print QEMU's exit status, or its run state and registers if it still runs."""
         try:
             status = self.process.wait(1)
         except subprocess.TimeoutExpired:
@@ -271,26 +275,26 @@ class Machine(Controls):
                       file=sys.stderr)
 
     def errors(self):
-        """What QEMU wrote to its standard error."""
+        """Return QEMU's output."""
         with open(self.error_log, encoding="utf-8", errors="replace") as f:
             return f.read().strip()
 
     def traced(self, event):
-        """[line] of QEMU's trace for one event."""
+        """Return the lines of QEMU's trace for one event."""
         if not os.path.exists(self.trace_log):
             return []
         with open(self.trace_log, encoding="utf-8", errors="replace") as f:
             return [line.strip() for line in f if f"{event} " in line]
 
     def kill(self):
-        """End QEMU at once, if it still runs."""
+        """Kill QEMU, if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
         self.detach()
 
     def quit(self):
-        """End QEMU in an orderly way."""
+        """Ask QEMU to quit, and kill it if it does not."""
         try:
             self.qmp.execute("quit")
             self.process.wait(30)

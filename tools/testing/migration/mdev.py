@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""mnvme and mscratch devices, by way of sysfs."""
+"""mnvme and mscratch devices, through sysfs."""
 
 import os
 import uuid
@@ -18,25 +18,25 @@ def _read(path):
 
 
 def memory_used():
-    """Bytes of namespace that all mnvme devices together have allocated."""
+    """Return the bytes of namespace that all mnvme devices together have allocated."""
     return int(_read(os.path.join(PARENT, "memory_used")))
 
 
 def set_delay(us):
-    """Let each I/O command take so long at least, in microseconds."""
+    """Set the shortest duration of an I/O command, in microseconds."""
     with open("/sys/module/mnvme/parameters/delay_us", "w",
               encoding="ascii") as f:
         f.write(str(us))
 
 
 def set_level(level):
-    """The level of mnvme devices that are created from now on."""
+    """Set the level of the mnvme devices created from now on."""
     with open("/sys/module/mnvme/parameters/level", "w", encoding="ascii") as f:
         f.write(level)
 
 
 def instances():
-    """How many mnvme devices there are."""
+    """Return the number of mnvme devices."""
     return int(_read(os.path.join(PARENT, "instances")))
 
 
@@ -52,34 +52,34 @@ class Device:
             f.write(self.uuid)
 
     def state(self):
-        """The state of migration, as the library names it."""
+        """Return the migration state, by the library's name."""
         return _read(os.path.join(self.sysfs, "migration", "state"))
 
     def counters(self):
-        """The library's counters; they only ever grow."""
+        """Return the library's counters, which never decrease."""
         folder = os.path.join(self.sysfs, "migration")
         return {name: int(_read(os.path.join(folder, name)))
                 for name in COUNTERS}
 
     def memory_used(self):
-        """Bytes of namespace that are allocated, if it has one."""
+        """Return the allocated bytes of the namespace, or 0 without a namespace."""
         path = os.path.join(self.sysfs, "memory_used")
         return int(_read(path)) if os.path.exists(path) else 0
 
     def serial(self):
-        """The serial number, as the guest sees it."""
+        """Return the serial number that the guest sees."""
         return _read(os.path.join(self.sysfs, "serial"))
 
     def queued(self):
-        """Commands that the guest submitted and the device did not fetch.
+        """Return the number of commands that the device has not fetched yet.
 
-        None where the driver does not tell.
+        Return None if the driver does not report this number.
         """
         path = os.path.join(self.sysfs, "queued")
         return int(_read(path)) if os.path.exists(path) else None
 
     def remove(self):
-        """Remove the mdev, unless that was done already."""
+        """Remove the mdev, unless somebody already did."""
         if os.path.exists(self.sysfs):
             with open(f"{self.sysfs}/remove", "w", encoding="ascii") as f:
                 f.write("1")

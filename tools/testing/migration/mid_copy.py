@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Resets, and stops and continues, a guest while QEMU copies its device's state.
 
-Runs in the host VM; tools/testing/migration/mid-copy starts it there. QEMU copies without the lock under which a guest is reset, so
-a session can end under a copy. A gate in the migration's way makes that certain instead
-of rare: QEMU waits for room in the socket in the middle of a buffer. The migration may
-complete or fail. Either way the guest goes on, on the one side or on the other, and its
-data are verified in the end. TAP output.
+Runs in the host VM; tools/testing/migration/mid-copy starts it there. QEMU copies without
+the lock under which it resets a guest, so a session can end in the middle of a copy. That
+is rare without a gate on the migration's connection. While the gate is closed, QEMU waits
+for space in the socket in the middle of a buffer. The migration may complete or fail. In
+both cases the guest continues on one of the sides. The test verifies the guest's data at
+its end. TAP output.
 """
 
 import sys
@@ -21,13 +22,13 @@ from qmp import QMPError
 
 ERRORS = (MachineError, MigrationError, QMPError, Failure, ConnectionError, TimeoutError)
 
-# How often the gate is closed before a copy is caught. Device state flows in rounds in
-# which no memory is left to send.
+# The largest number of attempts to catch a copy with the gate. QEMU sends device state
+# only in rounds in which no memory is left to send.
 CATCHES = 40
 
 
 def flows(migration):
-    """Wait until the device's state flows."""
+    """Wait until QEMU sends device state."""
     end = time.monotonic() + 120
     while not migration.copies()[0]:
         expect(migration.query().get("status") not in ENDED, "it ended too early")
@@ -36,10 +37,10 @@ def flows(migration):
 
 
 def caught(migration, gate):
-    """Whether QEMU waits in the middle of a copy, behind the gate that is closed now.
+    """Close the gate; return whether QEMU now waits in the middle of a copy.
 
-    What v2's QEMU copies to the socket is its own buffer: there it is enough that it
-    waits.
+    A v2 QEMU copies from a buffer of its own to the socket. With v2 it is enough that
+    QEMU waits at all.
     """
     gate.close()
     time.sleep(0.3)
@@ -52,7 +53,7 @@ def caught(migration, gate):
 
 
 def begin(bench):
-    """A migration that waits in the middle of a copy; its target and its gate."""
+    """Start a migration that waits in a copy; return it, its target and its gate."""
     target = bench.target()
     gate = Gate()
     Proxy(target.path("proxy"), target.endpoints["migration"], gate)
@@ -68,15 +69,15 @@ def begin(bench):
 
 
 def end(bench, migration, target, gate):
-    """Let the migration come to its end; whether the guest is at the target then."""
+    """Let the migration end; return whether the guest is on the target then."""
     bench.machine.set_downtime(DOWNTIME)
     migration.bandwidth(UNLIMITED)
     gate.open()
     try:
         info = migration.watch(timeout=300 if migration.source.qemu.v1 else 60)
     except MigrationError:
-        # v2's QEMU waits for ever where it has read all that it was told of. Cancelled
-        # in the middle of a failure it is failed.
+        # A v2 QEMU waits for ever if it has read all data that the device announced. A
+        # migration that is cancelled while it fails has the status "failed".
         migration.source.qmp.execute("migrate_cancel")
         migration.watch()
         return False
@@ -88,7 +89,7 @@ def end(bench, migration, target, gate):
 
 
 def stays(bench, target):
-    """The guest is where it was; the target goes."""
+    """Check that the guest is on the source, and remove the target."""
     bench.stays()
     bench.lab.remove(bench.gone(target))
     return "the source"
@@ -120,7 +121,7 @@ def system_reset(bench):
 
 
 def verify(bench):
-    """All that the guest wrote, and no memory that no device shows."""
+    """Verify all data of the guest, and that each charged page is a device's."""
     verified = bench.work.finish()
     found = bench.work.verify()
     bench.work.check_log()
@@ -129,7 +130,7 @@ def verify(bench):
 
 
 def attempt(lab, scenario, bench):
-    """Whether it passed, and the guest that is left."""
+    """Run a scenario; return whether it passed, and the guest for the next one."""
     try:
         if bench is None:
             bench = Bench(lab)
@@ -144,7 +145,7 @@ def attempt(lab, scenario, bench):
 
 
 def run(lab, scenarios):
-    """Number of tests that failed."""
+    """Run the scenarios; return the number of failures."""
     failed, bench = 0, None
     say(f"TAP version 13\n1..{len(scenarios) + 1}")
     for number, scenario in enumerate(scenarios, 1):
@@ -162,7 +163,7 @@ def run(lab, scenarios):
 
 
 def main():
-    """Command line: COUNT of each, then which; both if none is named."""
+    """Command line: COUNT of each scenario, then its name; both by default."""
     kinds = {"stop-and-continue": stop_and_continue, "system-reset": system_reset}
     count, names = int(sys.argv[1]), sys.argv[2:] or list(kinds)
     if not set(names) <= set(kinds):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """nvme-cli in the guest, value by value.
 
-Expected is what the NVMe specification says, what Documentation/driver-api/mnvme.rst
-says, and what the mdev shows in sysfs. The device is the guest's second, which has no
-file system: the blocks used here are behind those that the work uses.
+The expected values come from the NVMe specification, from
+Documentation/driver-api/mnvme.rst and from the mdev's files in sysfs. The tests use the
+guest's second device, which has no file system. Their blocks are behind those of the
+guest's work.
 """
 
 import base64
@@ -44,18 +45,18 @@ HEALTH = {
     "temperature_sensor_1": 310,
 }
 
-# Feature: its value after a reset, one to set, what is given besides.
+# Feature: its value after a reset, a value to set or None, more options.
 FEATURES = {
     1: (0, 5, ""), 2: (0, 0, ""), 4: (0x157, 0x160, ""), 5: (0, 9, "-n 1"),
     8: (0, 0x102, ""), 9: (1, None, "-c 1"), 10: (0, 1, ""), 11: (0, None, ""),
     7: (0x3f003f, None, ""),
 }
 
-# Opcode: what the log says of its effects. Bit 1: it changes logical blocks.
+# Opcode: the effects in the log. Bit 0: supported. Bit 1: the command changes blocks.
 ADMIN_EFFECTS = {n: 1 for n in (0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 0x7c)}
 IO_EFFECTS = {0: 1, 1: 3, 2: 1, 5: 1, 8: 3, 9: 3, 0x0c: 1, 0x19: 3}
 
-# Commands on blocks, each with the status it ends with.
+# Commands on blocks, each with its status. {N} is block N of those that the tests use.
 COMMANDS = (
     ("write -s {0} -c 15 -z 8192 -d /tmp/a", 0),
     ("read -s {0} -c 15 -z 8192 -d /tmp/r", 0),
@@ -75,9 +76,9 @@ COMMANDS = (
     ("format -l 0 --force", INVALID_OPCODE),
     ("read -s {end} -c 0 -z 512 -d /tmp/x", LBA_RANGE),
 )
-READS = 5       # of those that succeed, Compare too
+READS = 5       # successful Read and Compare commands
 WRITES = 1
-LAST = 64       # where the data are, after all of them: the other half first
+LAST = 64       # the block at which the data are at the end, second half first
 
 
 class Cli:
@@ -88,10 +89,10 @@ class Cli:
         self.name, self.disk = guest.check(f"controller_of {serial}")[-1].split()
 
     def run(self, command, disk=False):
-        """(status of NVMe, output): 0 where the command succeeded."""
+        """Run a command of nvme-cli; return its NVMe status and output."""
         word, _, rest = command.partition(" ")
         where = self.disk if disk else self.name
-        # Packed: much text takes long on a serial port that is emulated twice.
+        # Compress the output, because a serial port that is emulated twice is slow.
         packed = self.guest.check(f"{{ /usr/sbin/nvme {word} /dev/{where} {rest}; "
                                   "echo $?; } 2>&1 | gzip | base64 -w 0", 180)
         output = gzip.decompress(base64.b64decode("".join(packed)))
@@ -103,25 +104,25 @@ class Cli:
         return int(found[1], 16), text
 
     def json(self, command, disk=False):
-        """What a command says that has to succeed."""
+        """Run a command that has to succeed; return its output, parsed."""
         status, text = self.run(f"{command} -o json", disk)
         expect(not status, f"nvme {command}: status {status:#x}")
         return json.loads(text)
 
     def feature(self, number, besides="", select=0):
-        """A feature's value."""
+        """Return a feature's value."""
         status, text = self.run(f"get-feature -f {number} -s {select} {besides}")
         expect(not status, f"feature {number}: status {status:#x}")
         return int(re.search(r"value:\s*(?:0x)?([0-9a-f]+)", text)[1], 16)
 
     def health(self):
-        """The health log's counters, as numbers."""
+        """Return the health log's counters, as numbers."""
         return {name: int(value)
                 for name, value in self.json("smart-log").items()}
 
 
 def same(what, found, wanted):
-    """Compare what is wanted with what was found."""
+    """Compare the values found with those wanted."""
     for name, value in wanted.items():
         got = found.get(name)
         if isinstance(got, str):
@@ -130,7 +131,7 @@ def same(what, found, wanted):
 
 
 def identity_of(cli, device):
-    """The UUID that came with the data. sysfs has only the serial number."""
+    """Return the UUID that came with the data. sysfs only has the serial number."""
     found = cli.json("ns-descs", True)["ns-descs"]
     uuid = next(d["uuid"] for d in found if "uuid" in d)
     serial = uuid[:8] + uuid[24:]
@@ -139,7 +140,7 @@ def identity_of(cli, device):
 
 
 def identify(cli, identity):
-    """Identify; identity is the UUID that came with the data."""
+    """Check Identify; identity is the UUID that came with the data."""
     plain = identity.replace("-", "")
     same("id-ctrl", cli.json("id-ctrl"), {
         **CONTROLLER, "sn": plain[:8] + plain[20:],
@@ -153,8 +154,8 @@ def identify(cli, identity):
 
 
 def effects(cli):
-    """Commands Supported and Effects: every opcode."""
-    # All of it is much for a serial port.
+    """Check each opcode in the log Commands Supported and Effects."""
+    # The whole log would take long on a serial port.
     _, text = cli.run("get-log -i 5 -l 2048 -b | hexdump -v -e '1/4 \"%08x\\n\"' | "
                       "awk '$1 != \"00000000\" { print NR - 1, $1 }'")
     found = {int(n): int(v, 16) for n, v in (l.split() for l in text.splitlines())}
@@ -163,7 +164,7 @@ def effects(cli):
 
 
 def memory(cli, device):
-    """Blocks in use are the memory that the mdev shows."""
+    """Return the bytes in use, and check that namespace and mdev report the same."""
     used = cli.json("id-ns", True)["nuse"] * BLOCK
     expect(used == device.memory_used(),
            f"nuse is {used} bytes, sysfs has {device.memory_used()}")
@@ -171,7 +172,7 @@ def memory(cli, device):
 
 
 def commands(cli, device):
-    """I/O commands: status, data, counters, error log."""
+    """Check I/O commands: status, data, counters and error log."""
     cli.guest.check("dd if=/dev/urandom of=/tmp/a bs=4096 count=2; "
                     "dd if=/tmp/a of=/tmp/b bs=4096 skip=1; "
                     "head -c 4096 /tmp/a >>/tmp/b; head -c 4096 /dev/zero >/tmp/zero")
@@ -184,7 +185,7 @@ def commands(cli, device):
         expect(status == wanted, f"{command}: status {status:#x}, not {wanted:#x}")
     errors(cli)
     cli.guest.check("cmp /tmp/a /tmp/r")
-    # Two pages were zeroed, those that were copied are left.
+    # COMMANDS zeroed two pages, and the two copied pages are left.
     expect(memory(cli, device) == used + 8192, "memory that is not given back")
     after = cli.health()
     same("smart-log", after, {n: int(v) for n, v in HEALTH.items()})
@@ -194,7 +195,7 @@ def commands(cli, device):
 
 
 def errors(cli):
-    """The error log, after a Read behind the end."""
+    """Check the error log, after a Read behind the end."""
     log = cli.json("error-log -e 2")["errors"]
     expect(log[0]["error_count"] == log[1]["error_count"] + 1, "error-log: the order")
     same("error-log", log[0], {"status_field": LBA_RANGE, "lba": BLOCKS, "nsid": 1,
@@ -205,7 +206,10 @@ def errors(cli):
 
 
 def data_units(cli):
-    """A MiB, in quarters, is two or three thousands of 512 bytes."""
+    """Check that a MiB, in four commands, is 2 or 3 data units in the health log.
+
+    A data unit is 1000 times 512 bytes.
+    """
     before = cli.health()
     cli.guest.check("dd if=/dev/urandom of=/tmp/m bs=256k count=1")
     for command in ("write", "read") * 4:
@@ -219,7 +223,7 @@ def data_units(cli):
 
 
 def features(cli):
-    """Values after a reset, and others that are set."""
+    """Check the features' values after a reset, and set others."""
     for number, (default, value, besides) in FEATURES.items():
         expect(cli.feature(number, besides, 1) == default, f"feature {number}: default")
         if value is None:
@@ -228,12 +232,12 @@ def features(cli):
                             f"{besides if 'n' in besides else ''}")
         expect(not status, f"feature {number}: status {status:#x}")
     set_features(cli)
-    # There is no volatile write cache.
+    # Feature 6 is the volatile write cache, which mnvme does not have.
     expect(cli.run("set-feature -f 6 -v 1")[0] == INVALID_FIELD, "feature 6")
 
 
 def set_features(cli):
-    """Those that were set still are."""
+    """Check that the features still have the values that features() set."""
     for number, (_, value, besides) in FEATURES.items():
         if value is not None:
             found = cli.feature(number, besides)
@@ -241,8 +245,8 @@ def set_features(cli):
 
 
 def registers(cli):
-    """The registers; a guest's programs may map them, see machine.py."""
-    # nvme-cli 2.3 shows them and ends with 1.
+    """Check the registers. Programs in the guest may map them (APPEND in machine.py)."""
+    # nvme-cli 2.3 prints the registers, and ends with status 1.
     found = json.loads(cli.run("show-regs -o json || :")[1])
     same("show-regs", found, {"vs": 0x10400, "csts": 1, "intms": 0})
     expect(found["cap"] & 0xffff == 4095 and found["cap"] >> 37 & 1,
@@ -251,20 +255,20 @@ def registers(cli):
 
 
 def reset(cli):
-    """A controller reset: features as at first."""
+    """Check that a controller reset restores the features."""
     status, text = cli.run("reset")
     expect(not status, f"reset: {text}")
     expect(cli.guest.until(f"grep live /sys/class/nvme/{cli.name}/state", 60),
            "not live after a reset")
     for number, (default, _, besides) in FEATURES.items():
-        if number not in (7, 11):       # the driver sets these
+        if number not in (7, 11):       # the guest's driver sets these
             expect(cli.feature(number, besides) == default, f"feature {number}")
-    # The driver tells of it, which is no trouble.
+    # The driver logs the reset, so clear the log that Workload.check_log() reads.
     cli.guest.check("dmesg -c >/dev/null")
 
 
 def moved(cli, bench, identity, before):
-    """After a migration nothing of it has changed."""
+    """Check that a migration has changed nothing."""
     device = bench.machine.devices[1]
     identify(cli, identity)
     effects(cli)

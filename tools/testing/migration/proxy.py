@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A proxy in a migration's way: it damages the stream, or holds it up."""
+"""A proxy between the sides of a migration, which damages the stream or holds it up."""
 
 import socket
 import threading
 
 from qmp import connect
 
-# struct vfio_mig_chunk_hdr of an END chunk: magic, type. What is flipped is a
-# byte of its payload, so that the chunk's own sum tells.
+# The magic and the type of an END chunk, in its struct vfio_mig_chunk_hdr. The proxy
+# damages a byte of the payload, so that the chunk's checksum is wrong.
 END_CHUNK = b"VFMG" + (4).to_bytes(2, "little")
 PAYLOAD = 40
 
 
 class Damage:
-    """Passes on a stream; flips a byte of the first END chunk's payload."""
+    """Passes a stream on, with a wrong byte in the payload of the first END chunk."""
 
     def __init__(self):
         self.held = b""
         self.done = False
 
     def filter(self, data, last=False):
-        """What may go on, of all that came so far."""
+        """Return the data to pass on, from data and the bytes held back before."""
         data, self.held = self.held + data, b""
         if self.done:
             return data
@@ -37,30 +37,35 @@ class Damage:
 
 
 class Gate:
-    """Passes on a stream while it is open. A source that has no room left in the socket
-    waits, in the middle of whatever it sends."""
+    """Passes a stream on while the gate is open.
+
+    While the gate is closed, the source fills the socket's buffer. Then the source waits,
+    in the middle of a write.
+    """
 
     def __init__(self):
         self.opened = threading.Event()
         self.opened.set()
 
     def filter(self, data):
-        """The data, when they may go on."""
+        """Wait until the gate is open, and return the data."""
         self.opened.wait()
         return data
 
     def close(self):
-        """Hold up what comes from now on."""
+        """Hold up all further data."""
         self.opened.clear()
 
     def open(self):
-        """Let it go on."""
+        """Pass all data on."""
         self.opened.set()
 
 
 class Proxy:
-    """Listens on a unix socket, connects to an endpoint, and has what goes there pass a
-    Damage or a Gate."""
+    """Listens on a unix socket, connects to an endpoint, and passes data on to it.
+
+    The data go through a Damage or a Gate.
+    """
 
     def __init__(self, path, target, way=None):
         self.way = way or Damage()
@@ -89,7 +94,7 @@ class Proxy:
                 writer.sendall(transform(data))
             writer.shutdown(socket.SHUT_WR)
         except OSError:
-            # One side is gone; let the other notice.
+            # One side has closed its connection, so close the other side's, too.
             for end in (reader, writer):
                 try:
                     end.shutdown(socket.SHUT_RDWR)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The QEMUs that migrate, and what each can do, found by asking it.
+"""The QEMUs of a run, and the features of each, found by asking the program.
 
-Outside of the VM: qemus.py NAME PROGRAM... prints what it found as JSON, and fails
-with a message if one of them cannot be used. in-vm passes that to the scripts in the VM,
-as QEMUS; QEMU and OTHER_QEMU name the one that is asked for, and the other one.
+Outside of the VM, qemus.py NAME PROGRAM... prints the features as JSON. It fails with a
+message if a QEMU cannot be used. in-vm passes the JSON in QEMUS to the scripts in the VM.
+QEMU is the name of the QEMU under test, and OTHER_QEMU that of a second one.
 """
 
 import json
@@ -13,42 +13,43 @@ import re
 import subprocess
 import sys
 
-# The oldest that every QEMU here has, so that a guest can go from any to any; where
-# one has it no more, the newest that all have.
+# The preferred machine type. Debian's QEMUs all have it, so a guest can move between any
+# two of them.
 MACHINE_TYPE = "pc-q35-7.2"
 
-# What attaches a device to iommufd instead of a container.
+# Whether QEMU attaches devices to iommufd instead of a container.
 IOMMUFD = bool(os.environ.get("IOMMUFD"))
 
 
 class QemuError(Exception):
-    """Why a QEMU cannot be used, for a person."""
+    """A message that says why a QEMU cannot be used."""
 
 
 class Qemu:
-    """A QEMU: its name here, its program, its version, and what it offers."""
+    """A QEMU: its name here, its program, its version, and its features."""
 
     def __init__(self, name, program, version, v1, properties, machines):
         self.name, self.program, self.version = name, program, version
-        self.v1 = v1                    # it speaks v1 with devices, else v2
-        self.properties = properties    # of vfio-pci
-        self.machines = machines        # types of q35, the newest last
+        self.v1 = v1                    # true for v1, false for v2
+        self.properties = properties    # the properties of vfio-pci
+        self.machines = machines        # the q35 machine types, the newest last
 
     def __str__(self):
         return f"QEMU {self.version}"
 
     @property
     def enable(self):
-        """The property that lets a device migrate.
+        """The property that permits a device to migrate.
 
-        To 8.0 it was an experiment. Later ones allow it by themselves, but only if
-        the device or the IOMMU tracks what is written, and not on Debian's kernels.
+        Its name has an "x-" up to QEMU 8.0, because it was experimental. Later QEMUs do
+        not need the property if the device or the IOMMU tracks dirty pages. On Debian's
+        kernels neither does.
         """
         return ("enable-migration" if "enable-migration" in self.properties else
                 "x-enable-migration")
 
     def pre_copy(self):
-        """Whether it does pre-copy here: before 6.2 the kernel's v2 had none."""
+        """Return whether QEMU and this kernel do pre-copy. v2 has it from Linux 6.2 on."""
         release = tuple(int(n) for n in os.uname().release.split(".")[:2])
         return self.v1 or release >= (6, 2)
 
@@ -63,14 +64,17 @@ def _ask(program, *options):
 
 
 def _machines(program):
-    """Types of q35, sorted by their numbers."""
+    """Return the q35 machine types, sorted by version."""
     types = re.findall(r"^(pc-q35-(\d+)\.(\d+))\b", _ask(program, "-machine", "help"),
                        re.M)
     return [name for name, *_ in sorted(types, key=lambda t: (int(t[1]), int(t[2])))]
 
 
 def _speaks_v1(program, version):
-    """By what it can trace, which distributions' backports do not belie."""
+    """Return whether a QEMU speaks v1, by its trace events.
+
+    The version alone can be wrong, because distributions backport features.
+    """
     events = _ask(program, "-trace", "help")
     if "vfio_save_block" in events:
         return False
@@ -80,7 +84,7 @@ def _speaks_v1(program, version):
 
 
 def probe(name, program):
-    """Ask a program what it is."""
+    """Ask a program for its features; return a Qemu."""
     text = _ask(program, "-version")
     version = re.search(r"QEMU emulator version (\d+\.\d+[\d.]*)", text)
     if not version:
@@ -113,7 +117,10 @@ OTHER = KNOWN.get(os.environ.get("OTHER_QEMU", ""))
 
 
 def common_machine():
-    """The type of machine for guests that go from one QEMU to another, or None."""
+    """Return the machine type for all guests, or None if the QEMUs share no type.
+
+    This is MACHINE_TYPE if all QEMUs have it, else the newest type that all have.
+    """
     common = [t for t in HOME.machines
               if all(t in qemu.machines for qemu in KNOWN.values())]
     if MACHINE_TYPE in common:
@@ -122,7 +129,7 @@ def common_machine():
 
 
 def main():
-    """Command line: NAME PROGRAM, for each."""
+    """Command line: NAME PROGRAM for each QEMU."""
     found = {}
     try:
         for name, program in zip(sys.argv[1::2], sys.argv[2::2]):

@@ -6,7 +6,7 @@ import socket
 
 
 def connect(endpoint):
-    """A socket, to "unix:PATH" or "tcp:ADDRESS:PORT"."""
+    """Connect to "unix:PATH" or "tcp:ADDRESS:PORT"; return the socket."""
     kind, _, where = endpoint.partition(":")
     if kind == "tcp":
         address, _, port = where.partition(":")
@@ -17,11 +17,11 @@ def connect(endpoint):
 
 
 class QMPError(Exception):
-    """QEMU refused a command, or is gone."""
+    """QEMU refused a command, or closed the connection."""
 
 
 class QMP:
-    """One connection to QEMU's monitor. Not for use by several threads."""
+    """One connection to QEMU's monitor, for use by one thread."""
 
     def __init__(self, endpoint, timeout=60):
         self.events = []
@@ -41,7 +41,7 @@ class QMP:
         return json.loads(line)
 
     def execute(self, command, **arguments):
-        """What a command returns; events that come meanwhile are kept."""
+        """Execute a command; return its result, and keep events that arrive before it."""
         request = {"execute": command}
         if arguments:
             request["arguments"] = {name.replace("_", "-"): value
@@ -60,6 +60,6 @@ class QMP:
                 return answer["return"]
 
     def close(self):
-        """Hang up."""
+        """Close the connection."""
         self.file.close()
         self.socket.close()

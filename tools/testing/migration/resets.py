@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What resets a device under a guest, or takes it away and gives it back."""
+"""Scenarios that reset a guest's device, or remove the device and bring it back."""
 
 import time
 
 from bench import Failure, expect, needs
 from live import UNLIMITED, migrate, say
 
-# How often a guest resets a device that works, at each of its places.
+# How often a guest resets its busy device, on each machine.
 RESETS = 5
 
-# Seconds for an operating system to suspend, or to give a device back.
+# Seconds in which a guest has to suspend, or to release a device.
 PATIENCE = 60
 
 
 def reset_here(bench, command):
-    """The guest resets its device while its programs read and write."""
+    """Let the guest reset its device while its programs read and write."""
     for _ in range(RESETS):
         bench.guest.check(command)
         bench.guest.wait_alive()
 
 
 def reset_in_pre_copy(bench, command):
-    """The same in a migration, which goes on: the guest resets what it can see."""
+    """Let the guest reset its device in pre-copy. The migration continues."""
     target = bench.target()
     migration = bench.disturb(target)
     bench.guest.check(command)
@@ -49,14 +49,14 @@ def function_reset(bench):
 
 
 def is_back(bench):
-    """What was written before is verified, and the guest works on."""
+    """Verify the data from before, and start the guest's work again."""
     bench.work.verify()
     bench.guest.check("mount_disk")
     bench.work.start()
 
 
 def away_and_back(bench, command):
-    """The guest gives its disk away and takes it back, between rounds of work."""
+    """Let the guest remove its disk and find it again, between rounds of work."""
     bench.work.finish()
     bench.guest.check(command, PATIENCE)
     is_back(bench)
@@ -77,7 +77,7 @@ def rescan(bench):
 
 
 def wait_closed(device):
-    """QEMU closes a device a while after it has taken it from the guest."""
+    """Wait until QEMU closes a device, some time after it has unplugged the device."""
     end = time.monotonic() + PATIENCE
     while device.state() != "closed":
         expect(time.monotonic() < end, f"the device is unplugged, and {device.state()}")
@@ -103,10 +103,10 @@ def replug(bench):
 
 
 def suspend(bench):
-    """Have the guest suspend to RAM.
+    """Let the guest suspend to RAM.
 
-    A second S3 of a guest ends at once, also without any device of ours, so no other
-    scenario gets this one.
+    No other scenario gets this guest, because a second S3 of a guest ends at once. This
+    happens without mnvme, too.
     """
     bench.kind = None
     bench.guest.check("run_behind suspend")
@@ -120,7 +120,7 @@ def suspend(bench):
 
 
 def wake(bench):
-    """Wake the guest up, and wait until it is what it was."""
+    """Wake the guest up, and wait until it works as before."""
     before = bench.guest.uptime()
     bench.machine.qmp.execute("system_wakeup")
     bench.guest.wait_alive()
@@ -138,7 +138,7 @@ def suspended(bench):
     bench.hop()
 
 
-# Before 9.0 QEMU's target runs a guest that was suspended at the source.
+# Before QEMU 9.0 the target runs a guest that was suspended on the source.
 @needs(v2=True, packed=True)
 def suspended_moves(bench):
     """migrate a guest that is suspended to RAM, wake it up on the target"""

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results of scenarios: written in the VM as they come, read outside of it.
+"""The results of scenarios. A script in the VM writes them, and runner.py reads them.
 
-A VM can end at any time. So each event is a line of JSON in a file, and what the last
-line does not say has not happened.
+Each event is a line of JSON, written at once, because a VM can end at any time.
 """
 
 import json
@@ -16,7 +15,7 @@ FILE = "results.jsonl"
 
 
 class Results:
-    """Writes them. Without a directory nothing is written."""
+    """Writes the results to a file in a directory, or nowhere without a directory."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -31,28 +30,28 @@ class Results:
             os.fsync(f.fileno())
 
     def start(self, names):
-        """What is going to be run, by what."""
+        """Write the names of all scenarios, and the kernel and the QEMUs."""
         self._write(event="start", names=names, kernel=os.uname().release,
                     qemu=str(qemus.HOME), program=qemus.HOME.program,
                     other_qemu=str(qemus.OTHER or ""))
 
     def begun(self, name, title):
-        """A scenario begins."""
+        """Write that a scenario begins."""
         self._write(event="begun", name=name, title=title)
 
     def ended(self, name, title, status, reason, seconds, logs=""):
-        """What came of one: passed, failed, error or skipped."""
+        """Write a scenario's result: passed, failed, error or skipped."""
         # pylint: disable=too-many-arguments
         self._write(event="ended", name=name, title=title, status=status,
                     reason=reason, seconds=round(seconds, 3), logs=logs)
 
     def finish(self):
-        """All are done."""
+        """Write that all scenarios have ended."""
         self._write(event="finish")
 
 
 def read(directory):
-    """[event] of a run."""
+    """Return the events of a run."""
     try:
         with open(os.path.join(directory, FILE), encoding="utf-8") as f:
             return [json.loads(line) for line in f if line.endswith("\n")]
@@ -61,10 +60,10 @@ def read(directory):
 
 
 def cases(events, status):
-    """[ended event] of all scenarios, with those that the VM's end has cut off.
+    """Return an "ended" event for each scenario, also if the VM ended before it.
 
-    A VM whose kernel dies or hangs has failed the scenario that was under way. Any other
-    end of it is the harness's failure.
+    If the VM's kernel dies or hangs, the scenario that ran has failed. Any other early
+    end of the VM is a failure of the harness.
     """
     done = [e for e in events if e["event"] == "ended"]
     names = next((e["names"] for e in events if e["event"] == "start"), [])
@@ -90,13 +89,13 @@ def _count(found, status):
 
 
 def _clean(text):
-    """Text that XML 1.0 can hold."""
+    """Replace the characters that XML 1.0 does not permit."""
     return "".join(c if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd"
                    else "?" for c in text)
 
 
 def junit(events, found, directory):
-    """The results as a JUnit report, an ElementTree."""
+    """Return the results as a JUnit report, an ElementTree."""
     start = next((e for e in events if e["event"] == "start"), {"time": time.time()})
     numbers = {"tests": str(len(found)), "failures": _count(found, "failed"),
                "errors": _count(found, "error"), "skipped": _count(found, "skipped"),

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs scenarios in a host VM, and reports for people and for CI.
 
-tools/testing/migration/run starts it. Documentation/ci.rst tells of the exit statuses
-and of what is in the directory of artifacts.
+tools/testing/migration/run starts it. Documentation/ci.rst describes the exit statuses
+and the files in the directory of artifacts.
 """
 
 import argparse
@@ -22,31 +22,31 @@ TOP = os.path.realpath(os.path.join(HERE, "../../.."))
 RUNS = os.path.join(TOP, "build/migration")
 KEPT = 10
 
-# Exit statuses: what was tested failed; wrong usage; the harness failed. Those of the
-# VM, 124 and 125, are passed on.
+# Exit statuses: a scenario failed; wrong usage; the harness failed. verdict() also
+# returns the VM's statuses 124 and 125.
 FAILED, USAGE, HARNESS = 1, 2, 3
 HUNG, KERNEL = 124, 125
 
-# A guest that is emulated twice takes minutes for what KVM does in seconds.
+# A guest that is emulated twice takes minutes where KVM takes seconds.
 TIME_LIMIT = 1200
 
 
 class Interrupted(Exception):
-    """A signal asks for the end; its number."""
+    """A signal ends the run; the argument is its number."""
 
 
 def interrupted(number, _frame):
-    """Handler of those signals."""
+    """Raise Interrupted; the handler of signals that end the run."""
     raise Interrupted(number)
 
 
 def say(text):
-    """A line for a person, apart from the TAP."""
+    """Print a line for a person, apart from the TAP."""
     print(f"run: {text}", file=sys.stderr, flush=True)
 
 
 def parse():
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="tools/testing/migration/run",
         description="Runs QEMU migrations, most of them disturbed, in a host VM. "
@@ -75,7 +75,7 @@ def parse():
 
 
 def prepare(args):
-    """Refuses what cannot be written, before minutes are spent."""
+    """Check that the reports can be written, before the scenarios take minutes."""
     for path, what in ((args.junit, "--junit"), (args.artifacts, "--artifacts")):
         if path is None:
             continue
@@ -91,7 +91,7 @@ def prepare(args):
 
 
 def new_run():
-    """A directory in the checkout, which is what a VM can write to."""
+    """Make a directory for this run in the checkout, because a VM can write only there."""
     os.makedirs(RUNS, exist_ok=True)
     for old in sorted(os.listdir(RUNS))[:-KEPT]:
         shutil.rmtree(os.path.join(RUNS, old), ignore_errors=True)
@@ -101,14 +101,14 @@ def new_run():
 
 
 def run_vm(args, run):
-    """The exit status of the scenarios, or of the VM."""
+    """Run the scenarios; return their exit status, or the VM's."""
     command = [os.path.join(HERE, "in-vm"), "scenarios.py", "--results",
                os.path.relpath(run, TOP), "--time-limit", str(args.time_limit)]
     if args.fail_fast:
         command.append("--fail-fast")
     environment = {**os.environ, "LOGS": os.path.join(run, "vm"),
                    "CORES": "y" if args.gdb else "",
-                   # The VM's own limit is for what the scenarios' do not end.
+                   # A limit for the VM, in case a scenario's own limit does not end it.
                    "TIMEOUT": str(600 + (args.time_limit or 3600) *
                                   (len(args.scenario) or 30))}
     if not args.scenario or "root-disk" in args.scenario:
@@ -131,7 +131,7 @@ def run_vm(args, run):
 
 
 def verdict(status, events, found):
-    """The exit status, after saying what it stands for."""
+    """Print what failed; return the exit status."""
     if not events:
         if status in (HUNG, KERNEL):
             say("the VM's kernel did not get as far as the first scenario")
@@ -153,7 +153,7 @@ def verdict(status, events, found):
 
 
 def show_cores(run):
-    """Where QEMUs died: gdb for a person, its backtrace for a log."""
+    """Run gdb on the cores of QEMUs, interactively on a terminal, else for a backtrace."""
     programs = glob.glob(os.path.join(run, "*", "source-*", "program"))
     for core in sorted(glob.glob(os.path.join(run, "cores", "*"))):
         say(f"a QEMU died; its core is {os.path.relpath(core)}")
@@ -168,14 +168,14 @@ def show_cores(run):
 
 
 def show_commands(run):
-    """How to repeat it by hand."""
+    """Print the commands that start the QEMUs again."""
     for script in sorted(glob.glob(os.path.join(run, "*", "*", "repeat"))):
         say("the QEMU again, by hand: tools/testing/vm/vm run -- sh "
             + os.path.relpath(script, TOP))
 
 
 def main():
-    """Exit statuses: Documentation/ci.rst."""
+    """Run scenarios and report. Documentation/ci.rst has the exit statuses."""
     args = parse()
     scenarios = os.path.join(HERE, "scenarios.py")
     checked = subprocess.run([sys.executable, scenarios, "--list", *args.scenario],

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs scenarios (disturbed.py, resets.py, several.py, guests.py), TAP output.
+"""Runs scenarios (disturbed.py, resets.py, several.py, guests.py, nvme_cli.py), TAP output.
 
-Runs in the host VM; tools/testing/migration/run starts it there. One guest
-serves as many scenarios as it survives.
+Runs in the host VM; tools/testing/migration/run starts it there. A guest stays up for
+the next scenario, unless that scenario needs another kind of guest or this one failed.
 """
 
 import argparse
@@ -27,11 +27,10 @@ from live import MigrationError, say
 from qmp import QMPError
 from results import Results
 
-# What a QEMU, a guest or a device is to blame for. A QEMU that is gone shows as a
-# connection that ends.
+# Errors of a QEMU, a guest or a device. If a QEMU ends, its connections end.
 ERRORS = (MachineError, MigrationError, QMPError, ConnectionError, TimeoutError)
 
-# What must not be in the host's kernel log.
+# Messages that must not be in the host's kernel log.
 KERNEL_TROUBLE = re.compile(r"WARNING|BUG|Oops|Call Trace|blocked for more|"
                             r"general protection")
 
@@ -71,7 +70,7 @@ SCENARIOS = {
 
 
 def run(scenario, bench):
-    """One scenario, from work that starts to data that is verified."""
+    """Run one scenario: start the guest's work, and verify all data at the end."""
     log = len(kernel_log())
     bench.work.start()
     try:
@@ -90,7 +89,7 @@ def run(scenario, bench):
 
 
 def bench_for(scenario, lab, bench):
-    """The guest there is, if it is of the kind that the scenario needs."""
+    """Return the present guest if it is of the scenario's kind, or else a new guest."""
     kind = getattr(scenario, "bench", {})
     if bench is None or bench.kind != kind:
         lab.clear()
@@ -107,7 +106,7 @@ def _out_of_time(_number, _frame):
 
 
 class limit:    # pylint: disable=invalid-name
-    """A context in which TimeLimit is raised after so many seconds, 0 for never."""
+    """A context that raises TimeLimit after a number of seconds, or never for 0."""
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -121,7 +120,7 @@ class limit:    # pylint: disable=invalid-name
 
 
 class Attempt:
-    """What came of a scenario: passed, failed, or error where the harness is at fault."""
+    """A run of a scenario. status is passed, failed, or error for the harness's failures."""
 
     def __init__(self, scenario, lab, bench, seconds):
         self.status, self.reason, self.bench = "passed", "", None
@@ -140,7 +139,7 @@ class Attempt:
             self._failed(lab, "error", f"{type(error).__name__}: {error}")
 
     def _failed(self, lab, status, reason):
-        # A QEMU that dies shows first as a connection that ends.
+        # The first error after the end of a QEMU is the end of a connection. Add the cause.
         reason = "; ".join([reason, *(e for e in lab.ended() if e not in reason)])
         self.status, self.reason = status, reason
         say(f"# {reason}")
@@ -157,7 +156,7 @@ class Runner:
         self.failed = 0
 
     def one(self, lab, number, name, bench):
-        """Runs one; the guest that is left for others, if one is."""
+        """Run one scenario; return the guest for the next one, or None."""
         scenario = SCENARIOS[name]
         title = describe(name)
         begun = time.monotonic()
@@ -186,7 +185,7 @@ class Runner:
         return bench
 
     def all(self):
-        """Number of scenarios that did not pass."""
+        """Run all scenarios; return the number of those that did not pass."""
         say("TAP version 13")
         say(f"1..{len(self.names)}")
         with Lab() as lab:
@@ -207,7 +206,7 @@ class Runner:
 
 
 def run_named(names, **options):
-    """All there is to a program that runs scenarios: its exit status tells."""
+    """Run scenarios, and exit with status 0 if all pass, else 1."""
     try:
         failed = Runner(names, **options).all()
     except Interrupted as number:
@@ -216,12 +215,12 @@ def run_named(names, **options):
 
 
 def describe(name):
-    """What a scenario is, in a line."""
+    """Return the first line of a scenario's description."""
     return SCENARIOS[name].__doc__.splitlines()[0]
 
 
 def show_list():
-    """The scenarios, and what each needs."""
+    """Print the scenarios, and the needs of each."""
     for name, scenario in SCENARIOS.items():
         marks = [text for text, mark in (
             ("v2", "v2"), ("pre-copy", "precopy"), ("OTHER_QEMU", "other"),

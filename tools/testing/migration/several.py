@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several devices, several QEMUs, and what QEMU can do with a state besides."""
+"""Scenarios with several devices or QEMUs, and with QEMU's other uses of a state."""
 
 import os
 import time
@@ -8,11 +8,11 @@ import qemus
 from bench import DOWNTIME, expect, needs
 from live import ENDED, MIB, Migration, say
 
-# The capabilities that one kind of transfer of device state takes.
+# The capabilities for a transfer of device state by several threads.
 MULTIFD = ("multifd",)
 ACK = ("switchover-ack",)
 
-# What guest/bar-writer.c keeps writing to.
+# The size of the memory to which guest/bar-writer.c writes.
 BAR_WRITTEN = 4 * MIB
 
 
@@ -29,10 +29,11 @@ def four_devices(bench):
 
 
 def hop_with_memory(bench):
-    """A migration whose pre-copy has gone over the mscratch's memory; what it sent.
+    """Migrate, with pre-copy of the mscratch's memory; return the mscratch's counters.
 
-    QEMU asks a device in pre-copy only when those before it have nothing left, and
-    not at all when what is left fits into the downtime that is allowed.
+    The downtime limit is low until the mscratch has sent its memory. In pre-copy QEMU asks
+    a device for data only when the devices before it have none left. It asks no device if
+    the rest fits into the downtime limit.
     """
     source, target = bench.machine, bench.target()
     scratch = source.devices[-1]
@@ -53,13 +54,13 @@ def hop_with_memory(bench):
 
 
 def writer_goes_on(guest):
-    """The guest's bar-writer has found nothing wrong yet."""
+    """Check that the guest's bar-writer still runs, because it ends at a wrong value."""
     status, said = guest.call("cat /tmp/bar.status && cat /tmp/bar.log")
     expect(status, "; ".join(["the writer has ended", *said]))
 
 
 def end_writer(guest):
-    """End bar-writer; what it says, if nothing was wrong."""
+    """End bar-writer, which must have found no wrong value; return its report."""
     guest.check("touch /tmp/bar.stop")
     expect(guest.until("[ -e /tmp/bar.status ]", 60), "the writer does not end")
     return guest.check("cat /tmp/bar.log; [ $(cat /tmp/bar.status) = 0 ]")[0]
@@ -80,7 +81,7 @@ def mapped_bar(bench):
             .format(**sent))
         expect(sent["precopy_bytes"] >= BAR_WRITTEN, "pre-copy left memory out")
         expect(sent["stopcopy_bytes"] < BAR_WRITTEN, "pre-copy was of no use")
-        # Each page twice before it is compared for the last time.
+        # bar-writer writes each page at least twice before the last comparison.
         for _ in range(3):
             guest.wait_alive()
     say(f"# {end_writer(guest)}")
@@ -97,7 +98,7 @@ def across(bench):
     say(f"# {other} -> {home}")
 
 
-# Older types of machine keep QEMU from it.
+# QEMU does not do this with older machine types.
 @needs(v2=True, machine_type=qemus.HOME and qemus.HOME.machines[-1],
        property="x-migration-multifd-transfer",
        device_options=",x-migration-multifd-transfer=on")

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Migrates one guest COUNT times, by scenarios drawn at random, TAP output.
 
-Runs in the host VM; tools/testing/soak starts it there. All data is verified after
-each scenario, and the memory of all namespaces looked for at the end.
+Runs in the host VM; tools/testing/soak starts it there. Each scenario verifies all data.
+At the end no memory of a namespace may be left.
 """
 
 import random
@@ -12,7 +12,7 @@ import sys
 from live import say
 from scenarios import run_named
 
-# How many migrations of each scenario come to their end.
+# The number of migrations in each scenario that complete.
 COMPLETED = {
     "live": 1,
     "across": 2,
@@ -25,7 +25,7 @@ COMPLETED = {
 
 
 def draw(count, seed):
-    """[name] of scenarios with so many migrations between them."""
+    """Return names of scenarios that have at least count migrations together."""
     choice = random.Random(seed)
     names = []
     while count > 0:

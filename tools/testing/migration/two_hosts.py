@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest goes to another host by TCP, and comes back. TAP output.
+"""A guest migrates to another host by TCP, and back. TAP output.
 
 Runs in the first host VM; tools/testing/migration/two-hosts starts it there, and
 host.py in the other.
@@ -22,7 +22,7 @@ HERE, THERE = "10.0.0.1", "10.0.0.2"
 
 
 def report(migration, info):
-    """A line about a migration."""
+    """Print a line about a migration."""
     say("# {:.1f} s, downtime {} ms, {} bytes of device state in pre-copy and {} "
         "in stop-and-copy".format(info["total-time"] / 1000, info["downtime"],
                                  *migration.sent()))
@@ -70,7 +70,7 @@ def refused(lab):
 
 
 def main():
-    """Command line: "refused", if that is what is to happen."""
+    """Command line: "refused" if the other host has to refuse the guest."""
     join(HERE)
     scenario = refused if sys.argv[1:] == ["refused"] else there_and_back
     result = "ok"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """U-Boot's NVMe driver on an mnvme device, migrated in the middle of its work.
 
-U-Boot has another driver than Linux: one command at a time, in queues of two entries, by
-PRPs, and without interrupts.
+U-Boot's driver differs from Linux's. It has one command at a time, in queues of two
+entries, uses PRPs, and polls without interrupts.
 """
 
 import re
@@ -18,35 +18,35 @@ BLOCK = 512
 WORDS, BLOCKS = MIB // 4, MIB // BLOCK
 END = SIZE_MIB * BLOCKS
 
-# Where U-Boot reads a MiB to, in the guest's memory.
+# The address in the guest's memory to which U-Boot reads a MiB.
 BACK = 0x2000000
 # The last MiB below 4 GiB is U-Boot itself, data without a pattern. Two copies of it are
-# at OUT, and a MiB to write begins so many bytes behind OUT as is the number of its first
-# block. U-Boot cannot add, but it can put the digits of a variable behind others.
+# at OUT. The data for a MiB of the disk begin at OUT plus the number of its first block, so
+# each MiB has other data. U-Boot's shell cannot add, but it can join digits.
 ROM, OUT = 0xfff00000, 0x4000000
 DIGITS = 5
 DATA = f"{OUT >> 4 * DIGITS:x}$b"
 
-# More than a migration takes, and as much as U-Boot's command line holds.
+# Rounds that take longer than a migration, and still fit into U-Boot's command line.
 ROUNDS = " ".join(str(n) for n in range(10))
 CONTROL_C = "\x03"
 
-# How often the end of the disk is looked for.
+# The number of blocks to read on each side of the disk's end.
 ENDS = 4
 
 
 class GaveUp(Failure):
     """U-Boot did not wait long enough for a completion.
 
-    It waits 3 seconds, by a clock that can be too fast. Then it prints an error without a
-    status, and goes on. The completion comes later, and U-Boot takes it for the one of
+    U-Boot waits 3 seconds, by a clock that can be too fast. Then it prints an error without
+    a status, and continues. The completion arrives later, and U-Boot takes it for that of
     the next command. From then on each command has the status of the command before it,
     and a read behind the end of the disk is "OK".
     """
 
 
 def check_answered(said):
-    """Fail if there is an error without a status."""
+    """Fail if U-Boot's output has an error without a status."""
     at = said.find(" 0 blocks")
     if at >= 0 and "status" not in said:
         raise GaveUp(f"U-Boot gave a command up: {said[max(0, at - 200):at + 100].strip()}")
@@ -61,8 +61,9 @@ def check(said):
 class UBoot(Firmware):
     """U-Boot at its prompt, with a disk.
 
-    On q35 it finds no functions, so it has a pc. A disk with blocks of 4 KiB is too much
-    for U-Boot 2023.01: part_test_mac() reads a block into 512 bytes of the stack.
+    The machine is a pc, because U-Boot finds no functions on q35. The disk's blocks are
+    not 4 KiB, because part_test_mac() of U-Boot 2023.01 reads a block into 512 bytes of the
+    stack.
     """
 
     def __init__(self, lab):
@@ -71,16 +72,16 @@ class UBoot(Firmware):
         self.start()
 
     def read_one(self, at):
-        """What U-Boot prints about one block that it reads.
+        """Read one block; return U-Boot's output.
 
-        It caches what it reads, so each block is read once only.
+        Read each block only once, because U-Boot caches blocks.
         """
         return self.console.ask(f"nvme read {BACK:x} {at:x} 1")
 
     def over_and_over(self, command, done):
-        """A command for each MiB, again and again, and a migration in the middle.
+        """Repeat a command for each MiB, and migrate in the middle.
 
-        After the migration it goes at least once over all of the disk.
+        After the migration the command runs at least once for each MiB of the disk.
         """
         places = " ".join(f"{n * BLOCKS:0{DIGITS}x}" for n in range(SIZE_MIB))
         self.console.start(f"for r in {ROUNDS}; do for b in {places}; do {command}; done; "
@@ -120,8 +121,8 @@ def writes(disk):
 
 def reads_and_compares(disk):
     """U-Boot reads and compares all of the disk, and moves meanwhile"""
-    # Each page that the guest never touched takes a fault, and for so many of them
-    # U-Boot does not wait where the processor is emulated.
+    # Touch the memory first, because each untouched page takes a fault. With an emulated
+    # processor U-Boot would not wait long enough for so many faults.
     disk.console.ask(f"cp.l {ROM:x} {BACK:x} {WORDS:x}")
     disk.over_and_over(f"nvme read {BACK:x} $b {BLOCKS:x}; "
                        f"cmp.l {DATA} {BACK:x} {WORDS:x}",

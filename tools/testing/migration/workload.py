@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest's work on its disk, seen from the orchestrator."""
+"""The guest's work on its disk, controlled from outside of the guest."""
 
 import time
 
@@ -9,7 +9,8 @@ from guest import MachineError
 class Workload:
     """fio and files on an ext4 file system in the guest (guest/functions).
 
-    Of several disks the others have fio on all of them, and no file system.
+    If there are several disks, fio uses each further disk as a whole, without a file
+    system.
     """
 
     def __init__(self, guest, base_mib=64, disks=1):
@@ -18,11 +19,11 @@ class Workload:
         self.disks = disks
 
     def prepare(self):
-        """Make the file system, and the file that fio's reader reads."""
+        """Make the file system, and the file for fio's reader."""
         self.guest.check(f"prepare {self.base_mib}", 240)
 
     def start(self):
-        """Start reading and writing, and wait until that has an effect."""
+        """Start the reads and writes, and wait for the first of them."""
         self.guest.check(f"start_work {self.disks}")
         end = time.monotonic() + 90
         while True:
@@ -35,10 +36,10 @@ class Workload:
             time.sleep(0.2)
 
     def finish(self, timeout=240):
-        """Let what is under way come to its end; blocks verified so far.
+        """Let the present round end; return the number of blocks verified so far.
 
-        A busy machine can take longer than the timeout, so only a time without I/O
-        counts, and four times the timeout is the end.
+        The timeout is for a time without I/O, because a busy machine can take longer. The
+        limit for the whole wait is four times the timeout.
         """
         self.guest.check("stop_work")
         begun = moved = time.monotonic()
@@ -59,7 +60,7 @@ class Workload:
         return sum(int(n) for n in rounds)
 
     def verify(self):
-        """Read everything back; {"blocks": N, "files": N}."""
+        """Read everything back; return {"blocks": N, "files": N}."""
         status, lines = self.guest.call("verify_all", 240)
         if status:
             log = self.guest.call("tail -n 4 /tmp/base.log "
@@ -69,7 +70,7 @@ class Workload:
         return {word: int(n) for word, n in (line.split() for line in lines)}
 
     def check_log(self):
-        """Complain about trouble in the guest's kernel log."""
+        """Raise an error if the guest's kernel log shows trouble."""
         trouble = self.guest.check("kernel_trouble")
         if trouble:
             raise MachineError("in the guest's kernel log: " +
