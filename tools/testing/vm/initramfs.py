@@ -8,13 +8,13 @@ import re
 import stat
 import subprocess
 
-# What it takes to reach the root by 9p and the ports; all else is loaded from
-# the root. Dependencies are added.
+# The modules for the root by 9p and for the ports. The VM loads all other modules from its
+# root. _load_order() adds the dependencies.
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console")
 
 
 def _load_order(modules_dir):
-    """Paths of MODULES and what they depend on, each after what it needs."""
+    """Returns the paths of MODULES and of their dependencies, in the order of loading."""
     deps = {}
     with open(os.path.join(modules_dir, "modules.dep"), encoding="ascii") as f:
         for line in f:
@@ -38,7 +38,7 @@ def _name(path):
 
 
 def _plain(path):
-    """The module's contents, uncompressed: busybox knows no compression."""
+    """Returns a module's contents without compression, because busybox cannot undo one."""
     with open(path, "rb") as f:
         data = f.read()
     if path.endswith(".xz"):
@@ -54,7 +54,7 @@ def _plain(path):
 
 
 def archive(entries):
-    """A newc cpio archive of (name, mode, contents)."""
+    """Returns a newc cpio archive of (name, mode, contents)."""
     out = bytearray()
     for ino, (name, mode, data) in enumerate(entries + [("TRAILER!!!", 0, b"")], 1):
         raw = name.encode() + b"\0"
@@ -68,15 +68,15 @@ def archive(entries):
 
 
 def text(name, contents):
-    """An archive's entry for a file."""
+    """Returns an archive's entry for a file."""
     return (name, stat.S_IFREG | 0o755, contents)
 
 
 def build(modules_dir, files):
-    """The initramfs for the kernel whose modules are in modules_dir.
+    """Returns the initramfs for the kernel whose modules are in modules_dir.
 
-    files holds the contents of further files by name. The names of the modules
-    in their order, which ./init needs to load them, are added to "job".
+    files holds the contents of further files by name. build() adds the names of the
+    modules to the file "job", in the order in which ./init loads them.
     """
     order = _load_order(modules_dir)
     entries = [(d, stat.S_IFDIR | 0o755, b"")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Boots a host VM and runs a command in it. Called by tools/testing/vm/vm.
 
-Documentation/testing.rst says what the VM has and what the statuses mean.
+Documentation/testing.rst describes the VM and the exit statuses.
 """
 
 import argparse
@@ -28,15 +28,15 @@ CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME")
 STATUS_HUNG = 124
 STATUS_KERNEL = 125     # the kernel warned or died, or the VM did not come up
 RUNS_KEPT = 20
-RUN_AGE = 6 * 3600      # a younger one may still run
+RUN_AGE = 6 * 3600      # seconds; a younger run may not have ended yet
 
-# What below drivers/ a machine without hardware can use modules of.
-# depmod reads every module it is shown, and all 4000 would take it seconds.
+# The directories below drivers/ whose modules work without hardware. The VM gets only these,
+# because depmod reads every module that it finds, and would take seconds for all 4000.
 DRIVERS = ("acpi", "block", "char", "crypto", "dax", "dma", "iommu", "md", "nvme",
            "nvdimm", "target", "vdpa", "vfio", "vhost", "virtio",
            "net/virtio_net.ko*", "net/net_failover.ko*")
 
-# Lines of a kernel log that mean the kernel has something to complain about.
+# Lines of a kernel log that report a fault.
 TROUBLE = re.compile(r"""
     \bWARNING:\s(?!CPU:\s\d+\sPID:\s\d+\sat\s\(null\)) | \bBUG:\s | \bOops\b
   | Kernel\ panic | general\ protection\ fault | \bkernel\ BUG\ at\b
@@ -62,24 +62,25 @@ class Interrupted(Exception):
 
 
 def say(message):
-    """A line from the harness itself, apart from the command's output."""
+    """Print a line of the harness, apart from the command's output."""
     print(f"vm: {message}", file=sys.stderr, flush=True)
 
 
 def acceleration():
-    """QEMU's options for the CPU: KVM where it really works."""
+    """Return QEMU's options for the CPU, with KVM if the processor can do it."""
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         capable = re.search(r"^flags\b.*\b(vmx|svm)\b", f.read(), re.M)
     if capable and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-accel", "kvm", "-cpu", "host"]
-    # Without the first two the kernel copies in words: TCG does "rep movsb", which
-    # it would use instead, byte by byte. Without the third page tables have four
-    # levels, here and in guests: a walk is shorter, most of all a nested one.
+    # Without the first two features the kernel copies words. With them it would use
+    # "rep movsb", which TCG executes byte by byte. Without the third, page tables have
+    # four levels in the VM and in guests. That shortens a walk, and most of all a nested
+    # walk.
     return ["-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off,la57=off"]
 
 
 def install_modules(run, release, kernel, built):
-    """Lays out /lib/modules/RELEASE for the VM: the kernel's and this build's."""
+    """Lays out /lib/modules/RELEASE for the VM, with the kernel's and this build's modules."""
     root = os.path.join(run, "modules")
     base = os.path.join(root, "lib/modules", release)
     source = os.path.realpath(os.path.join(kernel, "modules"))
@@ -98,7 +99,7 @@ def install_modules(run, release, kernel, built):
         if os.path.exists(os.path.join(source, name)):
             shutil.copy(os.path.join(source, name), base)
     with open(built + ".lock", "a", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)    # not while `make` writes them
+        fcntl.flock(lock, fcntl.LOCK_SH)    # `make` holds it while it writes modules
         for directory, _, names in os.walk(built):
             for name in names:
                 if name.endswith(".ko"):
@@ -106,8 +107,8 @@ def install_modules(run, release, kernel, built):
                                 os.path.join(base, "updates"))
     subprocess.run(["/sbin/depmod", "-b", root, release], check=True)
 
-    # In the VM this covers the directory that the links may lead to: there they
-    # go to where ./init mounts that one.
+    # In the VM this directory hides the one to which the links lead. ./init mounts that
+    # one at another place, so change the links to this place.
     for part in parts:
         link = os.path.join(base, "kernel", part)
         os.remove(link)
@@ -115,7 +116,7 @@ def install_modules(run, release, kernel, built):
 
 
 def make_run_directory():
-    """build/vm/DATE-PID, with a link "last" to it; old ones go."""
+    """Makes build/vm/DATE-PID and the link "last" to it, and removes old runs."""
     base = os.path.join(TOP, "build/vm")
     os.makedirs(base, exist_ok=True)
     for old in sorted(d for d in os.listdir(base) if d != "last")[:-RUNS_KEPT]:
@@ -132,7 +133,7 @@ def make_run_directory():
 
 
 def write_initramfs(run, release, kernel, command, shares):
-    """Puts the initramfs of this run, its command included, into run.
+    """Writes the initramfs of this run, which contains the command, into run.
 
     shares are directories that the VM's own mounts would hide.
     """
@@ -150,14 +151,14 @@ def write_initramfs(run, release, kernel, command, shares):
 
 
 def ivshmem(number, size):
-    """An ivshmem-plain, and a port that can reset it."""
+    """Returns QEMU's options for an ivshmem-plain behind a port that can reset it."""
     return ["-object", f"memory-backend-ram,id=memory{number},size={size},share=on",
             "-device", f"pcie-root-port,id=port{number},chassis={number + 1}",
             "-device", f"ivshmem-plain,memdev=memory{number},bus=port{number}"]
 
 
 def qemu_command(args, run):
-    """QEMU's command line: two shares, a console, two ports, a link or none."""
+    """Returns QEMU's command line: two shares, a console, two ports, a link or none."""
     append = ("console=ttyS0 quiet panic=-1 oops=panic mitigations=off "
               "no_timer_check random.trust_cpu=on rcupdate.rcu_cpu_stall_timeout=60 "
               "watchdog_thresh=30 " + args.append)
@@ -194,7 +195,7 @@ def qemu_command(args, run):
 
 
 def read_log(path):
-    """A log's lines, whatever bytes are in it; none when it is not there."""
+    """Returns the lines of a log, also of one with invalid UTF-8, or [] without a log."""
     try:
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read().splitlines()
@@ -209,7 +210,7 @@ class Vm:
         self.args = args
         self.run = run
         self.qemu = None
-        self.hung = None        # why it counts as hung
+        self.hung = None        # the reason why the run counts as hung
 
     def start(self):
         """Starts QEMU so that it cannot outlive this process."""
@@ -220,13 +221,13 @@ class Vm:
                 start_new_session=True)
 
     def kill(self):
-        """Ends QEMU, whatever it is doing."""
+        """Kills QEMU, if it still runs."""
         if self.qemu and self.qemu.poll() is None:
             self.qemu.kill()
             self.qemu.wait()
 
     def watch(self):
-        """Passes the output on until QEMU ends; kills it when it hangs."""
+        """Passes the output on until QEMU ends, and kills QEMU if the VM hangs."""
         out = sys.stdout.buffer
         console = os.path.join(self.run, "console.log")
         start = heard = time.monotonic()
@@ -257,7 +258,7 @@ class Vm:
         self.qemu.wait()
 
     def hang(self, why):
-        """Asks the VM to log who hangs where, then kills it."""
+        """Asks the VM's kernel to log blocked tasks and stacks, and then kills the VM."""
         if self.hung:
             return
         self.hung = why
@@ -265,18 +266,18 @@ class Vm:
         try:
             self.qemu.stdin.write(b"hung\n")
             self.qemu.stdin.flush()
-            # In small steps, so that the output that still comes is not lost.
+            # Time for the VM to write these logs.
             time.sleep(10)
         finally:
             self.kill()
 
     def status(self):
-        """What the VM reported: {"exit": ..., "taint": ..., "end": ""}."""
+        """Returns the VM's report: {"exit": ..., "taint": ..., "end": ""}."""
         lines = read_log(os.path.join(self.run, "status"))
         return {k: v for k, _, v in (line.partition(" ") for line in lines)}
 
     def verdict(self):
-        """The status to exit with, after saying what there is to say."""
+        """Prints what went wrong; returns the exit status."""
         report = self.status()
         log = (read_log(os.path.join(self.run, "boot.log"))
                + read_log(os.path.join(self.run, "console.log")))
@@ -302,14 +303,14 @@ class Vm:
 
 
 def show_log(lines):
-    """Prints lines of a log to stderr, told apart from output."""
+    """Prints lines of a log to stderr, each with a mark."""
     for line in lines:
         print(f"  | {line}", file=sys.stderr)
     sys.stderr.flush()
 
 
 def parse():
-    """The command line; tools/testing/vm/vm has the help that people read."""
+    """Parses the command line. tools/testing/vm/vm has the help for people."""
     parser = argparse.ArgumentParser(prog="vm run")
     parser.add_argument("--kernel-dir", required=True)
     parser.add_argument("--modules", required=True)
@@ -331,7 +332,7 @@ def parse():
 
 
 def keep_logs(run, directory):
-    """Copies a run's logs to where the caller wants them, if it does."""
+    """Copies a run's logs to the caller's directory, if it names one."""
     if not directory:
         return
     os.makedirs(directory, exist_ok=True)
@@ -342,7 +343,7 @@ def keep_logs(run, directory):
 
 
 def interrupted(signum, _frame):
-    """Handler of the signals that end a run."""
+    """Raises Interrupted; the handler of the signals that end a run."""
     raise Interrupted(signum)
 
 
