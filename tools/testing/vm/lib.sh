@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Common to the scripts of this directory; sourced, not run.
+# Functions for the scripts of this directory and others. They source this file.
 
 # Everything that is downloaded goes here and nowhere else.
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/vfio-mig
@@ -14,7 +14,7 @@ die() {
 	exit 1
 }
 
-# The versions of Debian's kernels and QEMUs that can be had by number.
+# The versions of Debian's kernels and QEMUs that a number selects.
 KERNELS=(6.1 6.12 7.3)
 QEMUS=(7.2 10.0 11.1)
 # Kernels that ./kernel-build builds.
@@ -24,14 +24,14 @@ BUILT_KERNELS=(debug kcsan modern)
 CONTAINER='podman build -t vfio-mig .
   podman run --rm -it --privileged -v "$PWD":"$PWD" -w "$PWD" vfio-mig make demo'
 
-# What this machine runs: "bookworm", "trixie" or a later Debian's name, else nothing.
+# Prints the name of this machine's Debian, such as "trixie", or nothing.
 host_suite() {
 	# shellcheck source=/dev/null
 	(. /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}") 2>/dev/null
 }
 
-# Stops on a machine that is not a Debian 12 or later, because packages of Debian are
-# what all of this is made of.
+# Stops on a machine without Debian 12 or later, because the harness consists of Debian's
+# packages.
 need_debian() {
 	local name suite
 	suite=$(host_suite) || suite=
@@ -55,7 +55,7 @@ default_qemu() {
 	[ "$(host_suite)" = bookworm ] && echo 7.2 || echo 10.0
 }
 
-# one_of WORD WORD...: whether the first is among the others.
+# one_of WORD WORD...: returns whether the first word is among the others.
 one_of() {
 	local word=$1
 	shift
@@ -82,7 +82,7 @@ suite_of_qemu() {
 	esac
 }
 
-# A value that nothing can be made of is wrong usage.
+# An unknown value is wrong usage.
 no_kernel() {
 	say "no kernel $1. There are: ${KERNELS[*]} (Debian's), ${BUILT_KERNELS[*]} (built by" \
 		"the harness), a build directory by its path (./DIR, /DIR), and host"
@@ -95,16 +95,16 @@ no_qemu() {
 	exit 2
 }
 
-# hidden_part PATH: the directory or file that a VM has to be given for this path to be in it,
-# because the VM has a file system of its own above it. Nothing where it has none.
+# hidden_part PATH: prints the directory or file that a VM needs as a share, because a file
+# system of the VM hides this path. Prints nothing for other paths.
 hidden_part() {
 	if [[ $1 =~ ^(/(tmp|run|dev/shm)/[^/]+) ]]; then
 		echo "${BASH_REMATCH[1]}"
 	fi
 }
 
-# check_values: refuses wrong values of the variables that name kernels and QEMUs,
-# before anything else is done, and makes paths in them absolute.
+# check_values: refuses wrong values of the variables that name kernels and QEMUs, and makes
+# paths in them absolute. Scripts call it first.
 check_values() {
 	local name value tools
 	tools=$(dirname "${BASH_SOURCE[0]}")
@@ -132,8 +132,8 @@ lock_cache() {
 	fi
 }
 
-# The Debian mirror that this machine's own apt uses. Before the first "apt-get update"
-# apt does not know who made a suite; then its name has to do.
+# Prints the Debian mirror of this machine's own apt. Before the first "apt-get update" apt
+# does not know the origin of a suite, so its name has to suffice.
 mirror() {
 	local uri
 	# shellcheck disable=SC2016 # apt expands it
@@ -147,10 +147,10 @@ mirror() {
 	echo "$uri"
 }
 
-# private_apt SUITE COMMAND...: runs apt with the packages of one Debian suite,
-# apart from the machine's own apt: nothing can be installed by accident, and
-# the machine's lists stay as they are. What a backport depends on is in the suite
-# that it is for, where no backport of that is.
+# private_apt SUITE COMMAND...: runs apt with the packages of one Debian suite, apart from the
+# machine's own apt. So it cannot install anything by accident, and the machine's lists stay as
+# they are. For backports it also has the release's own suite, because backports depend on
+# packages of that suite.
 private_apt() {
 	local suite=$1 dir=$CACHE/apt/$1 part uri
 	shift
@@ -168,7 +168,7 @@ private_apt() {
 		-o APT::Sandbox::User=root -o APT::Get::List-Cleanup=false "${@:2}"
 }
 
-# unpack_debs FROM DIR: unpacks the packages that are in FROM, if any, below DIR.
+# unpack_debs FROM DIR: unpacks all packages in FROM below DIR.
 unpack_debs() {
 	local deb
 	mkdir -p "$2"
@@ -191,24 +191,24 @@ fetch_debs() {
 	rm -rf "$debs"
 }
 
-# base_of SUITE: the release that a backport is for, or the suite itself.
+# base_of SUITE: prints the release of a backports suite, or the suite itself.
 base_of() {
 	echo "${1%-backports}"
 }
 
-# all_libraries SUITE PACKAGE: the libraries that a package needs, with the C library.
+# all_libraries SUITE PACKAGE: prints the libraries that a package needs, also the C library.
 all_libraries() {
 	private_apt "$1" apt-get --simulate --no-install-recommends install "$2" |
 		sed -nE 's/^Inst ((lib|zlib)[^ ]*) .*/\1/p'
 }
 
-# all_depends SUITE PACKAGE PATTERN: the dependencies that match the pattern.
+# all_depends SUITE PACKAGE PATTERN: prints the dependencies that match the pattern.
 all_depends() {
 	private_apt "$1" apt-cache depends "$2" |
 		sed -n 's/^ *Depends: //p' | grep -E -e "$3"
 }
 
-# depends SUITE PACKAGE PATTERN: the first of them.
+# depends SUITE PACKAGE PATTERN: prints the first such dependency.
 depends() {
 	all_depends "$@" | head -n 1 | grep .
 }
