@@ -257,7 +257,7 @@ static void print_totals(const struct decode_totals *t)
 		printf(", an image of %s", human_size(t->image));
 	putchar('\n');
 	if (t->problems)
-		printf("%llu things are wrong; a device refuses with the first\n",
+		printf("errors: %llu; a device refuses the stream at the first one\n",
 		       t->problems);
 }
 

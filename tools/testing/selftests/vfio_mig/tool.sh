@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vfio-mig, the program: what it saves loads, what is damaged is refused, and what
-# it tells is true. Needs vfio-mig beside this script or in the PATH, and mnvme.
+# Tests of the program vfio-mig: a saved state loads, a damaged stream is refused, and reports
+# are true. Needs mnvme, and vfio-mig beside this script or in the PATH.
 # shellcheck disable=SC2317 # tests are called by their names
 set -u
 dir=$(dirname "$(realpath "$0")")
@@ -9,7 +9,7 @@ PATH=$dir:$PATH
 KSFT_SKIP=4
 MIB=4
 WINDOW=/sys/module/vfio_mig_core/parameters/window_kib
-# How the kernel says that somebody has the device open.
+# The errno of a device that somebody has open.
 IN_USE=EBUSY
 [ "${VFIO_MIG_OPEN:-group}" = group ] || IN_USE=EINVAL
 
@@ -38,7 +38,7 @@ create() {
 	devices+=("$uuid")
 }
 
-# expect STATUS COMMAND...: its output is in ./out, its messages in ./err.
+# expect STATUS COMMAND...: runs the command, with its output in ./out and messages in ./err.
 expect() {
 	local want=$1 status=0
 	shift
@@ -49,7 +49,7 @@ expect() {
 	return 1
 }
 
-# says FILE PATTERN: the output has it.
+# says FILE PATTERN: returns whether a file of expect has the pattern.
 says() {
 	grep -qE -- "$2" "$1" && return
 	echo "# nothing in $1 like: $2"
@@ -57,7 +57,7 @@ says() {
 	return 1
 }
 
-# json EXPRESSION...: true of the JSON in ./out, which is j there.
+# json EXPRESSION...: returns whether Python expressions are true. j is the JSON in ./out.
 json() {
 	python3 -I -S -c 'import json, sys
 j = json.load(open("out"))
@@ -68,13 +68,13 @@ sys.exit(bool(bad))' "$@" && return
 	return 1
 }
 
-# fresh: a device of its own for the test, of a type; its UUID is in $new.
+# fresh TYPE: creates a device for this test only; its UUID is in $new.
 fresh() {
 	create $((${#devices[@]} + 1)) "${1:-64M}"
 	new=${devices[-1]}
 }
 
-# by PROTOCOL PROTOCOL: saved by one, loaded by the other, the data equal.
+# by PROTOCOL PROTOCOL: saves by the first and loads by the second; the data must be equal.
 by() {
 	fresh
 	expect 0 vfio-mig save -p "$1" "$a" state || return
@@ -134,7 +134,7 @@ t_dump_json() {
 			"j['pages'] == sum(r['pages'] for c in j['chunks'] for r in c.get('runs', []) if not r['zero'])"
 }
 
-# damage FILE AT: another byte there.
+# damage FILE AT: changes a byte.
 damage() {
 	local byte
 	byte=$(od -An -tu1 -j "$2" -N 1 "$1")
@@ -232,12 +232,12 @@ t_exit_codes() {
 		expect 1 bash -c 'vfio-mig --help > /dev/full'
 }
 
-# slow DEVICE [BYTES|off]: makes its saves slow enough to be interrupted.
+# slow DEVICE [BYTES|off]: makes saves slow enough for an interruption.
 slow() {
 	echo "${2:-2000000}" > "/sys/kernel/debug/vfio_mig/$1/bandwidth"
 }
 
-# nothing_else DIR FILE...: there is nothing but these in it.
+# nothing_else DIR FILE...: returns whether a directory has only these files.
 nothing_else() {
 	local dir=$1 left
 	shift
@@ -247,7 +247,7 @@ nothing_else() {
 	return 1
 }
 
-# until_true COMMAND...: tries it for 20 seconds.
+# until_true COMMAND...: repeats the command until it succeeds, for 20 seconds at most.
 until_true() {
 	local end=$((SECONDS + 20))
 	while [ "$SECONDS" -lt "$end" ]; do
@@ -258,7 +258,7 @@ until_true() {
 	return 1
 }
 
-# is_writing DIR: a temporary file is there, with something in it.
+# is_writing DIR: returns whether a directory has a temporary file with data.
 is_writing() {
 	[ -n "$(find "$1" -name '.vfio-mig.*' -size +0)" ]
 }
@@ -277,7 +277,7 @@ t_signals_keep_what_was_there() {
 	local signal pid
 	mkdir signals && echo before > signals/state && slow "$a"
 	for signal in HUP INT QUIT TERM XCPU; do
-		# What a shell starts behind it ignores some.
+		# A shell's background processes ignore some signals.
 		env --default-signal vfio-mig save -q "$a" signals/state &
 		pid=$!
 		if ! { until_true is_writing signals && dies_of "$signal" "$pid" &&
@@ -384,7 +384,7 @@ t_extract_to_a_block_device() {
 	head -c 70000128 /dev/urandom > backing
 	disk=$(losetup -f --show backing) || { echo "# no loop device"; return "$KSFT_SKIP"; }
 	sum=$(sha256sum backing)
-	# Not with what is damaged, not on what is too small.
+	# A damaged stream, and a device that is too small.
 	truncate -s -1 state && expect 3 vfio-mig dump -q -x "$disk" state &&
 		[ "$sum" = "$(sha256sum backing)" ] && expect 0 vfio-mig save "$a" state &&
 		expect 0 vfio-mig dump -q -x "$disk" state && sync &&
@@ -420,7 +420,7 @@ t_no_device() {
 		expect 1 vfio-mig copy "$a" "$name" && says err . &&
 			expect 1 vfio-mig copy "$name" "$a" && says err . || return
 	done
-	# A device that no VFIO driver is bound to.
+	# A device without a VFIO driver.
 	expect 1 vfio-mig info /sys/class/net/lo && says err ENOENT
 }
 
@@ -482,7 +482,8 @@ if [ "$IN_USE" = EINVAL ] && [ ! -e /dev/iommu ]; then
 fi
 window=$(cat "$WINDOW")
 trap cleanup EXIT
-# A window is cleared for each session: a small one is fast, and takes several rounds.
+# A small window, because each session clears the window, and because a save then needs several
+# iterations.
 echo 512 > "$WINDOW"
 fresh
 a=$new
