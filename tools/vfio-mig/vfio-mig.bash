@@ -31,7 +31,7 @@ _vfio_mig() {
 	elif [ "$cmd" != dump ]; then
 		words=$(_vfio_mig_devices)
 	fi
-	# What has no words of its own is a file: the completion's own default.
+	# Without words bash completes the name of a file.
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 

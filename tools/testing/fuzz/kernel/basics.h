@@ -21,7 +21,7 @@
 typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
-/* %llu is what the kernel prints both with. */
+/* The kernel prints both by %llu. */
 typedef unsigned long long u64;
 typedef signed int s32;
 typedef unsigned long pgoff_t;
@@ -77,7 +77,7 @@ typedef unsigned int gfp_t;
 		struct { __VA_ARGS__ } name;				\
 	}
 #define BUILD_BUG_ON(cond)	assert(!(cond))
-/* What the kernel warns of is a finding. */
+/* A warning of the kernel is a finding. */
 #define WARN_ON_ONCE(cond)						\
 	({								\
 		bool __warn = (cond);					\
@@ -219,7 +219,7 @@ static inline void bitmap_zero(unsigned long *map, unsigned long n)
 	memset(map, 0, BITS_TO_LONGS(n) * sizeof(long));
 }
 
-/* The first byte that is another, NULL where there is none. */
+/* Returns the first byte that differs from @c, or NULL. */
 static inline void *memchr_inv(const void *p, int c, size_t n)
 {
 	const u8 *byte = p;
@@ -239,7 +239,7 @@ static inline ssize_t strscpy(char *to, const char *from, size_t size)
 	return len;
 }
 
-/* Formats such as %pUb are the kernel's own: the room is what counts here. */
+/* Only the size of the buffer matters here, because libc lacks formats such as %pUb. */
 static inline int kernel_snprintf(char *to, size_t size, const char *fmt, ...)
 {
 	(void)fmt;

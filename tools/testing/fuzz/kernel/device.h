@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What of the driver core, of VFIO, eventfds, logging and threads is mentioned. */
+/* The parts of the driver core, VFIO, eventfds, logging and threads that the sources need */
 #ifndef FUZZ_KERNEL_DEVICE_H
 #define FUZZ_KERNEL_DEVICE_H
 
@@ -59,7 +59,7 @@ struct va_format {
 #define dev_warn_ratelimited(dev, ...)	((void)(dev))
 #define dev_notice_ratelimited(dev, ...) ((void)(dev))
 
-/* As many as there are descriptors; each knows how often it is held. */
+/* One for each descriptor, with the number of references */
 #define EVENTFDS	8
 
 struct eventfd_ctx {
@@ -75,7 +75,7 @@ void eventfd_signal(struct eventfd_ctx *ctx);
 
 struct virqfd;
 
-/* An eventfd that calls: it is signalled at once. */
+/* An eventfd that is signalled at once calls the callback. */
 #define vfio_virqfd_enable(opaque, handler, thread, data, place, fd)	\
 	((fd) < EVENTFDS ? (thread)((opaque), NULL), 0 : -EBADF)
 #define vfio_virqfd_disable(place)	((void)(place))
@@ -99,7 +99,7 @@ struct timer_list {
 };
 
 #define num_online_cpus()		2U
-/* So that who polls comes to an end. */
+/* Returns 0 from time to time, so that a loop that polls ends. */
 #define single_task_running()		(ktime_get_ns() / 1000 % 4)
 #define timer_setup(t, f, flags)	((void)(t), (void)(f))
 #define timer_pending(t)		((void)(t), false)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What of the kernel does not fit into a macro. */
+/* The functions of the kernel that do not fit into a macro */
 #include "device.h"
 
 unsigned int fail_nth;
@@ -8,7 +8,7 @@ struct eventfd_ctx kernel_eventfds[EVENTFDS];
 static struct task_struct user_task;
 struct task_struct *current = &user_task;
 
-/* Numbers that differ, and are the same in each run. */
+/* The numbers differ, and are the same in each run. */
 u64 get_random_u64(void)
 {
 	static u64 n;
@@ -85,7 +85,7 @@ void flush_workqueue(struct workqueue_struct *wq)
 	}
 }
 
-/* Nothing runs by itself: who waits for it does it. */
+/* No work item runs by itself. A caller that waits for it runs it. */
 bool flush_work(struct work_struct *work)
 {
 	bool was = cancel_work_sync(work);
@@ -116,7 +116,7 @@ struct page *alloc_page(gfp_t gfp)
 	page = calloc(1, sizeof(*page));
 	page->data = malloc(PAGE_SIZE);
 	page->count = 1;
-	/* What was there before shows where it must not. */
+	/* Marks, so that a read of memory that nobody has written is noticed. */
 	memset(page->data, gfp & __GFP_ZERO ? 0 : 0xa5, PAGE_SIZE);
 	return page;
 }

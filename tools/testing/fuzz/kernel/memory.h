@@ -19,7 +19,7 @@
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096UL
 
-/* Not the kernel's: the allocation that fails, counted from 1; 0 for none. */
+/* For the fuzz targets: the number of the allocation that fails, from 1, or 0 for none */
 extern unsigned int fail_nth;
 
 void *kernel_alloc(size_t size, bool zero);
@@ -42,7 +42,7 @@ struct mm_struct {
 #define get_mem_cgroup_from_mm(m)	((void)(m), (struct mem_cgroup *)NULL)
 #define mem_cgroup_put(m)		((void)(m))
 
-/* Not the kernel's: pages that were allocated in one piece, and are freed so, too. */
+/* For the fuzz targets: pages that were allocated, and are freed, in one piece */
 struct page_block {
 	unsigned int live;
 	struct page *first;
@@ -70,7 +70,7 @@ struct page *kernel_zero_page(void);
 #define copy_page(to, from)	memcpy(to, from, PAGE_SIZE)
 #define ZERO_PAGE(address)	kernel_zero_page()
 
-/* Indexes that are ever stored are small: what is checked is that they are. */
+/* All indexes that the sources store are small, and this is checked. */
 #define XARRAY_MAX		BIT(20)
 #define XA_FLAGS_ACCOUNT	0
 
@@ -85,7 +85,7 @@ void *xa_load(struct xarray *xa, unsigned long index);
 void *xa_erase(struct xarray *xa, unsigned long index);
 void *xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *new,
 		 gfp_t gfp);
-/* Not the kernel's: the next entry at or after *@index. */
+/* For the fuzz targets: returns the next entry at or after *@index. */
 void *xa_next_at(struct xarray *xa, unsigned long *index, unsigned long last);
 
 struct xa_state {
@@ -104,7 +104,7 @@ struct xa_state {
 #define xas_unlock(xas)		((void)(xas))
 #define xas_load(xas)		xa_load((xas)->xa, (xas)->xa_index)
 #define xas_next(xas)		((xas)->xa_index++, xas_load(xas))
-/* In place of another entry only. */
+/* Replaces an existing entry only. */
 #define xas_store(xas, p)	((void)((xas)->xa->entry[(xas)->xa_index] = (p)))
 
 static inline bool xa_empty(struct xarray *xa)
@@ -122,7 +122,7 @@ static inline bool xa_empty(struct xarray *xa)
 #define XA_PRESENT	0
 #define xa_find(xa, index, max, mark)	xa_next_at(xa, index, max)
 
-/* @fault: bytes of it that can be read; what is behind them is not mapped. */
+/* @fault: number of bytes that can be read; the memory behind them is not mapped */
 struct iov_iter {
 	const u8 *from;
 	size_t count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The sums, of the library that the kernel's code was made from. */
+/* The checksums, by the library from which the kernel's code was made */
 #ifndef FUZZ_KERNEL_SUM_H
 #define FUZZ_KERNEL_SUM_H
 

@@ -100,7 +100,7 @@ static inline void mutex_unlock(struct mutex *m)
 #define spin_unlock		mutex_unlock
 #define lockdep_assert_held(m)	assert((m)->held)
 
-/* @held: readers, or -1 for a writer. */
+/* @held: number of readers, or -1 for a writer */
 struct rw_semaphore {
 	int held;
 };
@@ -177,7 +177,7 @@ static inline void kref_put(struct kref *k, void (*release)(struct kref *k))
 
 typedef struct { int unused; } wait_queue_head_t;
 
-/* Time does not pass: who waits for something has waited long enough. */
+/* Time does not pass, so each wait has already taken long enough. */
 #define HZ				250
 #define jiffies				0UL
 #define time_after(a, b)		((long)((b) - (a)) < 0)
@@ -208,7 +208,7 @@ struct work_struct {
 bool queue_work(struct workqueue_struct *wq, struct work_struct *work);
 bool cancel_work_sync(struct work_struct *work);
 bool flush_work(struct work_struct *work);
-/* Not the kernel's: does what was queued, until nothing is. */
+/* For the fuzz targets: runs queued work items until none is left. */
 void run_work(void);
 void flush_workqueue(struct workqueue_struct *wq);
 

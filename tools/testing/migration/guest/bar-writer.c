@@ -157,7 +157,7 @@ static void check(unsigned long i)
 			     is[at], written[i][at]);
 }
 
-/* What a store writes: of the number @nr in each word, never the same. */
+/* Stores a value that depends on @nr in each word, so that it differs each time. */
 static void store(unsigned long i, const struct store *s, uint64_t nr)
 {
 	uint64_t from[REP / 8 + 1];

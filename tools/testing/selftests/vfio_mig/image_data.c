@@ -292,7 +292,7 @@ TEST_F_TIMEOUT(image, that_is_large_takes_no_memory, 1200)
 	} while (n > 0);
 	EXPECT_RET(0, n);
 	EXPECT_EQ(0, memcg_event(&g, "oom"));
-	/* What is more than at first counts for either end. */
+	/* Each end may take this much more than at first. */
 	EXPECT_GE(1 << 20, most - target);
 	EXPECT_GE(1 << 20, most - source);
 	TH_LOG("%llu MiB: at most %lld KiB of the kernel's memory, at first %lld and %lld",

@@ -297,7 +297,7 @@ TEST_F(pages, s5_15_2_2_controller)
 #define NS(n, at, len, v)	{ "5.15.2.1", n,			\
 	{ ADMIN_IDENTIFY, .nsid = 1 }, CASE_BYTES(at, len, v) }
 
-/* Of mnvme-64M. */
+/* The namespace of mnvme-64M */
 static const struct nvme_case ns[] = {
 	NS("NSZE", 0, 8, 131072), NS("NCAP", 8, 8, 131072), NS("NSFEAT", 24, 1, 0x11),
 	NS("NLBAF", 25, 1, 0), NS("FLBAS", 26, 1, 0), NS("MC", 27, 1, 0),
