@@ -17,6 +17,7 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/timer.h>
 #include <linux/uaccess.h>
@@ -24,6 +25,8 @@
 #include "dma.h"
 #include "mig.h"
 
+/* Limit of bytes in one access of the fault thread */
+#define DMA_ACCESS_MAX		SZ_64K
 /* Time slice in which one copy may hold the container's lock while a page is missing */
 #define DMA_SLICE_MS		10
 /* The pause between two copies of one access doubles, up to this limit. */
@@ -52,7 +55,7 @@ enum dma_access_state {
  * @node: entry in the list of the device
  * @dma: the requester
  * @iova: address in the device's I/O address space
- * @len: number of bytes, all within one page
+ * @len: number of bytes, at most %DMA_ACCESS_MAX
  * @write: true to write guest memory, false to read it
  * @state: state of the access; &vfio_mig_faulter.lock protects this and the members below
  * @tries: number of copies that a signal ended
@@ -228,13 +231,14 @@ static void faulter_requeue(struct vfio_mig_faulter *f,
 static void faulter_finish(struct vfio_mig_faulter *f,
 			   struct vfio_mig_dma_access *a, int ret)
 {
+	struct vfio_mig_dma_access *orphan = NULL;
 	struct vfio_mig_dma *dma = a->dma;
 
 	spin_lock(&f->lock);
 	/* With the lock held, because a signal of vfio_mig_dma_drop() is for this access. */
 	flush_signals(current);
 	if (a->state == DMA_ORPHANED) {
-		kfree(a);
+		orphan = a;
 	} else if (ret == -EAGAIN) {
 		faulter_requeue(f, a);
 	} else {
@@ -245,6 +249,7 @@ static void faulter_finish(struct vfio_mig_faulter *f,
 	}
 	wake_up_all(&f->wait);
 	spin_unlock(&f->lock);
+	kvfree(orphan);
 }
 
 static int faulter_thread(void *data)
@@ -312,7 +317,7 @@ static bool access_claim(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 			memcpy(data, a->data, len);
 	}
 	dma->access = NULL;
-	kfree(a);
+	kvfree(a);
 	return match;
 }
 
@@ -322,7 +327,7 @@ static bool access_start(struct vfio_mig_dma *dma, dma_addr_t iova,
 	struct vfio_mig_faulter *f = &dma->mig->faulter;
 	struct vfio_mig_dma_access *a;
 
-	a = kmalloc(struct_size(a, data, len), GFP_KERNEL_ACCOUNT);
+	a = kvmalloc(struct_size(a, data, len), GFP_KERNEL_ACCOUNT);
 	if (!a)
 		return false;
 	*a = (struct vfio_mig_dma_access) {
@@ -341,7 +346,7 @@ static bool access_start(struct vfio_mig_dma *dma, dma_addr_t iova,
 	return true;
 }
 
-/* Copies bytes of one page, because the fault thread copies at most one page at a time. */
+/* Copies at most %DMA_ACCESS_MAX bytes. */
 static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 			size_t len, bool write)
 {
@@ -396,7 +401,7 @@ int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 	if (iova + len < iova)
 		return -EINVAL;
 	for (; len; len -= n, iova += n, data += n) {
-		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(iova));
+		n = min_t(size_t, len, DMA_ACCESS_MAX);
 		ret = dma_rw_piece(dma, iova, data, n, write);
 		if (ret)
 			return ret;
@@ -428,14 +433,14 @@ EXPORT_SYMBOL_GPL(vfio_mig_dma_pending);
  * This function drops such a result, so that later work cannot take it for its own. It does
  * nothing while an access is in progress.
  *
- * Context: any; serialised by the caller against vfio_mig_dma_rw() and
+ * Context: may sleep; serialised by the caller against vfio_mig_dma_rw() and
  * vfio_mig_dma_drop() of the same @dma.
  */
 void vfio_mig_dma_finish(struct vfio_mig_dma *dma)
 {
 	if (!dma->access || vfio_mig_dma_pending(dma))
 		return;
-	kfree(dma->access);
+	kvfree(dma->access);
 	dma->access = NULL;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_dma_finish);
@@ -499,7 +504,7 @@ bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 		if (access_orphan(f, a))
 			return false;
 	}
-	kfree(a);
+	kvfree(a);
 	return true;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_dma_drop);

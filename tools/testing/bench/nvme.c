@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -74,6 +75,7 @@ struct bench {
  * @run: returns commands per second of mnvme
  * @base: returns the rate for comparison
  * @scattered: no page of guest memory follows the previous one
+ * @untouched: guest memory has no pages yet, as in a guest that was just started
  */
 struct bench_case {
 	const char *name;
@@ -83,6 +85,7 @@ struct bench_case {
 	int write;
 	__u32 depth;
 	int scattered;
+	int untouched;
 	double rate[ROUNDS_MAX], base_rate[ROUNDS_MAX], cpu[ROUNDS_MAX];
 };
 
@@ -205,6 +208,8 @@ static double drive_large(struct driver *d, void (*move)(struct driver *d, unsig
 	if (d != d->bench->driver)
 		at = SPAN / 2;
 	do {
+		if (d->c->untouched && madvise(d->buf, MIB, MADV_REMOVE))
+			fail("giving guest memory back", -errno);
 		move(d, at);
 		at = (at + MIB) % SPAN;
 		mib++;
@@ -375,6 +380,7 @@ int main(int argc, char **argv)
 		{ "1 MiB write, adjacent", "pwrite of tmpfs", large_nvme, large_tmpfs, 1, 1 },
 		{ "1 MiB read, scattered", "pread of tmpfs", large_nvme, large_tmpfs, 0, 1, 1 },
 		{ "1 MiB write, scattered", "pwrite of tmpfs", large_nvme, large_tmpfs, 1, 1, 1 },
+		{ "1 MiB read, untouched", "pread of tmpfs", large_nvme, large_tmpfs, 0, 1, 0, 1 },
 		{ "1 MiB read, adjacent", "memcpy()", large_nvme, large_memcpy, 0, 1 },
 		{ "1 MiB write, adjacent", "memcpy()", large_nvme, large_memcpy, 1, 1 },
 		{ "4 KiB read, two queues", "one", two_queues, small_nvme, 0, 32 },

@@ -7,7 +7,9 @@
  * logical block is atomic (NVMe 6.4.1). A page access never waits for guest memory.
  *
  * If guest memory is contiguous, one copy moves a row of pages. This copy does not wait for
- * missing memory. If memory is missing, the rest of the command is moved page by page.
+ * missing memory. If memory is missing, the rest of the command is moved page by page. But a
+ * read that has to wait for memory writes several pages at once: a guest reads into memory
+ * that it never touched, and a wait for each page would be slow.
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>
@@ -16,6 +18,8 @@
 
 /* Number of bytes that are freed before the command checks whether it may continue */
 #define MNVME_ZERO_PIECE	SZ_1M
+/* Limit of bytes that are read at once if guest memory is missing */
+#define MNVME_READ_MAX		SZ_64K
 
 /* Returns a page of zeros, for reads of blocks that were never written. */
 static void *mnvme_zeros(void)
@@ -139,22 +143,74 @@ static bool mnvme_read_direct(struct mnvme *dev, struct mnvme_dptr *d, u64 pos,
 	return done;
 }
 
-/*
- * Reads a part of a page. All bytes are read at one time, so each block is as one Write
- * left it. This is independent of the segments of guest memory.
- */
-static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
-			    u32 len)
+/* Copies @len bytes, which are whole blocks, to contiguous guest memory. */
+static u16 mnvme_read_by(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, u8 *buf,
+			 u32 len)
 {
+	u32 off, n;
+
+	for (off = 0; off < len; off += n) {
+		n = min_t(u32, len - off, MNVME_NS_PAGE_SIZE - mnvme_page_off(pos + off));
+		mnvme_read_page(req->dev, pos + off, buf + off, n);
+	}
+	return mnvme_dptr_dma(d, buf, len, true);
+}
+
+/*
+ * Reads several pages if guest memory is contiguous. Sets @len to the number of bytes. If a
+ * page cannot be accessed, or if there is no memory for a buffer, @len is 0.
+ */
+static u16 mnvme_read_pages(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, u32 *len)
+{
+	u32 size = min_t(u32, mnvme_dptr_run(d), MNVME_READ_MAX);
+	u16 status;
 	void *buf;
 
-	if (mnvme_read_direct(req->dev, d, pos, len))
+	*len = 0;
+	size = round_down(size, 1u << req->dev->type->lba_shift);
+	if (size <= MNVME_NS_PAGE_SIZE)
 		return NVME_SC_SUCCESS;
+	buf = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!buf)
+		return NVME_SC_SUCCESS;
+	status = mnvme_read_by(req, d, pos, buf, size);
+	kvfree(buf);
+	if (status)
+		return status == MNVME_NOT_EXECUTED ? status : NVME_SC_SUCCESS;
+	*len = size;
+	return mnvme_dptr_skip(d, size);
+}
+
+/*
+ * Reads a part of a page, or several pages if guest memory is missing. All bytes of a page
+ * are read at one time, so each block is as one Write left it. This is independent of the
+ * segments of guest memory. Sets @len to the number of bytes that were read.
+ */
+static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
+			    u32 *len)
+{
+	u32 several = 0;
+	u16 status;
+	void *buf;
+
+	if (mnvme_read_direct(req->dev, d, pos, *len))
+		return NVME_SC_SUCCESS;
+	/* The vCPU's thread must not wait for memory. */
+	if (!req->sq->here) {
+		status = mnvme_read_pages(req, d, pos, &several);
+		if (status)
+			return status;
+	}
+	if (several) {
+		*len = several;
+		return NVME_SC_SUCCESS;
+	}
+	/* Page by page, because the error log has the first block in error. */
 	buf = mnvme_piece_buf(req->sq);
 	if (!buf)
 		return MNVME_NOT_EXECUTED;
-	mnvme_read_page(req->dev, pos, buf, len);
-	return mnvme_dptr_copy(d, buf, len, true);
+	mnvme_read_page(req->dev, pos, buf, *len);
+	return mnvme_dptr_copy(d, buf, *len, true);
 }
 
 /*
@@ -296,7 +352,7 @@ static void mnvme_count(struct mnvme_req *req, u64 len, bool write)
 	}
 }
 
-/* Moves a row, or a piece of a page. Sets @len to its size in bytes. */
+/* Moves a row, or a piece of a page, or pages. Sets @len to the number of bytes. */
 static u16 mnvme_move(struct mnvme_req *req, struct mnvme_rows *rows,
 		      struct mnvme_dptr *d, u64 pos, bool write, u32 *len)
 {
@@ -310,7 +366,7 @@ static u16 mnvme_move(struct mnvme_req *req, struct mnvme_rows *rows,
 		return status;
 	*len = mnvme_piece(req->dev, d, pos, d->left, write);
 	return write ? mnvme_write_piece(req, d, pos, *len) :
-		       mnvme_read_piece(req, d, pos, *len);
+		       mnvme_read_piece(req, d, pos, len);
 }
 
 static u16 mnvme_read_write(struct mnvme_req *req, bool write)

@@ -6,6 +6,7 @@
  */
 #include <endian.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/mdev.h"
 #include "lib/migrate.h"
@@ -164,6 +165,23 @@ static void arrange(const struct nvme *nvme, const struct transfer *t,
 	}
 }
 
+/*
+ * Prepares memory for a read. The memory is present, or missing as in a guest that was just
+ * started, or every third page is missing.
+ */
+static int prepare(unsigned char *host, __u32 when)
+{
+	size_t size = MIB + GUEST_PAGE, at, n = when % 3 == 1 ? size : GUEST_PAGE;
+
+	memset(host, 0xdd, size);
+	if (!(when % 3))
+		return 0;
+	for (at = 0; at < size; at += 3 * n)
+		if (madvise(host + at, n, MADV_REMOVE))
+			return -errno;
+	return 0;
+}
+
 static int write_and_read(struct nvme *nvme, const struct transfer *w,
 			  enum layout read, __u64 *list, unsigned char *data,
 			  unsigned char *host, __u32 when)
@@ -184,8 +202,10 @@ static int write_and_read(struct nvme *nvme, const struct transfer *w,
 	if (ret)
 		return ret;
 	r.layout = read;
-	memset(host, 0xdd, MIB + GUEST_PAGE);
 	memset(data, 0, MIB);
+	ret = prepare(host, when);
+	if (ret)
+		return ret;
 	ret = do_transfer(nvme, NVME_OP_READ, &r, list, host);
 	if (ret)
 		return ret;
@@ -282,6 +302,40 @@ TEST_F_TIMEOUT(rows, a_failure_names_the_block, 120)
 		check_failure(_metadata, nvme, NVME_OP_WRITE, self->list, self->last,
 			      ends[i]);
 	}
+}
+
+/* Memory is missing, and page @bad cannot be accessed at all. */
+static void check_bad_page(struct __test_metadata *_metadata, struct nvme *nvme,
+			   __u64 *list, unsigned char *host, int bad)
+{
+	__u32 per_page = GUEST_PAGE / nvme->lba_size;
+	struct transfer t = {
+		.lba = 0, .nr = PAGES * per_page, .layout = ADJACENT,
+	};
+	unsigned char *page = host + bad * GUEST_PAGE;
+	int i;
+
+	ASSERT_EQ(0, madvise(host, MIB, MADV_REMOVE));
+	ASSERT_EQ(0, mprotect(page, GUEST_PAGE, PROT_NONE));
+	EXPECT_EQ(ST_DATA_TRANSFER,
+		  ST_CODE & do_transfer(nvme, NVME_OP_READ, &t, list, host));
+	ASSERT_EQ(0, mprotect(page, GUEST_PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(bad * per_page, failed_block(nvme, (void *)list));
+	for (i = 0; i < bad; i++)
+		EXPECT_EQ(0xab, host[i * GUEST_PAGE])
+			TH_LOG("page %d of %d", i, bad);
+}
+
+TEST_F_TIMEOUT(rows, a_bad_page_names_its_block, 120)
+{
+	static const int bad[] = { 0, 1, 15, 16, 50, 64, 255 };
+	struct nvme *nvme = &self->f.nvme;
+	unsigned int i;
+
+	memset(self->data, 0xab, MIB);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, MIB / nvme->lba_size, self->data));
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		check_bad_page(_metadata, nvme, self->list, self->host, bad[i]);
 }
 
 FIXTURE(saved_rows) {
