@@ -11,7 +11,7 @@
  * file wait for this mutex. The session mutex is taken after the file's mutex, and only to
  * get a chunk or to find where the next bytes go. The file owns the data that are copied,
  * or holds a reference to them, so a session ends without waiting for the copy. poll() and
- * release() take neither mutex.
+ * release() wait for neither mutex.
  *
  * A dead file keeps the library's object in memory, but does not touch the device.
  */
@@ -378,9 +378,14 @@ static int data_release(struct inode *inode, struct file *file)
 {
 	struct vfio_mig_data *data = file->private_data;
 
-	/* There are no readers any more, so the lock is not needed. */
-	if (data->chunk)
+	/*
+	 * There are no readers any more, so only the end of the session can hold the lock.
+	 * It drops the chunk then.
+	 */
+	if (data->chunk && mutex_trylock(&data->lock)) {
 		drop_chunk(data);
+		mutex_unlock(&data->lock);
+	}
 	kref_put(&data->kref, data_free);
 	return 0;
 }

@@ -6,6 +6,8 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -13,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/mdev.h"
 #include "lib/nvme_fixture.h"
@@ -343,6 +346,142 @@ TEST_F(leak, mscratch)
 	munmap(map, BUF_BYTES);
 	device_close(&dev);
 	free(all);
+}
+
+/* A data file that is closed at the moment in which another thread ends its session */
+
+#define RACE_SECONDS	5.0
+#define RACE_PAGES	256	/* at least as many as a chunk has */
+#define RACE_BATCH	64	/* rounds between two checks of the disk */
+#define RACE_SPIN	4096	/* longest delay of a thread, in turns of a loop */
+#define NO_FILE		(-1)
+#define NO_MORE		(-2)
+
+/**
+ * struct closer - a thread that closes files
+ * @fd: the next file, NO_FILE until there is one, NO_MORE to end the thread
+ * @closed: number of closed files
+ * @thread: the thread
+ */
+struct closer {
+	int fd;
+	unsigned int closed;
+	pthread_t thread;
+};
+
+/* Delays the thread, so that the two calls overlap differently in each round. */
+static void spin(unsigned int *seed)
+{
+	volatile int turns = rand_r(seed) % RACE_SPIN;
+
+	while (turns)
+		turns--;
+}
+
+static void *close_files(void *arg)
+{
+	struct closer *c = arg;
+	unsigned int seed = 1;
+	int fd;
+
+	for (;;) {
+		fd = __atomic_exchange_n(&c->fd, NO_FILE, __ATOMIC_ACQ_REL);
+		if (fd == NO_MORE)
+			return NULL;
+		if (fd == NO_FILE) {
+			sched_yield();
+			continue;
+		}
+		spin(&seed);
+		close(fd);
+		__atomic_add_fetch(&c->closed, 1, __ATOMIC_RELEASE);
+	}
+}
+
+/* Begins a save and reads one byte of a chunk of pages, so that the file has the others. */
+static void begin_chunk(struct __test_metadata *_metadata, struct v2 *v2)
+{
+	unsigned char header[GUEST_PAGE];
+
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP_COPY));
+	ASSERT_LT(0, v2_read(v2, header, sizeof(header)));
+	ASSERT_RET(1, v2_read(v2, header, 1));
+}
+
+static void race(struct __test_metadata *_metadata, struct v2 *v2, struct closer *c,
+		 unsigned int *seed)
+{
+	unsigned int before = c->closed;
+	int fd;
+
+	begin_chunk(_metadata, v2);
+	fd = v2->data;
+	v2->data = -1;
+	__atomic_store_n(&c->fd, fd, __ATOMIC_RELEASE);
+	spin(seed);
+	ASSERT_RET(0, v2_set_state(v2, V2_RUNNING));
+	while (__atomic_load_n(&c->closed, __ATOMIC_ACQUIRE) == before)
+		sched_yield();
+}
+
+static unsigned char race_fill(unsigned int page)
+{
+	return 1 + page % 251;
+}
+
+/* Writes the pages of the disk, or compares them. */
+static void race_disk(struct __test_metadata *_metadata, struct nvme *nvme,
+		      unsigned char *buf, __u8 opcode)
+{
+	__u32 blocks = BUF_BYTES / nvme->lba_size;
+	unsigned int page, i;
+	size_t at;
+
+	for (page = 0; page < RACE_PAGES; page += BUF_BYTES / GUEST_PAGE) {
+		for (i = 0; opcode == NVME_OP_WRITE && i < BUF_BYTES / GUEST_PAGE; i++)
+			memset(buf + i * GUEST_PAGE, race_fill(page + i), GUEST_PAGE);
+		ASSERT_EQ(0, nvme_io(nvme, opcode, page * (GUEST_PAGE / nvme->lba_size),
+				     blocks, buf));
+		for (at = 0; at < BUF_BYTES; at++)
+			ASSERT_EQ(race_fill(page + at / GUEST_PAGE), buf[at])
+				TH_LOG("page %zu at %zu", page + at / GUEST_PAGE,
+				       at % GUEST_PAGE);
+	}
+}
+
+/* This process gets pages that are free by mistake, and stores to them. */
+static void use_free_memory(struct __test_metadata *_metadata)
+{
+	size_t len = 4 * RACE_PAGES * GUEST_PAGE;
+	void *mem;
+
+	mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	memset(mem, 0xee, len);
+	munmap(mem, len);
+}
+
+TEST_F_TIMEOUT(leak, a_file_closed_while_its_session_ends, 120)
+{
+	struct closer closer = { .fd = NO_FILE };
+	struct nvme *nvme = &self->f.nvme;
+	unsigned int seed = 2, i;
+	double end;
+
+	if (!self->has_v2)
+		SKIP(return, "the device does not speak the v2 protocol");
+	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas, self->buf));
+	race_disk(_metadata, nvme, self->buf, NVME_OP_WRITE);
+	ASSERT_EQ(0, pthread_create(&closer.thread, NULL, close_files, &closer));
+	end = clock_now() + RACE_SECONDS;
+	do {
+		for (i = 0; i < RACE_BATCH; i++)
+			race(_metadata, &self->v2, &closer, &seed);
+		use_free_memory(_metadata);
+		race_disk(_metadata, nvme, self->buf, NVME_OP_READ);
+	} while (clock_now() < end);
+	__atomic_store_n(&closer.fd, NO_MORE, __ATOMIC_RELEASE);
+	pthread_join(closer.thread, NULL);
 }
 
 static void need_all(void)
