@@ -244,6 +244,26 @@ static void a_reported_reset_waits_for_nobody(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, resets + 2, m->resets);
 }
 
+/* A data file takes the session mutex after the device broke and was closed. */
+static void a_closed_device_is_left_alone(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int stops = m->stops;
+
+	m->mig.opened = false;
+	vfio_mig_device_error(&m->mig);
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_lock(&m->mig));
+	vfio_mig_unlock(&m->mig);
+	KUNIT_EXPECT_EQ(test, stops, m->stops);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
+
+	m->mig.opened = true;
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_lock(&m->mig));
+	vfio_mig_unlock(&m->mig);
+	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_ERROR, m->mig.state);
+}
+
 static struct kunit_case machine_cases[] = {
 	KUNIT_CASE(states_have_their_session),
 	KUNIT_CASE(device_rests_and_runs),
@@ -257,6 +277,7 @@ static struct kunit_case machine_cases[] = {
 	KUNIT_CASE(a_reset_does_not_depend_on_stop),
 	KUNIT_CASE(a_device_that_breaks_in_run_is_an_error),
 	KUNIT_CASE(a_reported_reset_waits_for_nobody),
+	KUNIT_CASE(a_closed_device_is_left_alone),
 	{}
 };
 

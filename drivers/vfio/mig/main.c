@@ -31,7 +31,8 @@ MODULE_PARM_DESC(window_kib,
  * vfio_mig_lock - take the session mutex for a user
  * @mig: the device
  *
- * Enters the error state if the vendor driver has reported an error.
+ * Enters the error state if the vendor driver has reported an error. Does not touch a
+ * closed device, because a data file can outlive the device.
  *
  * Return: 0, or -EINTR if the caller is being killed.
  */
@@ -39,7 +40,7 @@ int vfio_mig_lock(struct vfio_mig *mig)
 {
 	if (fatal_signal_pending(current) || mutex_lock_killable(&mig->lock))
 		return -EINTR;
-	if (READ_ONCE(mig->broken) && mig->state != VFIO_MIG_ERROR)
+	if (mig->opened && READ_ONCE(mig->broken) && mig->state != VFIO_MIG_ERROR)
 		vfio_mig_machine_fail(mig);
 	return 0;
 }

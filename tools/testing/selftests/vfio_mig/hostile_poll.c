@@ -3,6 +3,7 @@
  * A device breaks while tasks wait for it. poll() must return, calls must return the error,
  * and a reset must help.
  */
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/fixture.h"
+#include "lib/kmsg.h"
 #include "lib/knob.h"
 #include "lib/poke.h"
 #include "lib/waiter.h"
@@ -251,6 +253,38 @@ TEST_F(broken, a_device_that_does_not_stop_can_be_reset)
 	EXPECT_STATE(V1_RUNNING, &e->v1);
 	ASSERT_RET(0, knob_set(&e->dev, "stop", "off"));
 	EXPECT_RET(0, endpoint_stop(e));
+}
+
+/*
+ * A read of a file whose session has ended does not stop the device, which may be another
+ * user's then, or not exist any more.
+ */
+TEST_F(broken, a_dead_file_leaves_a_closed_device_alone)
+{
+	struct endpoint *e = &self->end;
+	int old, kmsg;
+	char byte;
+
+	if (missing(e))
+		SKIP(return, "%s", missing(e));
+	if (!variant->v2)
+		SKIP(return, "v1 has no data file");
+	ASSERT_RET(0, v2_set_state(&e->v2, V2_STOP_COPY));
+	old = dup(e->v2.data);
+	ASSERT_RET(0, v2_set_state(&e->v2, V2_RUNNING));
+	ASSERT_RET(0, knob_set(&e->dev, "stop", "%d", ETIMEDOUT));
+	ASSERT_RET(0, knob_set(&e->dev, "break", "1"));
+	endpoint_close(e);
+
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	EXPECT_EQ(-1, read(old, &byte, 1));
+	EXPECT_EQ(ENODEV, errno);
+	/* An attempt to stop the device fails because of the knob, and is logged. */
+	EXPECT_EQ(0, kmsg_count(kmsg, &e->dev));
+	close(kmsg);
+	close(old);
+	ASSERT_RET(0, endpoint_open(e, suite_device()));
 }
 
 /* In the error state the window raises SIGBUS. After a reset it has its old content. */
