@@ -271,6 +271,12 @@ static int log_read_and_clear(struct vfio_device *vdev, unsigned long iova,
 	bool on, found;
 	int ret;
 
+	/*
+	 * The bitmap has no bit for a page that begins before @iova. VFIO checks neither
+	 * @iova nor @length, and before Linux 6.8 iova_bitmap_set() does not check its range.
+	 */
+	if (!length || offset_in_page(iova))
+		return -EINVAL;
 	ret = report_ranges(log, first, last, dirty);
 	if (ret)
 		return ret;

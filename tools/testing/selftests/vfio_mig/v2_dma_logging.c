@@ -283,6 +283,21 @@ TEST_F(dma, what_makes_no_sense_is_EINVAL)
 					   512, self->seen));
 }
 
+/* A report from the middle of a page has no bit for this page. */
+TEST_F(dma, a_report_between_pages_takes_nothing)
+{
+	__u32 per_page = GUEST_PAGE / self->nvme.lba_size;
+	__u64 iova = self->guest.iova + (DATA + 10) * GUEST_PAGE;
+
+	ASSERT_RET(0, dma_log_pages(&self->v2, &self->guest, 0, PAGES));
+	READ_TO(10 * GUEST_PAGE, 4 * per_page);
+	EXPECT_RET(-EINVAL, dma_log_report(&self->v2, iova + GUEST_PAGE / 2, 2 * GUEST_PAGE,
+					   GUEST_PAGE, self->seen));
+	EXPECT_RET(-EINVAL, dma_log_report(&self->v2, iova + 1, GUEST_PAGE, GUEST_PAGE,
+					   self->seen));
+	REPORT(0, PAGES);
+}
+
 static void need_dma_logging(void)
 {
 	struct device dev;
