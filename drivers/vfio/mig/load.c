@@ -268,9 +268,9 @@ void vfio_mig_portion_abandon(struct vfio_mig_portion *p)
  *
  * Return: 0 if the whole portion was taken. -EILSEQ, -EBADMSG, -EPROTONOSUPPORT, -ENODEV
  * or -EINVAL if the stream is refused; later calls return the same error. -ENOMEM,
- * -ENOSPC, -EFAULT, or -EINTR if the caller is being killed. After these nothing was
- * taken, and another portion may follow. If the driver already has a part of the portion,
- * these errors refuse the stream, too.
+ * -ENOSPC, -EFAULT, -EINTR if the caller is being killed, or -EINVAL if a user waits to reset
+ * the device, as after the reset. After these nothing was taken, and another portion may
+ * follow. If the driver already has a part of the portion, these errors refuse the stream, too.
  */
 int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 {
@@ -283,6 +283,9 @@ int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 		while (!ret && p.left) {
 			ret = vfio_mig_portion_taken(mig, &p,
 						     copy_from_iter(p.to, p.room, from));
+			/* A user waits to reset the device, so the reset comes first. */
+			if (!ret && p.left && vfio_mig_cancelled(mig))
+				ret = end_portion(mig, &p, -EINVAL);
 			cond_resched();
 		}
 		if (ret && handed_over && !mig->load->error)

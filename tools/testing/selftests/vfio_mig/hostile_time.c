@@ -32,6 +32,7 @@
 #define TIMES		5	/* it may also wait this many times its usual wait */
 #define GONE		2.0	/* seconds until a killed process is gone */
 #define TURNS		5.0	/* seconds for which the other task runs */
+#define BEGUN		100000	/* microseconds until a new process is in its call */
 
 FIXTURE(time) {
 	struct mdev mdev;
@@ -164,6 +165,31 @@ TEST_F_TIMEOUT(time, ends_in_a_row, 120)
 	put_ends(&self->stream, &self->model);
 	check_call(_metadata, &self->end, give_ends, &self->stream);
 	ASSERT_RET(0, device_reset(&self->end.dev));
+}
+
+/* One commit has all ENDs, and holds the session mutex. */
+TEST_F_TIMEOUT(time, a_reset_does_not_wait_for_a_commit, 120)
+{
+	struct v1 *v1 = &self->end.v1;
+	double since;
+	pid_t pid;
+
+	if (variant->v2)
+		SKIP(return, "a write of v2 releases the session mutex between its parts");
+	put_ends(&self->stream, &self->model);
+	ASSERT_RET(0, v1_set_state(v1, V1_RESUMING));
+	ASSERT_RET(0, v1_write_data(v1, 0, self->stream.data, self->stream.len));
+	pid = child_start();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(v1_write_data_size(v1, self->stream.len) ? 1 : 0);
+	usleep(BEGUN);
+	since = clock_now();
+	ASSERT_RET(0, device_reset(&self->end.dev));
+	EXPECT_GT(waiter_patience(GAP), clock_now() - since)
+		TH_LOG("the reset takes %.2f s", clock_now() - since);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	EXPECT_STATE(V1_RUNNING, v1);
 }
 
 static long save_zeros(struct endpoint *e, void *arg)
