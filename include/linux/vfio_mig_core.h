@@ -61,7 +61,8 @@ struct vfio_mig_budget {
  * @write and @end for vfio_mig_pages_read() and vfio_mig_pages_write() do not, and several
  * of these can run at a time, unless @begin takes a lock. A callback may take a lock that
  * is held around vfio_mig_reset_done(), but no lock that is held around any other call of
- * the library. @pfn is called in page faults.
+ * the library. @track does not take it at the end of a save, because vfio_mig_reset_done()
+ * ends the save. @pfn is called in page faults.
  */
 struct vfio_mig_memory_ops {
 	int (*begin)(struct vfio_mig_pages *p);

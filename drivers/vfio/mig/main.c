@@ -322,7 +322,10 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
  *
  * Context: &pci_error_handlers.reset_done of a driver that embeds a struct
  * vfio_pci_core_device. VFIO holds its memory_lock during the call, and callbacks that run
- * with the session mutex held may take memory_lock. May sleep.
+ * with the session mutex held may take memory_lock. Callbacks that end a session or run the
+ * device do not take it, because this function may call them: &vfio_mig_ops.reset, run and
+ * discard, &vfio_mig_image_ops.save_end and load_end, &vfio_mig_memory_ops.track at the end of
+ * a save. May sleep.
  */
 void vfio_mig_reset_done(struct vfio_mig *mig)
 {
