@@ -478,8 +478,9 @@ static bool access_orphan(struct vfio_mig_faulter *f, struct vfio_mig_dma_access
  * vfio_mig_dma_drop - give up an access
  * @dma: the requester; may have no access
  *
- * After a return value of true no bytes are copied for @dma any more. The access counts as
- * not made, although a part of it may have been made.
+ * After a return value of true no bytes are copied for @dma any more, and &vfio_mig_dma.ready
+ * is not called any more, so @dma can be freed. The access counts as not made, although a part
+ * of it may have been made.
  *
  * Context: may sleep. Serialised by the caller against vfio_mig_dma_rw() of the same
  * @dma.
@@ -488,13 +489,16 @@ static bool access_orphan(struct vfio_mig_faulter *f, struct vfio_mig_dma_access
  */
 bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 {
-	struct vfio_mig_faulter *f;
+	struct vfio_mig_faulter *f = &dma->mig->faulter;
 	struct vfio_mig_dma_access *a = dma->access;
 	unsigned long end = jiffies + DMA_DROP_TIMEOUT;
 
-	if (!a)
+	if (!a) {
+		/* The caller took the result, and the fault thread may still call ready(). */
+		spin_lock(&f->lock);
+		spin_unlock(&f->lock);
 		return true;
-	f = &dma->mig->faulter;
+	}
 	dma->access = NULL;
 	/* The fault thread puts an access on the list again when its wait has ended. */
 	while (access_end(f, a)) {
