@@ -272,7 +272,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 	cancel_callbacks(mig);
 	mutex_lock(&mig->lock);
 	atomic_dec(&mig->cancels);
-	if (vfio_mig_machine_rest(mig))
+	if (vfio_mig_machine_rest(mig) && __ratelimit(&mig->log))
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
 	vfio_mig_faulter_stop(mig);
 	vfio_mig_log_end(mig);

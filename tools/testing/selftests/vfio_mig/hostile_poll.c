@@ -20,6 +20,8 @@
 #define SLEEPS		10.0	/* seconds of a timeout of poll() */
 #define SOON		1.0	/* seconds within which poll() must return */
 #define SETTLES		200000	/* microseconds until a new thread is in poll() */
+#define CLOSES		100	/* more than the log may get lines in that time */
+#define LOG_INTERVAL	6	/* seconds after which the log has a new rate limit */
 
 /**
  * struct sleeper - a thread in poll()
@@ -274,6 +276,8 @@ TEST_F(broken, a_dead_file_leaves_a_closed_device_alone)
 	ASSERT_RET(0, v2_set_state(&e->v2, V2_RUNNING));
 	ASSERT_RET(0, knob_set(&e->dev, "stop", "%d", ETIMEDOUT));
 	ASSERT_RET(0, knob_set(&e->dev, "break", "1"));
+	/* The tests before this one may have used up the rate limit of the log. */
+	sleep(LOG_INTERVAL);
 	endpoint_close(e);
 
 	kmsg = kmsg_open();
@@ -307,6 +311,31 @@ TEST_F(broken, a_window_is_SIGBUS_until_the_reset)
 	EXPECT_RET(0, poke_load(v1->map, &byte));
 	EXPECT_EQ(0x42, byte);
 	EXPECT_RET(-EFAULT, poke_store(v1->map, 0));
+}
+
+/*
+ * A user opens and closes a device that does not stop, as often as the user likes. This is the
+ * last test, because it uses up the rate limit.
+ */
+TEST_F_TIMEOUT(broken, closing_it_does_not_fill_the_log, 120)
+{
+	struct endpoint *e = &self->end;
+	double since = clock_now();
+	int i, kmsg;
+
+	if (missing(e))
+		SKIP(return, "%s", missing(e));
+	if (!variant->v2)
+		SKIP(return, "once is enough");
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	ASSERT_RET(0, knob_set(&e->dev, "stop", "%d", ETIMEDOUT));
+	for (i = 0; i < CLOSES; i++) {
+		endpoint_close(e);
+		ASSERT_RET(0, endpoint_open(e, suite_device()));
+	}
+	EXPECT_GE(kmsg_most(clock_now() - since), kmsg_count(kmsg, &e->dev));
+	close(kmsg);
 }
 
 SUITE_MAIN(suite_need_v1())
