@@ -8,6 +8,7 @@
  * change. While resuming, a write of data_size commits the data that the user put into the
  * data section.
  */
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -183,8 +184,9 @@ static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
 }
 
 /*
- * The user reads data_offset. Prepares chunks until another one does not fit, or until
- * enough pages were looked at. The window shows the data of the last save until then.
+ * The user reads data_offset. Prepares chunks until another one does not fit, until enough
+ * pages were looked at, or until the time is over. The window shows the data of the last save
+ * until then.
  */
 static int open_iteration(struct vfio_mig *mig)
 {
@@ -192,6 +194,7 @@ static int open_iteration(struct vfio_mig *mig)
 	void *mem = vfio_mig_window_mem(mig->window);
 	struct vfio_mig_iteration *it = &mig->iteration;
 	struct vfio_mig_chunk *chunk = mig->region_chunk;
+	u64 end = ktime_get_ns() + VFIO_MIG_CHUNK_NS;
 	size_t size = 0;
 	u32 looked = 0;
 	int ret = 0;
@@ -204,8 +207,8 @@ static int open_iteration(struct vfio_mig *mig)
 		size += vfio_mig_chunk_size(chunk);
 		looked += chunk->looked;
 		vfio_mig_chunk_put(chunk);
-		/* A user waits for the session mutex, and the data are not needed any more. */
-		if (vfio_mig_cancelled(mig))
+		/* Others wait for the session mutex, or do not need the data any more. */
+		if (vfio_mig_cancelled(mig) || ktime_get_ns() > end)
 			break;
 		cond_resched();
 	}

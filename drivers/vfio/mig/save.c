@@ -8,6 +8,7 @@
  * left. A user can write a register of the stopped device after that. Then the changed
  * state is sent, and another END follows.
  */
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/random.h>
@@ -499,13 +500,13 @@ static int take(struct vfio_mig_pages *p, pgoff_t first, u32 max, struct page **
 
 /*
  * Takes changed pages from @first on. Ends when @max pages have data, when the buffer of
- * the runs is full, when enough pages were looked at, when the caller is being killed, or
- * when a user waits to reset or close the device. An early end loses nothing, because the
- * pages so far are a complete chunk. Returns the size of the encoded runs, or an error if no
- * page was taken.
+ * the runs is full, when enough pages were looked at, when the chunk takes too long, when the
+ * caller is being killed, or when a user waits to reset or close the device. An early end
+ * loses nothing, because the pages so far are a complete chunk. Returns the size of the
+ * encoded runs, or an error if no page was taken.
  *
  * The user decides how long this takes. For a mapped memory, each block of pages needs the
- * user's mmap_lock, see vfio_mig_mapping_lock().
+ * user's mmap_lock, see vfio_mig_mapping_lock(). Others wait for the session mutex meanwhile.
  */
 static int collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 			 pgoff_t first, u32 max)
@@ -518,6 +519,7 @@ static int collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 	};
 	struct vfio_mig_save *save = mig->save;
 	struct vfio_mig_pages *p = mig->desc.pages;
+	u64 end = ktime_get_ns() + VFIO_MIG_CHUNK_NS;
 	pgoff_t i = first;
 
 	while (i < p->nr && chunk->looked < LOOK_MAX) {
@@ -535,7 +537,8 @@ static int collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 		chunk_add(chunk, n, &runs);
 		chunk->looked += n;
 		save->first_pass -= min_t(unsigned long, save->first_pass, n);
-		if (fatal_signal_pending(current) || vfio_mig_cancelled(mig))
+		if (fatal_signal_pending(current) || vfio_mig_cancelled(mig) ||
+		    ktime_get_ns() > end)
 			break;
 		cond_resched();
 	}

@@ -15,6 +15,8 @@ struct vfio_mig_save;
 #define VFIO_MIG_CHUNK_ROOM_MIN		SZ_64K
 /* No chunk is larger, because a VMM reads and sends up to 1 MiB at a time. */
 #define VFIO_MIG_CHUNK_ROOM_MAX		SZ_1M
+/* After this time a chunk or an iteration ends with the data that it has. */
+#define VFIO_MIG_CHUNK_NS		NSEC_PER_SEC
 
 /**
  * struct vfio_mig_chunk - a chunk that a front end copies to the user

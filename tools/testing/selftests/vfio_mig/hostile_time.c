@@ -486,7 +486,7 @@ TEST_F_TIMEOUT(reader, killed_at_any_moment_loses_no_page, 60)
 
 #define BAR_BYTES	(64 * MIB)
 #define BLOCK_BYTES	(256UL << 10)	/* pages that are removed together */
-#define RESET		5.0		/* seconds for a reset meanwhile */
+#define CALL		5.0		/* seconds for a call meanwhile */
 
 struct held {
 	struct slow slow;
@@ -540,7 +540,9 @@ FIXTURE_TEARDOWN(mapped)
 	mdev_remove(&self->mdev);
 }
 
-TEST_F_TIMEOUT(mapped, a_reset_does_not_wait_for_the_mmap_lock, 60)
+/* Another process calls while the reader has the session mutex. */
+static void call_while_held(struct __test_metadata *_metadata, struct device *dev,
+			    int (*call)(struct v1 *v1), const char *what)
 {
 	struct held h = { 0 };
 	unsigned char *map;
@@ -549,11 +551,9 @@ TEST_F_TIMEOUT(mapped, a_reset_does_not_wait_for_the_mmap_lock, 60)
 	size_t at;
 	pid_t pid;
 
-	if (slow_missing(SLOW_FUSE))
-		SKIP(return, "%s", slow_missing(SLOW_FUSE));
 	ASSERT_RET(0, slow_create(&h.slow, SLOW_FUSE, GUEST_PAGE));
-	ASSERT_RET(0, v1_open(&h.v1, &self->dev));
-	ASSERT_RET(0, region_open(&bar, &self->dev, VFIO_PCI_BAR2_REGION_INDEX));
+	ASSERT_RET(0, v1_open(&h.v1, dev));
+	ASSERT_RET(0, region_open(&bar, dev, VFIO_PCI_BAR2_REGION_INDEX));
 	ASSERT_RET(0, region_mmap(&bar, 0, BAR_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
 				  (void **)&map));
 	for (at = 0; at < BAR_BYTES; at += BLOCK_BYTES)
@@ -572,15 +572,53 @@ TEST_F_TIMEOUT(mapped, a_reset_does_not_wait_for_the_mmap_lock, 60)
 		usleep(1000);
 	usleep(500000);
 	start = clock_now();
-	EXPECT_RET(0, device_reset(&self->dev));
-	EXPECT_GT(waiter_patience(RESET), clock_now() - start)
-		TH_LOG("the reset takes %.1f s", clock_now() - start);
+	EXPECT_RET_FOR(0, call(&h.v1), "%s", what);
+	EXPECT_GT(waiter_patience(CALL), clock_now() - start)
+		TH_LOG("%s takes %.1f s", what, clock_now() - start);
 	/* Its thread cannot be killed before the server answers or ends. */
 	kill(pid, SIGKILL);
 	slow_destroy(&h.slow);
 	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 	munmap(map, BAR_BYTES);
 	v1_close(&h.v1);
+}
+
+static int reset_call(struct v1 *v1)
+{
+	return device_reset(v1->region.dev);
+}
+
+static int query_call(struct v1 *v1)
+{
+	long state = v1_get_state(v1);
+
+	return state < 0 ? state : state == V1_PRE_COPY ? 0 : -EPROTO;
+}
+
+static int cancel_call(struct v1 *v1)
+{
+	return v1_set_state(v1, V1_RUNNING);
+}
+
+TEST_F_TIMEOUT(mapped, a_reset_does_not_wait_for_the_mmap_lock, 60)
+{
+	if (slow_missing(SLOW_FUSE))
+		SKIP(return, "%s", slow_missing(SLOW_FUSE));
+	call_while_held(_metadata, &self->dev, reset_call, "the reset");
+}
+
+TEST_F_TIMEOUT(mapped, a_query_does_not_wait_for_the_mmap_lock, 60)
+{
+	if (slow_missing(SLOW_FUSE))
+		SKIP(return, "%s", slow_missing(SLOW_FUSE));
+	call_while_held(_metadata, &self->dev, query_call, "the query of the state");
+}
+
+TEST_F_TIMEOUT(mapped, a_cancel_does_not_wait_for_the_mmap_lock, 60)
+{
+	if (slow_missing(SLOW_FUSE))
+		SKIP(return, "%s", slow_missing(SLOW_FUSE));
+	call_while_held(_metadata, &self->dev, cancel_call, "the end of the save");
 }
 
 static void need_all(void)
