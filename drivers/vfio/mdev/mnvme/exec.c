@@ -350,6 +350,9 @@ void mnvme_sq_execute(struct mnvme_sq *sq)
 			vfio_mig_dma_finish(&sq->dma);
 		mnvme_irq_settle(sq, more);
 		mnvme_count_busy(sq, start);
+	} else {
+		/* The interrupt for earlier commands does not wait for this one's memory. */
+		mnvme_irq_settle(sq, false);
 	}
 	mutex_unlock(&sq->exec);
 	if (more)

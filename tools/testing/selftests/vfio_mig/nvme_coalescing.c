@@ -10,6 +10,8 @@
 #include "lib/clock.h"
 #include "lib/irq.h"
 #include "lib/nvme_fixture.h"
+#include "lib/slow.h"
+#include "lib/waiter.h"
 
 #define FEATURE_COALESCING	8
 #define FEATURE_VECTOR		9
@@ -26,6 +28,10 @@
 #define PCI_COMMAND_MEM		2
 #define PCI_COMMAND_MEM_MASTER	6
 #define MSIX_CONTROL_MASK	(1 << 14)
+
+/* Memory that does not answer */
+#define SLOW_IOVA		0x100000000ULL
+#define REACH			5.0	/* seconds until the controller accesses the memory */
 
 /* Number of completions that wait. A queue of 16 entries takes 15 commands. */
 #define OWED			3
@@ -355,6 +361,40 @@ TEST_F_TIMEOUT(coalescing, what_is_owed_is_signalled, 120)
 		ASSERT_RET(0, v1_set_state(&f->v1, V1_RUNNING));
 		settle(f, self->q, variant->index);
 	}
+}
+
+/* A Flush, and behind it a Read whose memory does not answer */
+static int flush_and_read(struct nvme *nvme, struct nvme_queue *q)
+{
+	struct nvme_cmd cmd[] = {
+		{ .opcode = NVME_OP_FLUSH, .nsid = 1 },
+		{ .opcode = NVME_OP_READ, .nsid = 1, .prp1 = SLOW_IOVA },
+	};
+	int ret = nvme_submit(nvme, q, &cmd[0]);
+
+	ret = ret < 0 ? ret : nvme_submit(nvme, q, &cmd[1]);
+	return ret < 0 ? ret : nvme_ring(nvme, q);
+}
+
+/* The interrupt for a completion does not wait for the memory of a later command. */
+TEST_F_TIMEOUT(coalescing, does_not_wait_for_memory, 120)
+{
+	struct nvme_fixture *f = &self->f;
+	struct slow slow;
+
+	if (slow_missing(SLOW_UFFD))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD));
+	ASSERT_RET(0, slow_create(&slow, SLOW_UFFD, GUEST_PAGE));
+	ASSERT_RET(0, slow_map(&slow, 0, NULL, 0));
+	ASSERT_RET(0, device_map(&f->dev, slow.mem, SLOW_IOVA, GUEST_PAGE));
+	ask_for(_metadata, f, variant->index, TIME_MAX | THRESHOLD, 1);
+	ASSERT_RET(0, flush_and_read(&f->nvme, self->q));
+	ASSERT_EQ(1, slow_waiting(&slow, waiter_patience(REACH)));
+	EXPECT_EQ(1, comes(self->q))
+		TH_LOG("the interrupt waits for memory");
+	ASSERT_RET(0, slow_answer(&slow));
+	settle(f, self->q, variant->index);
+	slow_destroy(&slow);
 }
 
 SUITE_MAIN(suite_need_mnvme())
