@@ -117,15 +117,15 @@ static void mnvme_gather(struct mnvme *dev, struct mnvme_range from, void *buf)
 	}
 }
 
-static u16 mnvme_scatter_piece(struct mnvme *dev, u64 pos, const void *buf, u32 len)
+static u16 mnvme_scatter_piece(struct mnvme_req *req, u64 pos, const void *buf, u32 len)
 {
 	struct mnvme_range piece = { .pos = pos, .len = len };
 	pgoff_t index = pos >> MNVME_NS_PAGE_SHIFT;
 
 	if (!memchr_inv(buf, 0, len))
-		return mnvme_zero(dev, piece);
+		return mnvme_zero(req, piece);
 
-	return mnvme_alloc_status(vfio_mig_page_write(&dev->pages, index,
+	return mnvme_alloc_status(vfio_mig_page_write(&req->dev->pages, index,
 						      pos & (MNVME_NS_PAGE_SIZE - 1),
 						      buf, len));
 }
@@ -138,7 +138,7 @@ static u16 mnvme_scatter(struct mnvme_req *req, struct mnvme_range to,
 
 	for (; to.len; mnvme_advance(&to, len), buf += len) {
 		len = mnvme_first_piece(&to);
-		status = mnvme_scatter_piece(req->dev, to.pos, buf, len);
+		status = mnvme_scatter_piece(req, to.pos, buf, len);
 		if (status) {
 			req->err_lba = to.pos >> req->dev->type->lba_shift;
 			return status;

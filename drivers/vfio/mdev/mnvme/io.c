@@ -369,6 +369,15 @@ static u16 mnvme_move(struct mnvme_req *req, struct mnvme_rows *rows,
 		       mnvme_read_piece(req, d, pos, len);
 }
 
+/*
+ * Returns the first byte in error. @at is the data pointer's position. If it is behind the
+ * piece at @pos, all data of the piece were collected, and the piece could not be stored.
+ */
+static u64 mnvme_first_bad(u64 pos, u32 len, u64 at)
+{
+	return at < pos + len ? at : pos;
+}
+
 static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 {
 	struct mnvme_rows rows = { };
@@ -376,7 +385,7 @@ static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 	struct mnvme_dptr d;
 	u16 status;
 	u64 pos, end;
-	u32 len;
+	u32 len = 0;
 
 	status = mnvme_data_range(req, &r);
 	if (!status)
@@ -396,8 +405,7 @@ static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 	if (!status)
 		mnvme_count(req, r.len, write);
 	else
-		/* The block at the data pointer, or this piece if the pointer is beyond it. */
-		req->err_lba = min(end - d.left, pos + len - 1) >>
+		req->err_lba = mnvme_first_bad(pos, len, end - d.left) >>
 			       req->dev->type->lba_shift;
 	return status;
 }
@@ -465,31 +473,35 @@ static u16 mnvme_compare(struct mnvme_req *req)
 }
 
 /* Zeroes a part of a page, if the page has memory. */
-static u16 mnvme_zero_piece(struct mnvme *dev, u64 pos, u32 len)
+static u16 mnvme_zero_piece(struct mnvme_req *req, u64 pos, u32 len)
 {
+	struct vfio_mig_pages *pages = &req->dev->pages;
 	pgoff_t index = pos >> MNVME_NS_PAGE_SHIFT;
 	struct page *page;
+	u16 status;
 
-	page = vfio_mig_page_read_begin(&dev->pages, index);
-	vfio_mig_page_read_end(&dev->pages, index);
+	page = vfio_mig_page_read_begin(pages, index);
+	vfio_mig_page_read_end(pages, index);
 	if (!page)
 		return NVME_SC_SUCCESS;
 
-	return mnvme_alloc_status(vfio_mig_page_write(&dev->pages, index,
-						      mnvme_page_off(pos),
-						      mnvme_zeros(), len));
+	status = mnvme_alloc_status(vfio_mig_page_write(pages, index, mnvme_page_off(pos),
+							mnvme_zeros(), len));
+	if (status)
+		req->err_lba = pos >> req->dev->type->lba_shift;
+	return status;
 }
 
 /**
  * mnvme_zero() - make blocks read as zeros
- * @dev: the controller
+ * @req: the command
  * @r: the blocks
  *
  * The memory of whole pages is freed.
  *
  * Return: NVMe status.
  */
-u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r)
+u16 mnvme_zero(struct mnvme_req *req, struct mnvme_range r)
 {
 	u64 end = r.pos + r.len;
 	u64 first = round_up(r.pos, MNVME_NS_PAGE_SIZE);
@@ -497,14 +509,14 @@ u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r)
 	u16 status = NVME_SC_SUCCESS;
 
 	if (first > last)
-		return mnvme_zero_piece(dev, r.pos, r.len);
+		return mnvme_zero_piece(req, r.pos, r.len);
 
 	if (r.pos < first)
-		status = mnvme_zero_piece(dev, r.pos, first - r.pos);
+		status = mnvme_zero_piece(req, r.pos, first - r.pos);
 	if (!status && last < end)
-		status = mnvme_zero_piece(dev, last, end - last);
+		status = mnvme_zero_piece(req, last, end - last);
 	if (!status)
-		vfio_mig_pages_discard(&dev->pages, first >> MNVME_NS_PAGE_SHIFT,
+		vfio_mig_pages_discard(&req->dev->pages, first >> MNVME_NS_PAGE_SHIFT,
 				       (last - first) >> MNVME_NS_PAGE_SHIFT);
 	return status;
 }
@@ -539,7 +551,7 @@ static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
 		piece.pos = r.pos;
 		piece.len = min_t(u64, r.len, MNVME_ZERO_PIECE -
 				  (r.pos & (MNVME_ZERO_PIECE - 1)));
-		status = mnvme_zero(req->dev, piece);
+		status = mnvme_zero(req, piece);
 		if (status)
 			return status;
 		/* The first page had memory. */

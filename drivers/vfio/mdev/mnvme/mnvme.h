@@ -738,7 +738,7 @@ struct mnvme_range {
 u16 mnvme_io_command(struct mnvme_req *req);
 u16 mnvme_check_range(struct mnvme_req *req, u64 slba, u64 nlb,
 		      struct mnvme_range *range);
-u16 mnvme_zero(struct mnvme *dev, struct mnvme_range r);
+u16 mnvme_zero(struct mnvme_req *req, struct mnvme_range r);
 u16 mnvme_alloc_status(int ret);
 
 /* copy.c */

@@ -5,6 +5,7 @@
  * errno or an NVMe status, no other user may notice, and everything must work when there is
  * enough again.
  */
+#include <endian.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -131,6 +132,21 @@ static __u64 write_until(struct nvme *nvme, void *buf, __u64 end, int *status)
 	return *status ? lba - blocks : lba;
 }
 
+/* Returns the first block in error, from the last entry of the error log. */
+static __u64 error_lba(struct nvme *nvme, unsigned char *buf)
+{
+	struct nvme_cmd cmd = {
+		.opcode = ADMIN_GET_LOG, .cdw10 = 15 << 16 | 1,
+		.prp1 = guest_iova(nvme->guest, buf),
+	};
+	__u64 lba;
+
+	if (nvme_do(nvme, &nvme->admin, &cmd, NULL))
+		return ~0ULL;
+	memcpy(&lba, buf + 16, sizeof(lba));
+	return le64toh(lba);
+}
+
 static void check_blocks(struct __test_metadata *_metadata, struct nvme *nvme,
 			 void *buf, __u64 end)
 {
@@ -163,7 +179,7 @@ TEST_F_TIMEOUT(memcg, a_write_fails_and_nobody_is_killed, 120)
 {
 	struct charged *c = &self->c;
 	struct nvme *nvme = &c->nvme;
-	__u64 end;
+	__u64 end, lba;
 	int status;
 
 	if (memcg_missing())
@@ -176,6 +192,11 @@ TEST_F_TIMEOUT(memcg, a_write_fails_and_nobody_is_killed, 120)
 	EXPECT_LT(LIMIT / 2, end * nvme->lba_size);
 	EXPECT_GT(LIMIT, end * nvme->lba_size);
 	check_limit(_metadata, c);
+	/* There was no memory for a page of 4 KiB, and its first block is the first in error. */
+	lba = error_lba(nvme, c->buf);
+	EXPECT_LE(end, lba);
+	EXPECT_GT(end + PORTION / nvme->lba_size, lba);
+	EXPECT_EQ(0, lba * nvme->lba_size % GUEST_PAGE);
 
 	/* Commands that need no memory work all the time. */
 	check_blocks(_metadata, nvme, c->buf, end);

@@ -305,4 +305,69 @@ TEST_F(other, s6_6_a_comparison_that_fails)
 	EXPECT_EQ(3 + 5000 / 512, error_lba(&self->c));
 }
 
+/* A place in the data that cannot be used, and the blocks that can be moved before */
+static const struct {
+	struct nvme_case one;
+	__u64 descs[4];			/* of an SGL: address, type and length */
+	__u32 blocks;
+} places[] = {
+	{ { "4.3", "PRP1 where no memory is", { .cdw12 = 31 }, ST_DATA_TRANSFER, AT_NONE,
+	    DATA_PRP1, FAR } },
+	{ { "4.3", "PRP2 where no memory is", { .cdw12 = 15 }, ST_DATA_TRANSFER, AT_NONE,
+	    DATA_PRP2, FAR }, .blocks = 8 },
+	{ { "4.3", "the third page at no page", { .cdw12 = 31 }, ST_PRP_OFFSET, AT_NONE,
+	    DATA_LIST_ENTRY, 512 }, .blocks = 16 },
+	{ { "4.3", "the third page where no memory is", { .cdw12 = 31 }, ST_DATA_TRANSFER,
+	    AT_NONE, DATA_LIST_ENTRY, FAR }, .blocks = 16 },
+	{ { "4.4", "a list whose first descriptor is of a reserved type", { .cdw12 = 7 },
+	    ST_SGL_TYPE, AT_NONE, DATA_OWN }, { 0, 0x60ULL << 56 | 4096 } },
+	{ { "4.4", "a list whose second descriptor is of a reserved type", { .cdw12 = 7 },
+	    ST_SGL_TYPE, AT_NONE, DATA_OWN }, { 0, 1536, 0, 0x60ULL << 56 | 4096 },
+	  .blocks = 3 },
+	{ { "4.4", "a list with less than the data", { .cdw12 = 7 }, ST_SGL_LENGTH, AT_NONE,
+	    DATA_OWN }, { 0, 1536, 0, 512 }, .blocks = 4 },
+};
+
+/* Puts two descriptors into the list. */
+static void set_list(struct nvme_cases *c, struct nvme_cmd *cmd, const __u64 *descs)
+{
+	__u64 data = guest_iova(c->nvme->guest, c->buf);
+	int i;
+
+	for (i = 0; i < 4; i += 2) {
+		c->list[i] = htole64(data + descs[i]);
+		c->list[i + 1] = htole64(descs[i + 1]);
+	}
+	nvme_cmd_sgl(cmd, guest_iova(c->nvme->guest, c->list), 2);
+}
+
+/* The error log has the first block that could not be moved (5.14.1.1). */
+TEST_F_TIMEOUT(other, s5_14_1_1_the_first_block_in_error, 120)
+{
+	static const __u8 opcodes[] = { READ, WRITE, COMPARE };
+	static const __u64 from[] = { 0, 8, 16 };
+	struct nvme_case one;
+	size_t i, j, k;
+
+	memset(self->c.buf, 0, 32 * 512);
+	ASSERT_EQ(0, nvme_io(&self->f.nvme, WRITE, 0, 32, self->c.buf));
+	ASSERT_EQ(0, nvme_io(&self->f.nvme, WRITE, 32, 32, self->c.buf));
+	for (i = 0; i < ARRAY_SIZE(opcodes) * ARRAY_SIZE(from); i++) {
+		j = i % ARRAY_SIZE(from);
+		for (k = 0; k < ARRAY_SIZE(places); k++) {
+			one = places[k].one;
+			one.cmd.opcode = opcodes[i / ARRAY_SIZE(from)];
+			one.cmd.nsid = 1;
+			one.cmd.cdw10 = from[j];
+			if (one.data == DATA_OWN)
+				set_list(&self->c, &one.cmd, places[k].descs);
+			EXPECT_EQ(0, nvme_case_try(&self->c, &one))
+				TH_LOG("%s", self->c.why);
+			EXPECT_EQ(from[j] + places[k].blocks, error_lba(&self->c))
+				TH_LOG("opcode %#x from block %llu: %s", one.cmd.opcode,
+				       (unsigned long long)from[j], one.name);
+		}
+	}
+}
+
 SUITE_MAIN(suite_need_mnvme())
