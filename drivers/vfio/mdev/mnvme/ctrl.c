@@ -203,6 +203,23 @@ void mnvme_ctrl_work(struct work_struct *work)
 	mutex_unlock(&dev->ctrl);
 }
 
+/*
+ * Returns -EAGAIN if guest memory is not present. The host has to reset a failed controller,
+ * so its completions are dropped. They are no part of a state, and a later state must not
+ * find them.
+ */
+static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
+{
+	int ret;
+
+	mutex_lock(&sq->exec);
+	ret = READ_ONCE(dev->cfs) ? -EIO : mnvme_sq_post(sq);
+	if (ret && ret != -EAGAIN)
+		mnvme_sq_drop(sq);
+	mutex_unlock(&sq->exec);
+	return ret;
+}
+
 /* Posts completions that wait for guest memory, so that the host has them at the stop. */
 static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq)
 {
@@ -210,9 +227,7 @@ static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq)
 	int ret;
 
 	for (;;) {
-		mutex_lock(&sq->exec);
-		ret = READ_ONCE(dev->cfs) ? 0 : mnvme_sq_post(sq);
-		mutex_unlock(&sq->exec);
+		ret = mnvme_post_or_drop(dev, sq);
 		if (ret != -EAGAIN || atomic_read(&dev->resets))
 			return 0;
 		if (time_after(jiffies, end))

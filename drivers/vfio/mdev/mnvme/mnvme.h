@@ -642,6 +642,7 @@ void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio)
 void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 		     bool ien);
 bool mnvme_sq_quiesce(struct mnvme_sq *sq);
+void mnvme_sq_drop(struct mnvme_sq *sq);
 void mnvme_sq_delete(struct mnvme_sq *sq);
 void mnvme_cq_delete(struct mnvme_cq *cq);
 u32 mnvme_queued(struct mnvme *dev);

@@ -338,6 +338,18 @@ bool mnvme_sq_quiesce(struct mnvme_sq *sq)
 }
 
 /**
+ * mnvme_sq_drop() - drop completions that are still to be posted
+ * @sq: the queue, which executes nothing
+ */
+void mnvme_sq_drop(struct mnvme_sq *sq)
+{
+	if (sq->nr_done && !sq->owed)
+		mnvme_cq_unreserve(&sq->dev->cq[sq->cqid], sq->nr_done);
+	sq->nr_done = 0;
+	sq->owed = false;
+}
+
+/**
  * mnvme_sq_delete() - delete a submission queue
  * @sq: the queue; need not exist
  *
@@ -351,10 +363,7 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 	spin_unlock(&sq->lock);
 	wake_up_all(&sq->dev->halt);
 	mnvme_sq_quiesce(sq);
-	if (sq->nr_done && !sq->owed)
-		mnvme_cq_unreserve(&sq->dev->cq[sq->cqid], sq->nr_done);
-	sq->nr_done = 0;
-	sq->owed = false;
+	mnvme_sq_drop(sq);
 	if (sq->spare)
 		put_page(sq->spare);
 	sq->spare = NULL;

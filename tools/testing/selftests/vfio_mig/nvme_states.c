@@ -22,6 +22,7 @@
 
 #define ADMIN_CREATE_SQ		0x01
 #define ADMIN_GET_LOG		0x02
+#define ADMIN_CREATE_CQ		0x05
 #define ADMIN_SET_FEATURES	0x09
 #define ADMIN_GET_FEATURES	0x0a
 #define ADMIN_AER		0x0c
@@ -555,6 +556,81 @@ TEST_F(states, failed)
 	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))
 		TH_LOG("it executes commands although it failed");
 	check_restart(_metadata, nvme);
+}
+
+/* A completion queue whose memory comes and goes */
+#define CQ_IOVA		0x300000000ULL
+
+static int create_ninth(struct nvme *nvme, const void *sq)
+{
+	struct nvme_cmd cq_cmd = {
+		.opcode = ADMIN_CREATE_CQ, .prp1 = CQ_IOVA, .cdw10 = 31 << 16 | 9,
+		.cdw11 = 1,
+	};
+	struct nvme_cmd sq_cmd = {
+		.opcode = ADMIN_CREATE_SQ, .prp1 = guest_iova(nvme->guest, sq),
+		.cdw10 = 31 << 16 | 9, .cdw11 = 9 << 16 | 1,
+	};
+	int ret = nvme_do(nvme, &nvme->admin, &cq_cmd, NULL);
+
+	return ret ? ret : nvme_do(nvme, &nvme->admin, &sq_cmd, NULL);
+}
+
+static int ring_ninth(struct nvme *nvme, __u32 tail)
+{
+	return nvme_write32(nvme, DOORBELLS + 9 * 8, tail);
+}
+
+/*
+ * The controller fails, because it cannot post a completion. Then the same device loads an
+ * earlier state. The old completion must not appear among those of that state.
+ */
+TEST_F(states, failed_and_loaded_with_an_earlier_state)
+{
+	volatile struct nvme_cqe *cq = guest_alloc(&self->guest, GUEST_PAGE);
+	void *sq = guest_alloc(&self->guest, GUEST_PAGE);
+	struct device *dev = &self->from->dev;
+	struct nvme *nvme = &self->nvme;
+	struct buffer s = { 0 };
+	int i;
+
+	memset(sq, 0, GUEST_PAGE);
+	memset((void *)cq, 0, GUEST_PAGE);
+	ASSERT_RET(0, device_map(dev, (void *)cq, CQ_IOVA, GUEST_PAGE));
+	ASSERT_EQ(0, create_ninth(nvme, sq));
+	ASSERT_RET(0, variant->v2 ? v2_save(&self->from->v2, &s, 0) :
+				    v1_save(&self->from->v1, &s));
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	ASSERT_RET(0, run(self->from, variant->v2));
+
+	ASSERT_RET(0, device_unmap(dev, CQ_IOVA, GUEST_PAGE));
+	ASSERT_RET(0, ring_ninth(nvme, 1));
+	ASSERT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_CFS));
+	ASSERT_RET(0, device_map(dev, (void *)cq, CQ_IOVA, GUEST_PAGE));
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	ASSERT_RET(0, ring_ninth(nvme, 1));
+	usleep(50000);
+	EXPECT_EQ(0, cq[0].status)
+		TH_LOG("a device that is stopped posts a completion");
+
+	memset((void *)cq, 0, GUEST_PAGE);
+	ASSERT_RET(0, variant->v2 ? v2_load(&self->from->v2, &s, 0) :
+				    v1_load(&self->from->v1, &s, 0));
+	buffer_free(&s);
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	ASSERT_RET(0, run(self->from, variant->v2));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
+	usleep(100000);
+	EXPECT_EQ(0, cq[0].status)
+		TH_LOG("a completion of another life");
+	ASSERT_RET(0, ring_ninth(nvme, 1));
+	for (i = 0; i < 5000 && !cq[0].status; i++)
+		usleep(1000);
+	EXPECT_EQ(1, cq[0].status & 1);
+	EXPECT_EQ(1, cq[0].sq_head);
+	usleep(50000);
+	EXPECT_EQ(0, cq[1].status);
+	EXPECT_EQ(0, nvme_flush(nvme));
 }
 
 /* A function level reset that was requested and not done yet */
