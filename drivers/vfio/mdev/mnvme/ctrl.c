@@ -56,6 +56,7 @@ static void mnvme_ctrl_enable(struct mnvme *dev)
 
 	dev->page_shift = ((dev->cc >> NVME_CC_MPS_SHIFT) & 0xf) + 12;
 	WRITE_ONCE(dev->shst, 0);
+	mnvme_offers_update(dev);
 	mnvme_cq_create(&dev->cq[0], dev->acq, (dev->aqa >> 16) + 1, 0, true);
 	mnvme_sq_create(&dev->sq[0], dev->asq, (dev->aqa & 0xfff) + 1, 0, 0);
 	WRITE_ONCE(dev->ready, true);

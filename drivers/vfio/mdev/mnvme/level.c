@@ -15,9 +15,23 @@
 /* Returns whether the guest may use Doorbell Buffer Config. */
 bool mnvme_offers_dbbuf(const struct mnvme *dev)
 {
-	if (dev->level < 2)
-		return false;
-	return dev->told ? dev->told_dbbuf : mnvme_dbbuf_offered();
+	return dev->level >= 2 && dev->told_dbbuf;
+}
+
+/**
+ * mnvme_offers_update() - decide what is offered to a host that starts the controller
+ * @dev: the controller
+ *
+ * The host may use what it was told of until it starts the controller again, so a change of
+ * the parameter does not count before. What the source of a migration offered stays.
+ *
+ * Context: &mnvme.lock is held.
+ */
+void mnvme_offers_update(struct mnvme *dev)
+{
+	lockdep_assert_held(&dev->lock);
+	if (!dev->told)
+		dev->told_dbbuf = mnvme_dbbuf_offered();
 }
 
 /* Returns whether the guest may use Copy. */

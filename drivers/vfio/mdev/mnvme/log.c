@@ -90,6 +90,7 @@ void mnvme_power_came(struct mnvme *dev)
 {
 	mutex_lock(&dev->lock);
 	dev->in_use = true;
+	mnvme_offers_update(dev);
 	dev->log.power_cycles++;
 	mutex_unlock(&dev->lock);
 }

@@ -437,8 +437,8 @@ struct mnvme_log {
  *	contents of the namespace
  * @serial: serial number, padded with spaces; migrates, too
  * @level: level of the features that the guest sees, see level.c
- * @told: a loaded state has @told_dbbuf
- * @told_dbbuf: the source offered Doorbell Buffer Config to the guest
+ * @told: @told_dbbuf came with a state
+ * @told_dbbuf: Doorbell Buffer Config was offered to the guest
  * @in_use: the device is open, so @level and @serial do not change
  * @mm: address space of the process that opened the device
  * @lock: protects @config, the registers and the flags that follow them, @serial and
@@ -791,6 +791,7 @@ int mnvme_migration_init(struct mnvme *dev);
 #define MNVME_LEVEL_MIN		1
 #define MNVME_LEVEL_MAX		3
 bool mnvme_offers_dbbuf(const struct mnvme *dev);
+void mnvme_offers_update(struct mnvme *dev);
 bool mnvme_offers_copy(const struct mnvme *dev);
 bool mnvme_serial_valid(const char sn[MNVME_SERIAL_LEN]);
 

@@ -93,15 +93,37 @@ static int parameter(const char *value)
 	return fclose(f);
 }
 
+static int restart(struct nvme_pair *p)
+{
+	nvme_close(&p->nvme);
+	return nvme_start(&p->nvme, &p->dev[0], &p->guest, 1, 16);
+}
+
 TEST_F(dbbuf, can_be_switched_off)
 {
 	if (parameter("N"))
 		SKIP(return, "no parameter shadow_doorbells");
+	EXPECT_EQ(0, restart(&self->p));
 	EXPECT_EQ(0, identify(&self->p.nvme, self->page));
 	EXPECT_EQ(0, self->page[257] & 1);
 	EXPECT_EQ(INVALID_OPCODE, nvme_dbbuf(&self->p.nvme));
 	EXPECT_EQ(0, parameter("Y"));
 	EXPECT_EQ(0, nvme_flush(&self->p.nvme));
+}
+
+/* The offer that a host has read is valid until the host starts the controller again. */
+TEST_F(dbbuf, stays_offered_after_the_host_was_told)
+{
+	if (parameter("N"))
+		SKIP(return, "no parameter shadow_doorbells");
+	EXPECT_EQ(0, nvme_dbbuf(&self->p.nvme));
+	EXPECT_EQ(0, identify(&self->p.nvme, self->page));
+	EXPECT_EQ(1, self->page[257] & 1);
+	EXPECT_EQ(0, restart(&self->p));
+	EXPECT_EQ(0, parameter("Y"));
+	EXPECT_EQ(INVALID_OPCODE, nvme_dbbuf(&self->p.nvme));
+	EXPECT_EQ(0, restart(&self->p));
+	EXPECT_EQ(0, nvme_dbbuf(&self->p.nvme));
 }
 
 TEST_F(dbbuf, addresses_that_cannot_be_are_refused)
