@@ -165,6 +165,7 @@ void mnvme_config_update(struct mnvme *dev)
 	lockdep_assert_held(&dev->lock);
 	WRITE_ONCE(dev->mem_enabled, powered && command & PCI_COMMAND_MEMORY);
 	WRITE_ONCE(dev->bus_master, powered && command & PCI_COMMAND_MASTER);
+	WRITE_ONCE(dev->powered, powered);
 	WRITE_ONCE(dev->intx_disabled, command & PCI_COMMAND_INTX_DISABLE);
 	WRITE_ONCE(dev->msix_masked, msix & PCI_MSIX_FLAGS_MASKALL);
 	WRITE_ONCE(dev->msix_enabled, msix & PCI_MSIX_FLAGS_ENABLE);

@@ -85,14 +85,15 @@ static bool mnvme_cq_asserts_intx(struct mnvme *dev, const struct mnvme_cq *cq)
  * @dev: the controller
  *
  * Without MSI and MSI-X the pin is asserted while a completion queue has entries that the
- * host has not taken (NVMe 7.5.1).
+ * host has not taken (NVMe 7.5.1). A function that is not in D0 sends no messages, also not
+ * those of INTx (PCI Express 5.3.1.4).
  */
 bool mnvme_intx_level(struct mnvme *dev)
 {
 	u16 i;
 
 	if (READ_ONCE(dev->irq.index) != VFIO_PCI_INTX_IRQ_INDEX ||
-	    (READ_ONCE(dev->intms) & 1))
+	    !READ_ONCE(dev->powered) || (READ_ONCE(dev->intms) & 1))
 		return false;
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		if (mnvme_cq_asserts_intx(dev, &dev->cq[i]))

@@ -462,6 +462,7 @@ struct mnvme_log {
  * @running: not stopped by migration
  * @mem_enabled: the function responds to accesses to its BAR
  * @bus_master: the guest permits DMA
+ * @powered: the function is in D0
  * @intx_disabled: the command register disables INTx
  * @msix_masked: the function mask masks all MSI-X vectors
  * @msix_enabled: the message control register enables MSI-X
@@ -511,6 +512,7 @@ struct mnvme {
 	bool running;
 	bool mem_enabled;
 	bool bus_master;
+	bool powered;
 	bool intx_disabled;
 	bool msix_masked;
 	bool msix_enabled;

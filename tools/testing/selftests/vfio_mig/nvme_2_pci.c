@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * NVMe 1.4, chapter 2: configuration space, by a table of values that are written and read
- * back; the registers that a function level reset keeps (PCI Express 6.6.2); and messages
- * without Bus Master
+ * back; the registers that a function level reset keeps (PCI Express 6.6.2); messages
+ * without Bus Master; and a function in D3hot
  */
 #include <stdio.h>
 #include <string.h>
@@ -202,6 +202,46 @@ TEST_F(pci, s2_1_2_no_message_without_bus_master)
 	EXPECT_EQ(1, wait_irq(q));
 	ASSERT_RET(0, nvme_read32(nvme, 0x3000, &pending));
 	EXPECT_EQ(0, pending);
+}
+
+static int set_power(struct region *config, __u16 state)
+{
+	return region_write_all(config, PM + 4, &state, 2);
+}
+
+/*
+ * In D3hot the function answers accesses to configuration space only, and executes nothing.
+ * No_Soft_Reset: in D0 everything is as before.
+ */
+TEST_F(pci, s2_2_3_a_function_that_sleeps)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_OP_FLUSH, .nsid = 1 };
+	struct nvme *nvme = &self->f.nvme;
+	struct nvme_queue *q = &nvme->io[0];
+	struct nvme_cqe cqe;
+	__u16 state;
+	__u32 value;
+
+	ASSERT_RET(0, set_power(&self->config, 3));
+	ASSERT_RET(0, region_read_all(&self->config, PM + 4, &state, 2));
+	EXPECT_EQ(0xb, state);
+	EXPECT_RET(-EIO, nvme_read32(nvme, REG_CSTS, &value));
+	EXPECT_RET(-EIO, nvme_write32(nvme, REG_CC, 0));
+	ASSERT_LE(0, nvme_submit(nvme, q, &cmd));
+	EXPECT_RET(-EIO, nvme_ring(nvme, q));
+	/* Also the other bits of the command register have no effect. */
+	ASSERT_RET(0, set_master(&self->config, false));
+	ASSERT_RET(0, set_master(&self->config, true));
+	EXPECT_RET(-EIO, nvme_read32(nvme, REG_CSTS, &value));
+
+	ASSERT_RET(0, set_power(&self->config, 0));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
+	usleep(50000);
+	EXPECT_EQ(0, nvme_poll(nvme, q, &cqe))
+		TH_LOG("a doorbell was written in D3hot");
+	ASSERT_RET(0, nvme_ring(nvme, q));
+	ASSERT_RET(0, nvme_wait(nvme, q, &cqe));
+	EXPECT_EQ(0, cqe.status >> 1);
 }
 
 SUITE_MAIN(suite_need_mnvme())

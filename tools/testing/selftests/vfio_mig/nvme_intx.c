@@ -188,4 +188,50 @@ TEST_F(intx, unmasked_while_stopped_is_signalled_later)
 	take(_metadata, &self->nvme, self->q);
 }
 
+#define PCI_STATUS	6
+#define PCI_STATUS_INTX	8
+
+/* Returns the offset of the power management register, or 0. */
+static __u16 find_power(struct region *config)
+{
+	__u8 at = 0, id = 0;
+	int ret;
+
+	ret = region_read_all(config, 0x34, &at, 1);
+	while (!ret && at) {
+		ret = region_read_all(config, at, &id, 1);
+		if (!ret && id == 1)
+			return at + 4;
+		ret = ret ? ret : region_read_all(config, at + 1, &at, 1);
+	}
+	return 0;
+}
+
+/* A function in D3hot sends no messages (PCI Express 5.3.1.4), also not those of INTx. */
+TEST_F(intx, is_silent_while_the_function_sleeps)
+{
+	const __u16 d0 = 0, d3 = 3;
+	struct region config;
+	__u16 power, status;
+
+	ASSERT_RET(0, region_open(&config, &self->dev, VFIO_PCI_CONFIG_REGION_INDEX));
+	power = find_power(&config);
+	if (!power)
+		SKIP(return, "no power management");
+	flush(_metadata, &self->nvme, self->q);
+	EXPECT_EQ(1, signalled(self->trigger));
+	ASSERT_RET(0, region_read_all(&config, PCI_STATUS, &status, 2));
+	EXPECT_EQ(PCI_STATUS_INTX, status & PCI_STATUS_INTX);
+
+	ASSERT_RET(0, region_write_all(&config, power, &d3, 2));
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | NONE, 0));
+	EXPECT_TRUE(silent(self->trigger));
+	ASSERT_RET(0, region_read_all(&config, PCI_STATUS, &status, 2));
+	EXPECT_EQ(0, status & PCI_STATUS_INTX);
+
+	ASSERT_RET(0, region_write_all(&config, power, &d0, 2));
+	EXPECT_EQ(1, signalled(self->trigger));
+	take(_metadata, &self->nvme, self->q);
+}
+
 SUITE_MAIN(suite_need_nvme())
