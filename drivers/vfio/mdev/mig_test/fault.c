@@ -157,6 +157,14 @@ void test_cancel(struct vfio_device *vdev)
 	wake_up_all(&to_test(vdev)->fault.wait);
 }
 
+/* Only image_size() and image_read() can have a wrong result that is no error. */
+static bool possible(enum test_callback c, enum test_action a)
+{
+	if (a == TEST_HUGE)
+		return c == TEST_SIZE || c == TEST_READ;
+	return a != TEST_SHORT || c == TEST_READ;
+}
+
 static int parse(struct test_fault *f, char *line)
 {
 	char callback[16], action[16];
@@ -173,6 +181,8 @@ static int parse(struct test_fault *f, char *line)
 	c = match_string(callbacks, ARRAY_SIZE(callbacks), callback);
 	a = match_string(actions, ARRAY_SIZE(actions), action);
 	if (c < 0 || a <= 0 || !first || n != (a == TEST_FAIL ? 4 : 3))
+		return -EINVAL;
+	if (!possible(c, a))
 		return -EINVAL;
 	if (err < 0 || err > MAX_ERRNO)
 		return -EINVAL;
