@@ -41,6 +41,8 @@ static bool mnvme_cq_doorbell(struct mnvme_cq *cq, u32 val)
 	/* Submission queues that found the completion queue full continue now. */
 	if (ok)
 		mnvme_cq_wake(cq, NULL);
+	if (ok && READ_ONCE(cq->dev->irq.intx_unmasks))
+		WRITE_ONCE(cq->dev->irq.intx_unmasks, 0);
 	return ok;
 }
 

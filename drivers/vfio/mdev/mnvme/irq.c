@@ -7,9 +7,13 @@
  * not write to memory, and while the vector is masked or has no eventfd. After that the
  * vector is signalled if its cause still stands.
  */
+#include <linux/delay.h>
 #include <linux/slab.h>
 
 #include "mnvme.h"
+
+/* INTx may be unmasked so often before the host takes entries. After that it takes longer. */
+#define MNVME_UNMASKS	16
 
 void mnvme_irq_init(struct mnvme_irq *irq)
 {
@@ -523,10 +527,23 @@ static void mnvme_intx_set_masked(struct mnvme *dev, bool mask)
 	spin_unlock(&irq->lock);
 }
 
-/* Called for the unmask eventfd, which KVM signals at the guest's end of interrupt. */
+/*
+ * Called for the unmask eventfd, which KVM signals at the guest's end of interrupt.
+ *
+ * A user may connect the two eventfds of INTx, so that each signal leads to the next while
+ * there are entries. A work item of VFIO executes this function, and nobody is charged for
+ * its CPU time. So it sleeps if the host takes no entries.
+ */
 static void mnvme_intx_unmask_thread(void *opaque, void *unused)
 {
-	mnvme_intx_set_masked(opaque, false);
+	struct mnvme *dev = opaque;
+	unsigned int nr = READ_ONCE(dev->irq.intx_unmasks);
+
+	if (nr < MNVME_UNMASKS)
+		WRITE_ONCE(dev->irq.intx_unmasks, nr + 1);
+	else
+		usleep_range(1000, 2000);
+	mnvme_intx_set_masked(dev, false);
 }
 
 static int mnvme_intx_unmask_eventfd(struct mnvme *dev, const void *data)

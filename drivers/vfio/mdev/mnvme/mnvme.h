@@ -307,6 +307,8 @@ static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
  * @intx: eventfd of INTx
  * @intx_masked: INTx was signalled or masked, and was not unmasked since
  * @intx_unmask: eventfd by which the user unmasks INTx; with &mnvme.lock
+ * @intx_unmasks: how often @intx_unmask was signalled since the host took entries; not
+ *	protected
  * @intx_trigger: the user asked to signal INTx
  * @req: eventfd that asks the user to release the device
  * @masked: MSI-X vectors that the user masked in the table. These differ from the table's
@@ -326,6 +328,7 @@ struct mnvme_irq {
 	struct eventfd_ctx *intx;
 	bool intx_masked;
 	struct virqfd *intx_unmask;
+	unsigned int intx_unmasks;
 	bool intx_trigger;
 	struct eventfd_ctx *req;
 	DECLARE_BITMAP(masked, MNVME_NR_VECTORS);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -184,6 +185,47 @@ TEST_F(intx, unmasked_while_stopped_is_signalled_later)
 	give(_metadata, self->unmask);
 	EXPECT_TRUE(silent(self->trigger));
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	EXPECT_EQ(1, signalled(self->trigger));
+	take(_metadata, &self->nvme, self->q);
+}
+
+/* Returns the CPU time that all CPUs were busy, in hundredths of a second. */
+static long busy(void)
+{
+	unsigned long long t[7] = { 0 };
+	FILE *f = fopen("/proc/stat", "r");
+	int n = f ? fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu", t, t + 1, t + 2,
+			   t + 3, t + 4, t + 5, t + 6) : 0;
+
+	if (f)
+		fclose(f);
+	/* Without idle and iowait */
+	return n == 7 ? (long)(t[0] + t[1] + t[2] + t[5] + t[6]) : -1;
+}
+
+/*
+ * The same eventfd is the trigger and unmasks INTx, and the host does not take the entry. The
+ * user that does this must not keep a CPU busy, because nobody is charged for that.
+ */
+TEST_F(intx, eventfds_in_a_circle)
+{
+	long before, after;
+
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, self->trigger));
+	flush(_metadata, &self->nvme, self->q);
+	usleep(500000);
+	before = busy();
+	usleep(2000000);
+	after = busy();
+	ASSERT_LE(0, before);
+	/* One CPU would be busy for 200. */
+	EXPECT_GT(100, after - before);
+	ASSERT_RET(0, set_irq(&self->dev, UNMASK | EVENTFD, -1));
+	take(_metadata, &self->nvme, self->q);
+	EXPECT_RET(0, set_irq(&self->dev, UNMASK | NONE, 0));
+	/* Drops the last signal. */
+	silent(self->trigger);
+	flush(_metadata, &self->nvme, self->q);
 	EXPECT_EQ(1, signalled(self->trigger));
 	take(_metadata, &self->nvme, self->q);
 }
