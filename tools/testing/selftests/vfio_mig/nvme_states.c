@@ -19,6 +19,7 @@
 
 #define PCI_COMMAND_ALL		6
 #define PCI_CAP_EXP		0x10
+#define PCI_POWER		0x44
 
 #define ADMIN_CREATE_SQ		0x01
 #define ADMIN_GET_LOG		0x02
@@ -556,6 +557,26 @@ TEST_F(states, failed)
 	EXPECT_EQ(0, nvme_poll(nvme, self->q, &cqe))
 		TH_LOG("it executes commands although it failed");
 	check_restart(_metadata, nvme);
+}
+
+/* In D3hot the function answers accesses to configuration space only, also there. */
+TEST_F(states, asleep)
+{
+	__u16 power = 3;
+	struct region config;
+	__u32 value;
+
+	ASSERT_RET(0, region_open(&config, &self->from->dev, VFIO_PCI_CONFIG_REGION_INDEX));
+	ASSERT_RET(0, region_write_all(&config, PCI_POWER, &power, 2));
+	MOVE();
+	ASSERT_RET(0, region_open(&config, &self->to->dev, VFIO_PCI_CONFIG_REGION_INDEX));
+	ASSERT_RET(0, region_read_all(&config, PCI_POWER, &power, 2));
+	EXPECT_EQ(3, power & 3);
+	EXPECT_RET(-EIO, nvme_read32(&self->nvme, REG_CSTS, &value));
+	power = 0;
+	ASSERT_RET(0, region_write_all(&config, PCI_POWER, &power, 2));
+	EXPECT_EQ(0, nvme_wait_csts(&self->nvme, CSTS_RDY));
+	EXPECT_EQ(0, nvme_flush(&self->nvme));
 }
 
 /* A completion queue whose memory comes and goes */
