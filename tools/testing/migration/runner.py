@@ -174,6 +174,40 @@ def show_commands(run):
             + os.path.relpath(script, TOP))
 
 
+def report(args, run, status):
+    """Write the reports; return the exit status."""
+    events = results.read(run)
+    found = results.cases(events, status) if events else []
+    status = verdict(status, events, found)
+    directory = os.path.abspath(args.artifacts) if args.artifacts else run
+    if args.junit:
+        if not found:
+            found = [{"name": "harness", "title": "the harness", "status": "error",
+                      "reason": f"nothing was tested: status {status}", "seconds": 0}]
+        status = attempt(status, run, lambda: results.junit(events, found, directory).write(
+            args.junit, encoding="utf-8", xml_declaration=True))
+    if args.gdb:
+        show_cores(run)
+        show_commands(run)
+    if args.artifacts:
+        status = attempt(status, run, lambda: shutil.copytree(run, directory,
+                                                              dirs_exist_ok=True))
+    if status:
+        say(f"logs: {os.path.relpath(directory)}; exit status {status}")
+    return status
+
+
+def attempt(status, run, write):
+    """Write a report; return the status, or HARNESS if only the report failed."""
+    try:
+        write()
+    except OSError as error:
+        say(f"a report cannot be written, and all logs are in {os.path.relpath(run)}: "
+            f"{error}")
+        return status or HARNESS
+    return status
+
+
 def main():
     """Run scenarios and report. Documentation/ci.rst has the exit statuses."""
     args = parse()
@@ -187,26 +221,15 @@ def main():
     prepare(args)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
-    run = new_run()
-    status = run_vm(args, run)
-    events = results.read(run)
-    found = results.cases(events, status) if events else []
-    status = verdict(status, events, found)
-    directory = os.path.abspath(args.artifacts) if args.artifacts else run
-    if args.junit:
-        if not found:
-            found = [{"name": "harness", "title": "the harness", "status": "error",
-                      "reason": f"nothing was tested: status {status}", "seconds": 0}]
-        results.junit(events, found, directory).write(
-            args.junit, encoding="utf-8", xml_declaration=True)
-    if args.gdb:
-        show_cores(run)
-        show_commands(run)
-    if args.artifacts:
-        shutil.copytree(run, directory, dirs_exist_ok=True)
-    if status:
-        say(f"logs: {os.path.relpath(directory)}; exit status {status}")
-    sys.exit(status)
+    try:
+        run = new_run()
+        sys.exit(report(args, run, run_vm(args, run)))
+    except OSError as error:
+        # Python's own status for an exception is 1, which means a failed scenario.
+        say(f"the harness failed: {error}")
+        # Or else Python flushes an output that nobody reads, and ends with status 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(HARNESS)
 
 
 if __name__ == "__main__":
