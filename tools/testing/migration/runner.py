@@ -27,6 +27,9 @@ KEPT = 10
 FAILED, USAGE, HARNESS = 1, 2, 3
 HUNG, KERNEL = 124, 125
 
+# Signals that end the run.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 # A guest that is emulated twice takes minutes where KVM takes seconds.
 TIME_LIMIT = 1200
 
@@ -36,8 +39,18 @@ class Interrupted(Exception):
 
 
 def interrupted(number, _frame):
-    """Raise Interrupted; the handler of signals that end the run."""
+    """Raise Interrupted, once; the handler of signals that end the run."""
+    no_more_signals()
     raise Interrupted(number)
+
+
+def no_more_signals():
+    """Let further signals pass, because a second exception would stop the clean-up.
+
+    Programs that this one starts do not inherit a handler, so gdb still gets Ctrl-C.
+    """
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
 
 
 def say(text):
@@ -219,11 +232,15 @@ def main():
     if checked.returncode or args.list:
         sys.exit(checked.returncode)
     prepare(args)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, interrupted)
     try:
         run = new_run()
-        sys.exit(report(args, run, run_vm(args, run)))
+        status = run_vm(args, run)
+        no_more_signals()
+        sys.exit(report(args, run, status))
+    except Interrupted as number:
+        sys.exit(128 + number.args[0])
     except OSError as error:
         # Python's own status for an exception is 1, which means a failed scenario.
         say(f"the harness failed: {error}")

@@ -57,6 +57,10 @@ FATAL = re.compile(r"Kernel panic|end Kernel panic|Attempted to kill init")
 TAINT_TROUBLE = 1 << 7 | 1 << 9 | 1 << 14 | 1 << 5 | 1 << 4
 
 
+# Signals that end a run.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Interrupted(Exception):
     """A signal asked to end."""
 
@@ -268,6 +272,8 @@ class Vm:
             self.qemu.stdin.flush()
             # Time for the VM to write these logs.
             time.sleep(10)
+        except BrokenPipeError:
+            pass    # QEMU has just ended
         finally:
             self.kill()
 
@@ -343,14 +349,20 @@ def keep_logs(run, directory):
 
 
 def interrupted(signum, _frame):
-    """Raises Interrupted; the handler of the signals that end a run."""
+    """Raises Interrupted, once; the handler of the signals that end a run.
+
+    A terminal sends Ctrl-C to the caller, too, which then sends SIGTERM. A second
+    exception would stop the clean-up.
+    """
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
     raise Interrupted(signum)
 
 
 def main():
     """Runs one command in one VM."""
     args = parse()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in SIGNALS:
         signal.signal(signum, interrupted)
     with open(os.path.join(args.kernel_dir, "release"), encoding="ascii") as f:
         release = f.read().strip()
