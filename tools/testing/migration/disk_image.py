@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-from guest_image import (DIRECTORIES, HERE, ImageError, build_initramfs, busybox,
+from guest_image import (DIRECTORIES, HERE, ImageError, beside, build_initramfs, busybox,
                          guest_files, module_paths, run)
 
 MBR = "/usr/lib/syslinux/mbr/mbr.bin"
@@ -82,7 +82,7 @@ def build(path, bzimage, modules, work_mib):
         with open(MBR, "rb") as f:
             record = f.read(440).ljust(446, b"\0")
         start = ALIGNMENT
-        with open(path, "wb") as image:
+        with beside(path) as new, open(new, "wb") as image:
             for kind, part in zip((FAT, LINUX), parts):
                 sectors = os.path.getsize(part) // SECTOR
                 record += entry(kind, start, sectors, active=kind == FAT)
@@ -107,7 +107,7 @@ def main():
     try:
         build(args.image, os.path.join(args.kernel, "vmlinuz"),
               os.path.join(args.kernel, "modules"), args.work_mib)
-    except (ImageError, subprocess.CalledProcessError) as error:
+    except (ImageError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"disk image: {error}")
 
 

@@ -9,6 +9,7 @@ whose processor is emulated twice. For the same reason the initramfs is not comp
 
 import argparse
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -232,6 +233,22 @@ def program_files(program, scratch):
     return files
 
 
+@contextlib.contextmanager
+def beside(path):
+    """Return a path next to this one, to which the caller writes; rename it at the end.
+
+    A file that is written in place is a fragment after Ctrl-C and on a full disk. in-vm
+    would take the fragment for a new image.
+    """
+    new = f"{path}.{os.getpid()}.new"
+    try:
+        yield new
+        os.replace(new, path)
+    finally:
+        if os.path.exists(new):
+            os.remove(new)
+
+
 class Initramfs:
     """Writes a newc archive (Documentation/driver-api/early-userspace)."""
 
@@ -329,10 +346,13 @@ def build(out, bzimage, modules):
     """Make OUT/vmlinux, OUT/vmlinuz and OUT/initramfs."""
     os.makedirs(out, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        extract_kernel(bzimage, os.path.join(out, "vmlinux"))
-        shutil.copy(bzimage, os.path.join(out, "vmlinuz"))
-        build_initramfs(os.path.join(out, "initramfs"),
-                        {**guest_files(scratch), **module_paths(modules)})
+        with beside(os.path.join(out, "vmlinux")) as path:
+            extract_kernel(bzimage, path)
+        with beside(os.path.join(out, "vmlinuz")) as path:
+            shutil.copy(bzimage, path)
+        # The last one, because in-vm looks at its age.
+        with beside(os.path.join(out, "initramfs")) as path:
+            build_initramfs(path, {**guest_files(scratch), **module_paths(modules)})
 
 
 def main():
@@ -345,7 +365,7 @@ def main():
     try:
         build(args.out, os.path.join(args.kernel, "vmlinuz"),
               os.path.join(args.kernel, "modules"))
-    except (ImageError, subprocess.CalledProcessError) as error:
+    except (ImageError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"guest image: {error}")
 
 

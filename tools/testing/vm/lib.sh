@@ -171,24 +171,28 @@ private_apt() {
 # unpack_debs FROM DIR: unpacks all packages in FROM below DIR.
 unpack_debs() {
 	local deb
-	mkdir -p "$2"
+	mkdir -p "$2" || return
 	for deb in "$1"/*.deb; do
-		[ ! -e "$deb" ] || dpkg-deb -x "$deb" "$2"
+		[ ! -e "$deb" ] || dpkg-deb -x "$deb" "$2" || return
 	done
 }
 
-# fetch_debs SUITE DIR PACKAGE...: unpacks packages below DIR.
+# fetch_debs SUITE DIR PACKAGE...: unpacks packages below DIR. The trap of the subshell removes
+# the downloads also after Ctrl-C and on a full disk.
 fetch_debs() {
-	local suite=$1 dir=$2 debs
+	local suite=$1 dir=$2 debs=
 	shift 2
 	say "downloading from $suite: $*"
-	debs=$(mktemp -d "$CACHE/debs.XXXXXX")
-	(cd "$debs" && private_apt "$suite" apt-get download "$@") || {
-		rm -rf "$debs"
-		die "cannot download $* from $suite"
-	}
-	unpack_debs "$debs" "$dir"
-	rm -rf "$debs"
+	(
+		trap 'rm -rf "$debs"' EXIT
+		debs=$(mktemp -d "$CACHE/debs.XXXXXX")
+		(cd "$debs" && private_apt "$suite" apt-get download "$@") ||
+			die "cannot download $* from $suite"
+		unpack_debs "$debs" "$dir" || {
+			rm -rf "$dir"
+			die "cannot unpack $* below $dir"
+		}
+	)
 }
 
 # base_of SUITE: prints the release of a backports suite, or the suite itself.
