@@ -12,7 +12,7 @@ from bench import Failure
 from emulation import ATTEMPTS, emulated
 from guest import MachineError
 from lab import Interrupted, Lab
-from live import MigrationError, say
+from live import MigrationError, comment, say
 from qmp import QMPError
 
 ERRORS = (Failure, MachineError, MigrationError, QMPError, ConnectionError, TimeoutError)
@@ -33,7 +33,7 @@ def attempt(lab, tests, start):
             passed += 1
     except ERRORS as error:
         failure = error
-        say(f"# {error}")
+        comment(str(error))
         lab.show_logs()
     lab.clear()
     return passed, failure

@@ -20,7 +20,7 @@ import sys
 from emulation import ATTEMPTS, emulated
 from guest import MachineError
 from lab import Lab
-from live import MIB, say
+from live import MIB, comment, say
 
 SIZE = 64 * MIB
 
@@ -155,7 +155,7 @@ class Disks:
                     self._boot()
                 return compare(self.guest, self.disks, options, rounds, seconds)
             except MachineError as error:
-                say(f"# {error}")
+                comment(str(error))
                 self.lab.clear()
                 self.guest = None
         raise MachineError(f"{ATTEMPTS} guests ended")

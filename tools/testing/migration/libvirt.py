@@ -20,7 +20,7 @@ import time
 import qemus
 from guest import Guest, MachineError
 from lab import Interrupted, Lab
-from live import say
+from live import comment, say
 from machine import APPEND, MEMORY, accelerator
 from workload import Workload
 
@@ -333,7 +333,7 @@ def run_all(lab, hosts, root):
         try:
             test(hosts)
         except (MachineError, OSError) as error:
-            say(f"# {error}")
+            comment(str(error))
             result = "not ok"
             failed += 1
             for host in hosts:

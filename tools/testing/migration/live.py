@@ -22,6 +22,11 @@ def say(text):
     print(text, flush=True)
 
 
+def comment(text):
+    """Print text as comments of TAP, also if it has several lines."""
+    say("\n".join("# " + line for line in text.splitlines() or [""]))
+
+
 class Migration:
     """Moves a guest from one machine to another.
 

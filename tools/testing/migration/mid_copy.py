@@ -16,7 +16,7 @@ import time
 from bench import Bench, DOWNTIME, Failure, expect
 from guest import MachineError
 from lab import Interrupted, Lab
-from live import ENDED, UNLIMITED, Migration, MigrationError, say
+from live import ENDED, UNLIMITED, Migration, MigrationError, comment, say
 from proxy import Gate, Proxy
 from qmp import QMPError
 
@@ -137,7 +137,7 @@ def attempt(lab, scenario, bench):
             bench.work.start()
         say(f"# the guest goes on at {scenario(bench)}")
     except ERRORS as error:
-        say(f"# {error}")
+        comment(str(error))
         lab.show_logs()
         lab.clear()
         return False, None

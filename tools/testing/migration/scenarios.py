@@ -23,7 +23,7 @@ import several
 from bench import Bench, Failure, expect, kernel_log, lacks
 from guest import MachineError
 from lab import Lab, Interrupted
-from live import MigrationError, say
+from live import MigrationError, comment, say
 from qmp import QMPError
 from results import Results
 
@@ -142,7 +142,7 @@ class Attempt:
         # The first error after the end of a QEMU is the end of a connection. Add the cause.
         reason = "; ".join([reason, *(e for e in lab.ended() if e not in reason)])
         self.status, self.reason = status, reason
-        say(f"# {reason}")
+        comment(reason)
         lab.show_logs()
         lab.clear()
 

@@ -6,7 +6,7 @@ import time
 
 import qemus
 from bench import DOWNTIME, expect, needs
-from live import ENDED, MIB, Migration, say
+from live import ENDED, MIB, Migration, comment, say
 
 # The capabilities for a transfer of device state by several threads.
 MULTIFD = ("multifd",)
@@ -147,7 +147,7 @@ def snapshot(bench):
     machine = bench.machine
     for command in ("savevm point", "info snapshots"):
         answer = machine.monitor(command)
-        say("# " + "\n# ".join([command, *answer.splitlines()]))
+        comment("\n".join([command, *answer.splitlines()]))
     expect("point" in answer, "there is no snapshot")
     bench.guest.wait_alive()
     before = bench.guest.uptime()

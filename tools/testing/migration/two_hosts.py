@@ -15,7 +15,7 @@ from bench import DOWNTIME, Bench, Failure, expect, expect_failed
 from guest import MachineError
 from host import Remote, join
 from lab import Interrupted, Lab
-from live import Migration, MigrationError, migrate, say
+from live import Migration, MigrationError, comment, migrate, say
 from qmp import QMPError
 
 HERE, THERE = "10.0.0.1", "10.0.0.2"
@@ -84,7 +84,7 @@ def main():
             expect(mdev.memory_used() == 0, "memory leaked")
     except (MachineError, MigrationError, QMPError, Failure, Interrupted,
             OSError) as error:
-        say(f"# {error}")
+        comment(str(error))
         result = "not ok"
     say(f"{result} 1 - {scenario.__doc__}")
     sys.exit(result != "ok")
