@@ -99,6 +99,10 @@ def probe(name, program):
     if qemu.enable not in properties:
         raise QemuError(f"{what} cannot migrate VFIO devices: its vfio-pci has no "
                         "property enable-migration or x-enable-migration")
+    # -d help has this line only if QEMU's build has the trace backend "log".
+    if "trace:PATTERN" not in _ask(program, "-d", "help"):
+        raise QemuError(f"{what} writes no trace log, and the tests read it: build it with "
+                        "--enable-trace-backends=log, the default")
     if not qemu.machines:
         raise QemuError(f"{what} has no machine of type q35")
     if IOMMUFD and "iommufd" not in properties:
