@@ -92,10 +92,11 @@ def prepare(args):
     for path, what in ((args.junit, "--junit"), (args.artifacts, "--artifacts")):
         if path is None:
             continue
-        parent = os.path.dirname(os.path.abspath(path))
+        # A directory can be a volume in a root that is read-only.
+        place = path if os.path.exists(path) else os.path.dirname(os.path.abspath(path))
         wrong = os.path.isdir(path) if what == "--junit" else \
             os.path.exists(path) and not os.path.isdir(path)
-        if wrong or not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+        if wrong or not path or not os.access(place, os.W_OK):
             say(f"{what} {path}: cannot be written")
             sys.exit(USAGE)
     if args.gdb and not shutil.which("gdb"):
