@@ -46,6 +46,13 @@ need_debian() {
 	esac
 }
 
+# Stops a user who is not root, before anything is downloaded or built for a VM.
+need_root() {
+	[ "$(id -u)" -ne 0 ] || return 0
+	say "run as root, because the VM shares the files of this machine"
+	exit 2
+}
+
 # The distribution's own versions.
 default_kernel() {
 	[ "$(host_suite)" = bookworm ] && echo 6.1 || echo 6.12
