@@ -4,6 +4,9 @@
 import os
 import re
 import shlex
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -95,8 +98,9 @@ class Machine(Controls):
         command = self._command(incoming)
         self._write_repeat(command)
         with open(self.error_log, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+            # A group of its own, because the program can be a script that starts QEMU.
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
         try:
             self._wait_listening()
             self._write_program()
@@ -195,8 +199,13 @@ class Machine(Controls):
 
     def _write_program(self):
         """Write the path of the running program for gdb, because QEMU can be a script."""
+        pid = self.process.pid
+        with connect(self.endpoints["qmp"]) as monitor:
+            if monitor.family == socket.AF_UNIX:
+                pid, _, _ = struct.unpack("3i", monitor.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
         with open(self.path("program"), "w", encoding="utf-8") as f:
-            f.write(os.readlink(f"/proc/{self.process.pid}/exe") + "\n")
+            f.write(os.readlink(f"/proc/{pid}/exe") + "\n")
 
     def _stays(self):
         """Return a prefix of the command that keeps QEMU on one processor.
@@ -287,11 +296,22 @@ class Machine(Controls):
             return [line.strip() for line in f if f"{event} " in line]
 
     def kill(self):
-        """Kill QEMU, if it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
+        """Kill QEMU, if it still runs, and wait until it has closed its devices."""
+        end = time.monotonic() + 10
+        while self._signal(signal.SIGKILL) and time.monotonic() < end:
+            # Without this the program stays in the group, as a zombie.
+            self.process.poll()
+            time.sleep(0.01)
         self.process.wait()
         self.detach()
+
+    def _signal(self, number):
+        """Send a signal to the program and to all that it started; whether any is left."""
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
     def quit(self):
         """Ask QEMU to quit, and kill it if it does not."""
