@@ -16,6 +16,7 @@ import sys
 import time
 
 import results
+from emulation import ATTEMPTS
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.realpath(os.path.join(HERE, "../../.."))
@@ -120,11 +121,13 @@ def run_vm(args, run):
                os.path.relpath(run, TOP), "--time-limit", str(args.time_limit)]
     if args.fail_fast:
         command.append("--fail-fast")
+    limit = args.time_limit or 3600
     environment = {**os.environ, "LOGS": os.path.join(run, "vm"),
                    "CORES": "y" if args.gdb else "",
                    # A limit for the VM, in case a scenario's own limit does not end it.
-                   "TIMEOUT": str(600 + (args.time_limit or 3600) *
-                                  (len(args.scenario) or 30))}
+                   "TIMEOUT": str(600 + ATTEMPTS * limit * (len(args.scenario) or 40)),
+                   # A scenario may print nothing until its limit.
+                   "IDLE": str(300 + limit)}
     if not args.scenario or "root-disk" in args.scenario:
         environment["DISK"] = "y"
     if not args.scenario or "across" in args.scenario:
