@@ -57,7 +57,7 @@ modules_install: modules
 prepare:
 	@tools/build/check-kernel "$(KDIR)"
 	@mkdir -p $(OBJ)
-	@flock $(OBJ).lock tools/build/mirror $(OBJ)
+	@flock $(OBJ).lock tools/build/mirror $(OBJ) $(KDIR)
 
 # vfio-mig, the program, into build/vfio-mig/
 tools:
