@@ -727,7 +727,11 @@ static struct vfio_mig_dirty *dirty_set(struct vfio_mig_pages *p)
  */
 unsigned long vfio_mig_pages_dirty(struct vfio_mig_pages *p)
 {
-	return atomic_long_read(&dirty_set(p)->count);
+	/*
+	 * A thread that marks a page sets the bit first, so the save can take the page before
+	 * the thread counts it. The count is then too small, and may be negative.
+	 */
+	return max(0L, atomic_long_read(&dirty_set(p)->count));
 }
 
 /**
