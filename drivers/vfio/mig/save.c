@@ -303,6 +303,10 @@ void vfio_mig_save_again(struct vfio_mig *mig, bool initial)
  * vfio_mig_save_stop_size - estimate the size of the data if the device stopped now
  * @mig: the device; session mutex held, saving or not. vfio_mig_save_ask() was called.
  *
+ * Before a save the estimate has space for a chunk. QEMU allocates the buffer of its reads
+ * by this estimate, once, and the guest may fill an empty device during the save. Each read
+ * of a smaller buffer would return a small part of a chunk.
+ *
  * Return: number of bytes of the stream, without the chunk that the front end has.
  */
 u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
@@ -312,12 +316,13 @@ u64 vfio_mig_save_stop_size(struct vfio_mig *mig)
 
 	if (mig->save && vfio_mig_stopped(mig))
 		return vfio_mig_save_pending(mig);
-	bytes += mig->image.size.at_stop;
 	if (mig->save)
-		return vfio_mig_save_pending(mig) + bytes;
+		return vfio_mig_save_pending(mig) + bytes + mig->image.size.at_stop;
+	bytes += HEADER_BYTES;
 	if (pages)
 		bytes += (u64)vfio_mig_pages_resident(pages) * PAGE_SIZE;
-	return bytes + vfio_mig_image_pending(mig) + HEADER_BYTES;
+	bytes = max_t(u64, bytes, VFIO_MIG_CHUNK_ROOM_MIN);
+	return bytes + vfio_mig_image_pending(mig) + mig->image.size.at_stop;
 }
 
 /**

@@ -184,6 +184,26 @@ TEST_F(chunks, a_save_begun_anew_drops_what_came_before)
 	finish(_metadata, self);
 }
 
+/*
+ * QEMU asks for the size before the save, and allocates the buffer of its reads by the answer.
+ * The device is empty then, and the guest fills it during the save.
+ */
+TEST_F(chunks, DATA_SIZE_when_empty_has_room_for_a_chunk)
+{
+	__u64 size = 0;
+
+	side_close(&self->a);
+	side_open(_metadata, &self->a, 0);
+	ASSERT_RET(0, v2_data_size(&self->a.v2, &size));
+	EXPECT_GE(64 << 10, size);
+	ASSERT_RET(0, v2_set_state(&self->a.v2, V2_PRE_COPY));
+	memset(self->mem, 0, WRITTEN);
+	fill(_metadata, self, 0, MIB, 2);
+	while (read_once(_metadata, self, size))
+		EXPECT_GE(size, largest(_metadata, self));
+	finish(_metadata, self);
+}
+
 /* The device is idle, so all data belongs to the first pass. */
 TEST_F(chunks, what_is_half_read_is_told_as_what_it_was)
 {
