@@ -361,6 +361,7 @@ static int mscratch_probe(struct mdev_device *mdev)
 		.control_max = sizeof(struct mscratch_state),
 		.ops = &mscratch_mig_ops,
 		.p2p = true,
+		.dma_logging = true,	/* It does no DMA, so the log is complete. */
 	};
 	struct mscratch *s;
 	int ret;

@@ -1,6 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One function for each of VFIO_DEVICE_FEATURE_DMA_LOGGING_* */
+#include <stdio.h>
+#include <string.h>
+
 #include "dma_log.h"
+
+/* Returns whether the kernel has iova_bitmap, without which no device can log its DMA. */
+int dma_log_in_kernel(void)
+{
+	char line[512];
+	int found = 0;
+	FILE *f;
+
+	f = fopen("/proc/kallsyms", "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !!strstr(line, " iova_bitmap_set");
+	if (f)
+		fclose(f);
+	return found;
+}
 
 /* Returns 0 if the device offers DMA logging. -ENOTTY also if the kernel has no iova_bitmap. */
 int dma_log_probe(struct v2 *v2)

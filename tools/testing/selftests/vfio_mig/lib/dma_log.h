@@ -6,6 +6,7 @@
 #include "guest.h"
 #include "v2.h"
 
+int dma_log_in_kernel(void);
 int dma_log_probe(struct v2 *v2);
 int dma_log_start(struct v2 *v2,
 		  struct vfio_device_feature_dma_logging_range *ranges, __u32 nr,
