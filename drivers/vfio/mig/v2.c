@@ -43,6 +43,9 @@ static bool v2_no_way(const struct vfio_mig *mig, enum vfio_mig_state to)
 {
 	if (mig->state == VFIO_MIG_ERROR || (u32)to >= VFIO_MIG_NR_STATES)
 		return true;
+	/* The v1 protocol can be in such a state, also if this kernel's v2 does not know it. */
+	if (!VFIO_MIG_V2_PRE_COPY && to >= VFIO_MIG_PRE_COPY)
+		return true;
 	return mig->state == VFIO_MIG_STOP_COPY &&
 	       (to == VFIO_MIG_PRE_COPY || to == VFIO_MIG_PRE_COPY_P2P);
 }

@@ -302,6 +302,20 @@ TEST_F(both, v1_in_011_shows_as_PRE_COPY)
 	EXPECT_EQ(V2_PRE_COPY, v2_get_state(&self->v2));
 }
 
+/* A state that the device does not offer is EINVAL, also if v1 has led the device there. */
+TEST_F(both, v1_in_011_leads_v2_to_no_unknown_state)
+{
+	if (!self->has_v1)
+		SKIP(return, NO_V1);
+	if (v2_has(&self->v2, V2_PRE_COPY))
+		SKIP(return, "the device has PRE_COPY");
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_PRE_COPY));
+	EXPECT_RET(-EINVAL, v2_set_state(&self->v2, V2_PRE_COPY));
+	EXPECT_RET(-EINVAL, v2_set_state(&self->v2, V2_PRE_COPY_P2P));
+	EXPECT_EQ(V2_RUNNING, v2_get_state(&self->v2));
+	EXPECT_STATE(V1_PRE_COPY, &self->v1);
+}
+
 TEST_F(both, v2_gets_EBUSY_in_a_session_of_v1)
 {
 	static const __u32 states[] = { V1_STOP_COPY, V1_PRE_COPY, V1_RESUMING };
