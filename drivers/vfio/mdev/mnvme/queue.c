@@ -407,4 +407,3 @@ void mnvme_sq_kick_all(struct mnvme *dev)
 	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		mnvme_sq_kick(&dev->sq[i]);
 }
-
