@@ -2,6 +2,7 @@
 /* Decodes a stream: its chunks, their order, and the bytes between them. */
 #include <endian.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,16 +26,46 @@ int problem_at(struct decoder *d, __u64 at, int err, const char *fmt, ...)
 	return err;
 }
 
+/* Waits if a read failed only because the input does not block, and has no data yet. */
+static bool read_again(FILE *in)
+{
+	struct pollfd ready = { .fd = fileno(in), .events = POLLIN };
+
+	if (!ferror(in) || errno != EAGAIN)
+		return false;
+	clearerr(in);
+	poll(&ready, 1, -1);
+	return true;
+}
+
 static size_t get(struct decoder *d, void *buf, size_t len)
 {
-	size_t n;
+	size_t n = 0;
 
-	errno = 0;
-	n = fread(buf, 1, len, d->in);
+	do {
+		errno = 0;
+		n += fread(buf + n, 1, len - n, d->in);
+	} while (n < len && read_again(d->in));
 	if (n < len && ferror(d->in) && !d->read_error)
 		d->read_error = errno ? -errno : -EIO;
 	d->at += n;
 	return n;
+}
+
+/* Returns EOF at the end of the stream. */
+static int get_byte(struct decoder *d)
+{
+	int c;
+
+	do {
+		errno = 0;
+		c = getc_unlocked(d->in);
+	} while (c == EOF && read_again(d->in));
+	if (c != EOF)
+		d->at++;
+	else if (ferror(d->in) && !d->read_error)
+		d->read_error = errno ? -errno : -EIO;
+	return c;
 }
 
 static __u32 header_sum(const struct vfio_mig_chunk_hdr *hdr)
@@ -55,13 +86,9 @@ static bool find_chunk(struct decoder *d, struct vfio_mig_chunk_hdr *hdr)
 	int c;
 
 	do {
-		c = getc_unlocked(d->in);
-		if (c == EOF) {
-			if (ferror(d->in) && !d->read_error)
-				d->read_error = errno ? -errno : -EIO;
+		c = get_byte(d);
+		if (c == EOF)
 			return false;
-		}
-		d->at++;
 		memmove(bytes, bytes + 1, sizeof(*hdr) - 1);
 		bytes[sizeof(*hdr) - 1] = c;
 	} while (!is_chunk(hdr));

@@ -19,6 +19,8 @@ struct dump {
 	struct json json;
 	struct image image;
 	int image_error;
+	int output_error;	/* of standard output */
+	bool bad;		/* the stream has had a problem */
 	struct decode_problem *problems;
 	size_t nr_problems;
 };
@@ -190,6 +192,14 @@ static void chunk_json(struct json *j, const struct decode_chunk *c)
 	json_close(j, '}');
 }
 
+/* Nobody reads the rest if standard output failed, as it does if "head" has ended. */
+static int check_output(struct dump *d)
+{
+	if (ferror(stdout))
+		d->output_error = errno ? -errno : -EIO;
+	return d->output_error;
+}
+
 static int on_chunk(void *ctx, const struct decode_chunk *c)
 {
 	struct dump *d = ctx;
@@ -199,6 +209,9 @@ static int on_chunk(void *ctx, const struct decode_chunk *c)
 	else if (!d->options->summary && !d->options->quiet)
 		print_chunk(d, c);
 	if (!d->options->extract)
+		return check_output(d);
+	/* The image of a stream with a problem is not kept. */
+	if (d->bad)
 		return 0;
 	d->image_error = image_chunk(&d->image, c);
 	return d->image_error;
@@ -208,6 +221,7 @@ static void on_problem(void *ctx, const struct decode_problem *p)
 {
 	struct dump *d = ctx;
 
+	d->bad = true;
 	if (d->options->json) {
 		if (d->nr_problems < PROBLEMS_MAX)
 			d->problems[d->nr_problems++] = *p;
@@ -279,7 +293,9 @@ static int dump(struct dump *d, FILE *in, const char *name)
 		print_totals(&totals);
 	}
 	if (d->image_error)
-		return error_errno(d->image_error, "%s", d->image.out.name);
+		return error_errno(d->image_error, "%s", image_name(&d->image));
+	if (d->output_error)
+		return error_errno(d->output_error, "standard output");
 	if (ret)
 		return error_errno(ret, "%s", name);
 	return totals.complete ? EXIT_OK : EXIT_STREAM;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Writes the pages of a stream to a file, a device or a pipe. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -26,41 +28,70 @@ int image_open(struct image *image, const char *name)
 	image->copied = !image->out.path;
 	image->fd = image->copied ? output_temporary() : image->out.fd;
 	if (image->fd < 0)
-		return error_errno(image->fd, "a temporary file in TMPDIR or /var/tmp");
+		return error_errno(image->fd, "%s", image_name(image));
 	return EXIT_OK;
+}
+
+static const unsigned char zeros[VFIO_MIG_STREAM_PAGE_SIZE];
+
+static int put_page(struct image *image, const void *data, off_t at)
+{
+	errno = 0;
+	if (pwrite(image->fd, data, sizeof(zeros), at) == (ssize_t)sizeof(zeros))
+		return 0;
+	return -(errno ? errno : ENOSPC);
 }
 
 /*
  * A hole in the stream becomes a hole in the file, also if an earlier chunk had data for
- * the page. The file keeps its size.
+ * the page. The file keeps its size. Not every file system can punch a hole.
  */
+static int put_hole(struct image *image, off_t at, off_t end)
+{
+	int ret = 0;
+
+	if (end > (off_t)image->used)
+		end = image->used;
+	if (at >= end || !fallocate(image->fd, FALLOC_FL_PUNCH_HOLE |
+				    FALLOC_FL_KEEP_SIZE, at, end - at))
+		return 0;
+	if (errno != EOPNOTSUPP)
+		return -errno;
+	for (; at < end && !ret; at += sizeof(zeros))
+		ret = put_page(image, zeros, at);
+	return ret;
+}
+
+static int put_data(struct image *image, const unsigned char *data, off_t at, off_t end)
+{
+	int ret = 0;
+
+	for (; at < end && !ret; at += sizeof(zeros), data += sizeof(zeros))
+		ret = put_page(image, data, at);
+	if ((__u64)end > image->used)
+		image->used = end;
+	return ret;
+}
+
 static int put_pages(struct image *image, const struct decode_chunk *c)
 {
-	static const unsigned char zeros[VFIO_MIG_STREAM_PAGE_SIZE];
-	const unsigned char *data = c->pages.data, *from;
+	const unsigned char *data = c->pages.data;
+	int ret = 0;
 	__u32 i;
-	__u64 n;
 
-	for (i = 0; i < c->pages.nr_runs; i++) {
+	for (i = 0; i < c->pages.nr_runs && !ret; i++) {
 		const struct decode_run *r = &c->pages.runs[i];
 		off_t at = r->start * VFIO_MIG_STREAM_PAGE_SIZE;
+		off_t len = r->len * VFIO_MIG_STREAM_PAGE_SIZE;
 
-		for (n = 0; n < r->len; n++, at += VFIO_MIG_STREAM_PAGE_SIZE) {
-			if (r->hole && at >= (off_t)image->used)
-				break;
-			from = r->hole ? zeros : data;
-			errno = 0;
-			if (pwrite(image->fd, from, sizeof(zeros), at) !=
-			    (ssize_t)sizeof(zeros))
-				return -(errno ? errno : ENOSPC);
-			if (r->hole)
-				continue;
-			data += sizeof(zeros);
-			if ((__u64)at + sizeof(zeros) > image->used)
-				image->used = at + sizeof(zeros);
+		if (r->hole) {
+			ret = put_hole(image, at, at + len);
+			continue;
 		}
+		ret = put_data(image, data, at, at + len);
+		data += len;
 	}
-	return 0;
+	return ret;
 }
 
 /* Begins another save, and drops the data of the save before. */
@@ -75,7 +106,7 @@ static int start_over(struct image *image, __u64 nr_pages)
 	return 0;
 }
 
-/* Returns 0 or a negative errno. */
+/* Returns 0 or a negative errno. @c belongs to a stream without a problem so far. */
 int image_chunk(struct image *image, const struct decode_chunk *c)
 {
 	if (c->type == VFIO_MIG_CHUNK_HEADER)
@@ -83,6 +114,13 @@ int image_chunk(struct image *image, const struct decode_chunk *c)
 	if (c->type == VFIO_MIG_CHUNK_PAGES)
 		return put_pages(image, c);
 	return 0;
+}
+
+/* The file that gets the pages, for messages */
+const char *image_name(const struct image *image)
+{
+	return image->copied ? "the temporary file in TMPDIR or /var/tmp" :
+			       image->out.name;
 }
 
 /* A device is written only if it has space for the whole image. */
@@ -118,7 +156,7 @@ static int copy_out(struct image *image)
 		return error("%s: no memory", image->out.name);
 	lseek(image->fd, 0, SEEK_SET);
 	while (!ret && (len = read(image->fd, buf, PORTION)) != 0)
-		ret = len < 0 ? error_errno(-errno, "the temporary file") :
+		ret = len < 0 ? error_errno(-errno, "%s", image_name(image)) :
 				output_write(&image->out, buf, len);
 	free(buf);
 	return ret;

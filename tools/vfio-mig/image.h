@@ -15,6 +15,7 @@ struct image {
 
 int image_open(struct image *image, const char *name);
 int image_chunk(struct image *image, const struct decode_chunk *c);
+const char *image_name(const struct image *image);
 int image_close(struct image *image, int ret);
 
 #endif /* VFIO_MIG_TOOL_IMAGE_H */
