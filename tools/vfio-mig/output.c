@@ -159,12 +159,20 @@ static int make_temporary(struct output *out)
 	return error_errno(ret, "%s: a temporary file in its directory", out->name);
 }
 
-/* A file that is replaced keeps its mode and, if permitted, its owner. */
+/*
+ * A file that is replaced keeps its mode and, if permitted, its owner and group. The rights
+ * of another group are not for the user's own group.
+ */
 static void take_over(int fd, const struct stat *st)
 {
-	if (fchown(fd, st->st_uid, st->st_gid) && st->st_uid != geteuid())
-		return;
-	fchmod(fd, st->st_mode & 07777);
+	mode_t mode = st->st_mode & 07777;
+
+	if (fchown(fd, st->st_uid, st->st_gid)) {
+		if (st->st_uid != geteuid())
+			return;
+		mode &= 0707;
+	}
+	fchmod(fd, mode);
 }
 
 static int open_new(struct output *out)
@@ -268,6 +276,25 @@ static void remove_temporary(void)
 	unblock_signals(&before);
 }
 
+/* Syncs the directory of a new file, because the file's name is there. */
+static int sync_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash ? strndup(path, slash - path + 1) : strdup(".");
+	int fd, ret;
+
+	if (!dir)
+		return -ENOMEM;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(dir);
+	/* A directory that cannot be read can have files, too. */
+	if (fd < 0)
+		return errno == EACCES ? 0 : -errno;
+	ret = sync_file(fd);
+	close(fd);
+	return ret;
+}
+
 /* If @ret is 0, the file is kept. Returns @ret, or another exit code. */
 int output_close(struct output *out, int ret)
 {
@@ -281,7 +308,7 @@ int output_close(struct output *out, int ret)
 		out->fd = -1;
 	}
 	if (temporary && out->path && !ret && !err)
-		err = rename_temporary(out);
+		err = rename_temporary(out) ?: sync_directory(out->path);
 	else if (temporary && out->path)
 		remove_temporary();
 	free(out->path);
