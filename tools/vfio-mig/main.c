@@ -174,19 +174,40 @@ static int flush(int ret)
 				 strerror(errno ? errno : EIO));
 }
 
+static void print_version(void)
+{
+	puts("vfio-mig " VERSION);
+}
+
+/* Says which option getopt_long() did not take. */
+static int bad_option(const struct command *cmd, int c, char **argv)
+{
+	const char *word = argv[optind - 1];
+
+	if (c == ':')
+		return usage("%s: %s needs a value", cmd->name, word);
+	if (!strncmp(word, "--", 2))
+		return usage("%s does not take %s", cmd->name, word);
+	return usage("%s has no option -%c", cmd->name, optopt);
+}
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
 	struct options o = { .rounds = -1, .threshold = 1 << 20 };
 	int c, ret;
 
-	while ((c = getopt_long(argc, argv, "p:r:t:svx:jqhV", options,
+	while ((c = getopt_long(argc, argv, ":p:r:t:svx:jqhV", options,
 				NULL)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
 			return EXIT_OK;
 		}
-		if (c == '?' || c == 'V')
-			return usage("%s: option not known here", cmd->name);
+		if (c == 'V') {
+			print_version();
+			return EXIT_OK;
+		}
+		if (c == '?' || c == ':')
+			return bad_option(cmd, c, argv);
 		if (!strchr(cmd->accepts, c))
 			return usage("%s has no option -%c", cmd->name, c);
 		ret = parse_option(&o, c, cmd);
@@ -207,7 +228,7 @@ int main(int argc, char **argv)
 		return argc > 1 ? flush(EXIT_OK) : EXIT_USAGE;
 	}
 	if (!strcmp(name, "-V") || !strcmp(name, "--version")) {
-		puts("vfio-mig " VERSION);
+		print_version();
 		return flush(EXIT_OK);
 	}
 	cmd = find_command(name);
