@@ -4,8 +4,8 @@
  *
  * While the device runs, its state is read in rounds. A round ends after as many bytes as
  * there were at its start. So data that the device changes during a round belong to the next
- * round. If little is left, or if a round did not help, the device is stopped, and the rest is
- * read.
+ * round. If little is left, or after the last permitted round, the device is stopped, and the
+ * rest is read.
  */
 #include <errno.h>
 #include <stdint.h>
