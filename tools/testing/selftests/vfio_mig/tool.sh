@@ -125,6 +125,54 @@ t_extracted_pages_are_the_saved() {
 	[ "$(stat -c %s one.img)" -eq $((64 << 20)) ]
 }
 
+# with_hole: makes the stream ./holes from ./state: a hole over all pages comes after them.
+with_hole() {
+	python3 -I -S -c 'if 1:
+		import struct
+		M = (1 << 64) - 1
+		P = (11400714785074694791, 14029467366897019727, 1609587929392839161,
+		     9650029242287828579)
+		rot = lambda x, n: (x << n | x >> 64 - n) & M
+		lane = lambda acc, word: rot(acc + word * P[1] & M, 31) * P[0] & M
+
+		# XXH64 of the 36 bytes of a chunk header before its sum.
+		def head_sum(head):
+			*words, last = struct.unpack("<4QI", head)
+			acc = (P[0] + P[1] & M, P[1], 0, -P[0] & M)
+			acc = [lane(a, w) for a, w in zip(acc, words)]
+			h = sum(rot(a, n) for a, n in zip(acc, (1, 7, 12, 18))) & M
+			for a in acc:
+				h = ((h ^ lane(0, a)) * P[0] + P[3]) & M
+			h = (rot(h + 36 & M ^ last * P[0] & M, 23) * P[1] + P[2]) & M
+			h = (h ^ h >> 33) * P[1] & M
+			h = (h ^ h >> 29) * P[2] & M
+			return (h ^ h >> 32) & 0xffffffff
+
+		def chunk(magic, type, flags, save, check, payload):
+			head = struct.pack("<IHHQIIQI", magic, type, flags, save, seq,
+					   len(payload), check, 0)
+			return head + struct.pack("<I", head_sum(head)) + payload
+
+		data = open("state", "rb").read()
+		out, at, seq = open("holes", "wb"), 0, 0
+		while at < len(data):
+			magic, type, flags, save, _, length, check = \
+				struct.unpack_from("<IHHQIIQ", data, at)
+			if type == 3:	# the control state; pages from 0 on, 16384 of them
+				out.write(chunk(magic, 2, 0, save, 0, struct.pack(
+					"<QII4B4x", 0, 0, 4, 3, 128, 128, 1)))
+				seq += 1
+			out.write(chunk(magic, type, flags, save, check,
+					data[at + 40:at + 40 + length]))
+			at, seq = at + 40 + length, seq + 1'
+}
+
+t_zeros_become_holes_of_the_image() {
+	expect 0 vfio-mig save "$a" state && with_hole && expect 0 vfio-mig dump -q holes &&
+		expect 0 vfio-mig dump -q -x image holes || return
+	[ "$(stat -c %s image)" -eq $((64 << 20)) ] && [ "$(stat -c %b image)" -lt 64 ]
+}
+
 t_dump_json() {
 	expect 0 vfio-mig save "$a" state && expect 0 vfio-mig dump --json state &&
 		json "j['complete'] and not j['problems'] and j['saves'] == 1" \
@@ -226,6 +274,10 @@ t_exit_codes() {
 	expect 2 vfio-mig && expect 2 vfio-mig fly && expect 2 vfio-mig save &&
 		expect 2 vfio-mig info -p v1 "$a" && expect 2 vfio-mig save -r x "$a" f &&
 		expect 2 vfio-mig save -p v1,v2 "$a" f && expect 0 vfio-mig --help &&
+		expect 2 vfio-mig save "$a" -t && says err '-t needs a value' &&
+		expect 2 vfio-mig save --fly "$a" && says err 'not take --fly' &&
+		expect 2 vfio-mig save -qx f "$a" && says err 'no option -x' &&
+		expect 0 vfio-mig --version && expect 0 vfio-mig save --version &&
 		expect 1 vfio-mig save no-such-device f && says err 'no device' &&
 		expect 1 vfio-mig restore "$a" no-such-file &&
 		expect 1 vfio-mig save "$a" /dev/full && says err ENOSPC &&
@@ -327,6 +379,8 @@ t_full_disk() {
 	expect 1 vfio-mig save "$a" small/state && says err ENOSPC &&
 		expect 1 vfio-mig save "$a" small/new && says err ENOSPC &&
 		expect 1 vfio-mig dump -q -x small/state state && says err ENOSPC &&
+		expect 1 env TMPDIR=small vfio-mig dump -q -x /dev/null state &&
+		says err 'temporary file .*ENOSPC' &&
 		nothing_else small state && grep -qx before small/state
 	local status=$?
 	umount small
@@ -357,6 +411,20 @@ t_replaced_files_stay_what_they_are() {
 	expect 0 vfio-mig save "$a" replaced/link && [ -L replaced/link ] &&
 		[ "$(stat -c %a replaced/file)" = 640 ] &&
 		expect 0 vfio-mig dump -q replaced/file && nothing_else replaced file link
+}
+
+t_new_files_are_for_their_owner() {
+	rm -f new && expect 0 vfio-mig save "$a" new && [ "$(stat -c %a new)" = 600 ]
+}
+
+# The user is not in the group of the file, and may replace it.
+t_rights_are_not_for_another_group() {
+	expect 0 vfio-mig save "$a" state && mkdir shared && echo before > shared/image &&
+		chmod 664 shared/image && chown -R 65534:12345 shared &&
+		chmod 755 . && chmod 644 state && cp "$(command -v vfio-mig)" . || return
+	expect 0 setpriv --reuid=65534 --regid=65534 --clear-groups \
+		./vfio-mig dump -q -x shared/image state &&
+		[ "$(stat -c '%a %u %g' shared/image)" = "604 65534 65534" ]
 }
 
 t_report_apart_from_the_data() {
@@ -429,6 +497,27 @@ t_unreadable_input() {
 		expect 1 vfio-mig restore "$a" . && says err EISDIR &&
 		expect 1 vfio-mig dump no-such-file && says err ENOENT &&
 		expect 2 script -qec 'vfio-mig dump' typescript
+}
+
+t_input_that_does_not_block() {
+	expect 0 vfio-mig save "$a" state && expect 0 python3 -I -S -c 'if 1:
+		import os, subprocess, sys, time
+		end, start = os.pipe()
+		os.set_blocking(end, False)
+		dump = subprocess.Popen(["vfio-mig", "dump", "-q"], stdin=end)
+		os.close(end)
+		with open("state", "rb") as state, open(start, "wb", buffering=0) as pipe:
+			while part := state.read(50000):
+				pipe.write(part)
+				time.sleep(0.01)
+		sys.exit(dump.wait())'
+}
+
+t_output_that_fails_ends_a_dump() {
+	expect 0 vfio-mig save "$a" state &&
+		expect 1 timeout 100 bash -c \
+			'while cat state; do :; done | vfio-mig dump -v > /dev/full' &&
+		says err ENOSPC
 }
 
 t_upper_case() {
