@@ -86,13 +86,17 @@ static void put_ends(struct buffer *s, const struct buffer *model)
 		stream_put_end(s, SAVE, seq++, 0);
 }
 
-static void stay_on_one_cpu(void)
+/* On the processor where it is, because processor 0 may belong to others. */
+static int stay_on_one_cpu(void)
 {
+	int cpu = sched_getcpu();
 	cpu_set_t set;
 
+	if (cpu < 0)
+		return -errno;
 	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
 }
 
 /* Starts the process that makes the call, on the parent's processor. */
@@ -130,7 +134,7 @@ static void check_call(struct __test_metadata *_metadata, struct endpoint *e,
 	int status;
 	pid_t pid;
 
-	stay_on_one_cpu();
+	ASSERT_RET(0, stay_on_one_cpu());
 	usual = longest_gap(1);
 	pid = start_call(call, e, arg);
 	ASSERT_LT(0, pid);

@@ -225,6 +225,7 @@ TEST_F(data, an_incomplete_stream_is_ENODATA)
 TEST_F(data, process_death_ends_the_session)
 {
 	pid_t child;
+	int status;
 
 	device_close(&self->dev);
 	child = fork();
@@ -236,7 +237,9 @@ TEST_F(data, process_death_ends_the_session)
 			_exit(1);
 		raise(SIGKILL);
 	}
-	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	ASSERT_TRUE(WIFSIGNALED(status))
+		TH_LOG("the process began no session");
 	ASSERT_RET(0, device_open(&self->dev, suite_device()));
 	EXPECT_EQ(V2_RUNNING, v2_get_state(&self->v2));
 }

@@ -17,14 +17,42 @@
 
 /* First part of the UUIDs of this program's devices, by which it finds them again */
 static char prefix[9];
-/* The size of data sections before the program, which other programs get again. */
-static long window_before = -ENOENT;
+
+#define PARAMETERS	"/sys/module/{mnvme,mscratch,vfio_mig_core}/parameters/*"
+
+/* The modules' parameters before the program, which other programs get again */
+static glob_t parameters;
+static char (*values)[32];
+
+static void keep_parameters(void)
+{
+	size_t i;
+
+	if (glob(PARAMETERS, GLOB_BRACE, NULL, &parameters))
+		return;
+	values = calloc(parameters.gl_pathc, sizeof(*values));
+	for (i = 0; values && i < parameters.gl_pathc; i++)
+		if (file_read(parameters.gl_pathv[i], values[i], sizeof(*values)))
+			values[i][0] = '\0';
+}
+
+/* A test that failed or was killed may have left a value that later programs do not expect. */
+static void put_parameters_back(void)
+{
+	char now[sizeof(*values)];
+	size_t i;
+
+	for (i = 0; values && i < parameters.gl_pathc; i++)
+		if (values[i][0] && !file_read(parameters.gl_pathv[i], now, sizeof(now)) &&
+		    strcmp(values[i], now))
+			file_write(parameters.gl_pathv[i], values[i]);
+}
 
 /* Called once, before the harness forks the processes of the tests. */
 void mdev_init(void)
 {
 	snprintf(prefix, sizeof(prefix), "76%06x", getpid() & 0xffffff);
-	window_before = mdev_window_kib(0);
+	keep_parameters();
 }
 
 static void new_uuid(char *uuid)
@@ -84,8 +112,7 @@ void mdev_sweep(void)
 	struct mdev mdev;
 	DIR *dir;
 
-	if (window_before > 0)
-		mdev_window_kib(window_before);
+	put_parameters_back();
 	dir = opendir(MDEV_DEVICES);
 	if (!dir)
 		return;
