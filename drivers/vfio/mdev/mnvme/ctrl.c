@@ -205,16 +205,16 @@ void mnvme_ctrl_work(struct work_struct *work)
 }
 
 /*
- * Returns -EAGAIN if guest memory is not present. The host has to reset a failed controller,
- * so its completions are dropped. They are no part of a state, and a later state must not
- * find them.
+ * Returns -EAGAIN if guest memory is not present. The host has to reset a controller that
+ * failed or was shut down, so its completions are dropped. They are no part of a state, and a
+ * later state must not find them.
  */
 static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
 {
 	int ret;
 
 	mutex_lock(&sq->exec);
-	ret = READ_ONCE(dev->cfs) ? -EIO : mnvme_sq_post(sq);
+	ret = READ_ONCE(dev->cfs) || READ_ONCE(dev->shst) ? -EIO : mnvme_sq_post(sq);
 	if (ret && ret != -EAGAIN)
 		mnvme_sq_drop(sq);
 	mutex_unlock(&sq->exec);

@@ -308,6 +308,9 @@ static bool mnvme_sq_turn(struct mnvme_sq *sq)
 	u32 nr, i;
 
 	sq->turn_end = start + MNVME_TURN_MAX_NS;
+	/* A kick can be older than a stop, a deletion or a reset of the queue. */
+	if (!mnvme_sq_may_execute(sq))
+		return false;
 	if (!sq->id && !mnvme_dbbuf_look(sq->dev))
 		return false;
 	if (!mnvme_sq_settle(sq))
@@ -435,7 +438,7 @@ bool mnvme_sq_execute_here(struct mnvme_sq *sq)
 		sq->here = true;
 		sq->waits = false;
 		sq->polled = false;
-		if (!mnvme_sq_post(sq))
+		if (mnvme_sq_may_execute(sq) && !mnvme_sq_post(sq))
 			done = mnvme_sq_execute_light(sq);
 		sq->here = false;
 		if (!sq->waits)

@@ -311,10 +311,22 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 	spin_unlock(&cq->lock);
 }
 
+/* Called with @sq's exec held. Gives up the command in execution, see mnvme_sq_quiesce(). */
+static bool __mnvme_sq_quiesce(struct mnvme_sq *sq)
+{
+	lockdep_assert_held(&sq->exec);
+	mnvme_irq_flush(sq);
+	if (vfio_mig_dma_drop(&sq->dma))
+		return true;
+	mnvme_warn(sq->dev, "submission queue %u: an access to guest memory does not end\n",
+		   sq->id);
+	return false;
+}
+
 /**
  * mnvme_sq_quiesce() - wait for the command in execution
  * @sq: the queue, which must not execute another command, because mnvme_may_execute() is
- *	false or the queue was marked as not existing
+ *	false
  *
  * A command whose memory is missing is given up, and counts as not executed.
  *
@@ -328,21 +340,18 @@ bool mnvme_sq_quiesce(struct mnvme_sq *sq)
 	spin_lock(&sq->lock);
 	spin_unlock(&sq->lock);
 	mutex_lock(&sq->exec);
-	mnvme_irq_flush(sq);
-	ended = vfio_mig_dma_drop(&sq->dma);
+	ended = __mnvme_sq_quiesce(sq);
 	mutex_unlock(&sq->exec);
-	if (!ended)
-		mnvme_warn(sq->dev, "submission queue %u: an access to guest memory does not end\n",
-			   sq->id);
 	return ended;
 }
 
 /**
  * mnvme_sq_drop() - drop completions that are still to be posted
- * @sq: the queue, which executes nothing
+ * @sq: the queue, which executes nothing, with its exec held
  */
 void mnvme_sq_drop(struct mnvme_sq *sq)
 {
+	lockdep_assert_held(&sq->exec);
 	if (sq->nr_done && !sq->owed)
 		mnvme_cq_unreserve(&sq->dev->cq[sq->cqid], sq->nr_done);
 	sq->nr_done = 0;
@@ -354,7 +363,9 @@ void mnvme_sq_drop(struct mnvme_sq *sq)
  * @sq: the queue; need not exist
  *
  * Waits for the command in execution. Later commands are dropped, as NVMe 5.6 permits.
- * Completions that cannot be written to guest memory are dropped, too.
+ * Completions that cannot be written to guest memory are dropped, too. The executor may
+ * still look at the queue, because of an earlier kick. So all this is done with exec held,
+ * and the executor then finds nothing to do.
  */
 void mnvme_sq_delete(struct mnvme_sq *sq)
 {
@@ -362,12 +373,17 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 	sq->live = false;
 	spin_unlock(&sq->lock);
 	wake_up_all(&sq->dev->halt);
-	mnvme_sq_quiesce(sq);
+	mutex_lock(&sq->exec);
+	__mnvme_sq_quiesce(sq);
 	mnvme_sq_drop(sq);
 	if (sq->spare)
 		put_page(sq->spare);
 	sq->spare = NULL;
+	spin_lock(&sq->lock);
+	sq->shadow = false;
+	spin_unlock(&sq->lock);
 	mnvme_fold_counters(sq);
+	mutex_unlock(&sq->exec);
 }
 
 /* Called when no submission queue uses @cq any more. */
@@ -377,6 +393,7 @@ void mnvme_cq_delete(struct mnvme_cq *cq)
 	cq->live = false;
 	cq->head = 0;
 	cq->tail = 0;
+	cq->shadow = false;
 	cq->rung = MNVME_NO_DOORBELL;
 	spin_unlock(&cq->lock);
 }

@@ -6,6 +6,7 @@
  * ends the process. When the memory answers, the command completes.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@
 #define ADMIN_DELETE_SQ		0x00
 #define ADMIN_CREATE_SQ		0x01
 #define ADMIN_GET_LOG		0x02
+#define ADMIN_DELETE_CQ		0x04
 #define ADMIN_CREATE_CQ		0x05
 #define ADMIN_IDENTIFY		0x06
 
@@ -175,7 +177,7 @@ static int begin_admin(struct user *u, const struct place *p)
 	return submit(u, &u->nvme.admin, &cmd);
 }
 
-static int create_third(struct user *u, __u64 sq, __u64 cq)
+static int create_third(struct nvme *nvme, __u64 sq, __u64 cq)
 {
 	struct nvme_cmd create_cq = {
 		.opcode = ADMIN_CREATE_CQ, .prp1 = cq, .cdw10 = 15 << 16 | THIRD,
@@ -185,32 +187,31 @@ static int create_third(struct user *u, __u64 sq, __u64 cq)
 		.opcode = ADMIN_CREATE_SQ, .prp1 = sq, .cdw10 = 15 << 16 | THIRD,
 		.cdw11 = THIRD << 16 | 1,
 	};
-	int ret = nvme_do(&u->nvme, &u->nvme.admin, &create_cq, NULL);
+	int ret = nvme_do(nvme, &nvme->admin, &create_cq, NULL);
 
-	return ret ? ret : nvme_do(&u->nvme, &u->nvme.admin, &create_sq, NULL);
+	return ret ? ret : nvme_do(nvme, &nvme->admin, &create_sq, NULL);
 }
 
-static int ring_third(struct user *u, __u32 tail)
+static int ring_third(struct nvme *nvme, __u32 tail)
 {
-	return nvme_write32(&u->nvme, DOORBELLS +
-			    2 * THIRD * u->nvme.doorbell_stride, tail);
+	return nvme_write32(nvme, DOORBELLS + 2 * THIRD * nvme->doorbell_stride, tail);
 }
 
 static int begin_sq(struct user *u, const struct place *p)
 {
-	int ret = create_third(u, SLOW_IOVA, guest_iova(&u->guest, u->data));
+	int ret = create_third(&u->nvme, SLOW_IOVA, guest_iova(&u->guest, u->data));
 
 	(void)p;
-	return ret ? ret : ring_third(u, 2);
+	return ret ? ret : ring_third(&u->nvme, 2);
 }
 
 static int begin_cq(struct user *u, const struct place *p)
 {
-	int ret = create_third(u, guest_iova(&u->guest, u->data), SLOW_IOVA);
+	int ret = create_third(&u->nvme, guest_iova(&u->guest, u->data), SLOW_IOVA);
 
 	(void)p;
 	memset(u->data, 0, GUEST_PAGE);
-	return ret ? ret : ring_third(u, 2);
+	return ret ? ret : ring_third(&u->nvme, 2);
 }
 
 /* Doorbell Buffer Config accesses its pages itself. */
@@ -730,6 +731,77 @@ TEST_F(again, a_write_takes_the_data_of_now)
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, 8, self->buf));
 	EXPECT_EQ(0xa7, self->buf[0]);
 	EXPECT_EQ(0xa7, self->buf[GUEST_PAGE - 1]);
+}
+
+static int delete_third(struct nvme *nvme)
+{
+	struct nvme_cmd delete_sq = { .opcode = ADMIN_DELETE_SQ, .cdw10 = THIRD };
+	struct nvme_cmd delete_cq = { .opcode = ADMIN_DELETE_CQ, .cdw10 = THIRD };
+	int ret = nvme_do(nvme, &nvme->admin, &delete_sq, NULL);
+
+	return ret ? ret : nvme_do(nvme, &nvme->admin, &delete_cq, NULL);
+}
+
+#define DELETIONS	100
+
+/* A thread that writes the third doorbell all the time. */
+struct ringer {
+	pthread_t thread;
+	struct nvme *nvme;
+	volatile int stop;
+};
+
+static void *keep_ringing(void *arg)
+{
+	struct ringer *r = arg;
+
+	while (!r->stop)
+		ring_third(r->nvme, 1);
+	return NULL;
+}
+
+/* The driver knows two queues. So this waits for the phase tag of the third one's entry. */
+static bool third_completes(volatile struct nvme_cqe *cqe, double seconds)
+{
+	double until = clock_now() + seconds;
+
+	while (!(cqe->status & 1) && clock_now() < until)
+		usleep(100);
+	return cqe->status & 1;
+}
+
+/*
+ * A completion waits for the completion queue's memory, and the host deletes both queues. Its
+ * doorbells make the controller look at the queue at that time. A new queue of the same number
+ * has other memory, and does not wait for that of the old one.
+ */
+TEST_F_TIMEOUT(again, a_new_queue_waits_for_no_old_memory, 180)
+{
+	unsigned char *cq = guest_alloc(&self->f.guest, GUEST_PAGE);
+	struct ringer ringer = { .nvme = &self->f.nvme };
+	__u64 sq = guest_iova(&self->f.guest, self->buf);
+	int i;
+
+	for (i = 0; i < DELETIONS; i++) {
+		memset(self->buf, 0, GUEST_PAGE);
+		ASSERT_EQ(0, create_third(ringer.nvme, sq, SLOW_IOVA));
+		ASSERT_RET(0, ring_third(ringer.nvme, 1));
+		/* Longer than the controller waits before it does other work. */
+		usleep(waiter_patience(20000));
+		ringer.stop = 0;
+		ASSERT_EQ(0, pthread_create(&ringer.thread, NULL, keep_ringing, &ringer));
+		EXPECT_EQ(0, delete_third(ringer.nvme));
+		ringer.stop = 1;
+		pthread_join(ringer.thread, NULL);
+
+		memset(cq, 0, GUEST_PAGE);
+		ASSERT_EQ(0, create_third(ringer.nvme, sq,
+					  guest_iova(&self->f.guest, cq)));
+		ASSERT_RET(0, ring_third(ringer.nvme, 1));
+		ASSERT_TRUE(third_completes((void *)cq, waiter_patience(REACH)))
+			TH_LOG("after deletion %d the new queue waits", i);
+		ASSERT_EQ(0, delete_third(ringer.nvme));
+	}
 }
 
 static void need_all(void)
