@@ -24,6 +24,7 @@
 
 #include "dma.h"
 #include "mig.h"
+#include "pages.h"
 
 /* Limit of bytes in one access of the fault thread */
 #define DMA_ACCESS_MAX		SZ_64K
@@ -327,7 +328,7 @@ static bool access_start(struct vfio_mig_dma *dma, dma_addr_t iova,
 	struct vfio_mig_faulter *f = &dma->mig->faulter;
 	struct vfio_mig_dma_access *a;
 
-	a = kvmalloc(struct_size(a, data, len), GFP_KERNEL_ACCOUNT);
+	a = kvmalloc(struct_size(a, data, len), VFIO_MIG_GFP);
 	if (!a)
 		return false;
 	*a = (struct vfio_mig_dma_access) {

@@ -114,7 +114,7 @@ static int log_alloc(struct vfio_mig_log *log, struct rb_root_cached *ranges, u3
 		return -ENOMEM;
 	/* Initialised before anything else can fail, because log_free() destroys it. */
 	xa_init_flags(log->pages, XA_FLAGS_ACCOUNT);
-	log->ranges = kvcalloc(nr, sizeof(*log->ranges), GFP_KERNEL_ACCOUNT);
+	log->ranges = kvcalloc(nr, sizeof(*log->ranges), VFIO_MIG_GFP);
 	if (!log->ranges)
 		return -ENOMEM;
 	log->memcg = get_mem_cgroup_from_mm(current->mm);

@@ -43,13 +43,13 @@ int vfio_mig_load_begin(struct vfio_mig *mig)
 {
 	struct vfio_mig_load *load;
 
-	load = kvzalloc(sizeof(*load), GFP_KERNEL_ACCOUNT);
+	load = kvzalloc(sizeof(*load), VFIO_MIG_GFP);
 	if (!load)
 		return -ENOMEM;
 	kref_init(&load->kref);
-	load->control[0] = kvzalloc(mig->desc.control_max, GFP_KERNEL_ACCOUNT);
+	load->control[0] = kvzalloc(mig->desc.control_max, VFIO_MIG_GFP);
 	if (mig->desc.image)
-		load->piece = kvmalloc(VFIO_MIG_STREAM_IMAGE_PIECE, GFP_KERNEL_ACCOUNT);
+		load->piece = kvmalloc(VFIO_MIG_STREAM_IMAGE_PIECE, VFIO_MIG_GFP);
 	if (!load->control[0] || (mig->desc.image && !load->piece) ||
 	    vfio_mig_stage_init(&load->stage, mig->desc.pages)) {
 		kvfree(load->piece);

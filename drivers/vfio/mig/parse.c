@@ -441,7 +441,7 @@ static int new_control(struct vfio_mig *mig, u32 total)
 
 		if (!load->control[slot])
 			load->control[slot] = kvzalloc(mig->desc.control_max,
-						       GFP_KERNEL_ACCOUNT);
+						       VFIO_MIG_GFP);
 		if (!load->control[slot])
 			return -ENOMEM;
 		pos->control_slot = slot;

@@ -23,6 +23,7 @@
 #include "load.h"
 #include "machine.h"
 #include "mig.h"
+#include "pages.h"
 #include "region.h"
 #include "save.h"
 #include "window.h"
@@ -348,7 +349,7 @@ static int note_seen(struct vfio_mig *mig, size_t off, size_t count)
 
 	if (!it->seen)
 		it->seen = kvcalloc(BITS_TO_LONGS(vfio_mig_window_size(mig->window)),
-				    sizeof(long), GFP_KERNEL_ACCOUNT);
+				    sizeof(long), VFIO_MIG_GFP);
 	if (!it->seen)
 		return -ENOMEM;
 	bitmap_set(it->seen, off, count);
@@ -396,7 +397,7 @@ static int bounce_init(struct bounce *b, size_t count)
 	if (count <= b->size)
 		return 0;
 	b->size = min(count, BOUNCE_MAX);
-	b->buf = kvmalloc(b->size, GFP_KERNEL_ACCOUNT);
+	b->buf = kvmalloc(b->size, VFIO_MIG_GFP);
 	return b->buf ? 0 : -ENOMEM;
 }
 

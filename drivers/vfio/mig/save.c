@@ -97,11 +97,11 @@ struct vfio_mig_chunk *vfio_mig_chunk_alloc(const struct vfio_mig *mig)
 {
 	struct vfio_mig_chunk *chunk;
 
-	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	chunk = kvzalloc(sizeof(*chunk), VFIO_MIG_GFP);
 	if (!chunk)
 		return NULL;
 	chunk->meta = kvzalloc(mig->desc.image ? IMAGE_META_MAX : META_MAX,
-			       GFP_KERNEL_ACCOUNT);
+			       VFIO_MIG_GFP);
 	if (chunk->meta)
 		return chunk;
 	kvfree(chunk);
@@ -172,10 +172,10 @@ int vfio_mig_save_begin(struct vfio_mig *mig, enum vfio_mig_state to)
 	struct vfio_mig_save *save;
 	int ret = -ENOMEM;
 
-	save = kvzalloc(sizeof(*save), GFP_KERNEL_ACCOUNT);
+	save = kvzalloc(sizeof(*save), VFIO_MIG_GFP);
 	if (!save)
 		return -ENOMEM;
-	save->control = kvzalloc(mig->desc.control_max, GFP_KERNEL_ACCOUNT);
+	save->control = kvzalloc(mig->desc.control_max, VFIO_MIG_GFP);
 	if (!save->control)
 		goto err;
 	ret = vfio_mig_image_save_begin(mig, to == VFIO_MIG_STOP_COPY ?

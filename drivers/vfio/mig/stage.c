@@ -77,7 +77,7 @@ int vfio_mig_stage_open(struct vfio_mig_stage *stage, size_t bytes)
 	stage->made = stage->few;
 	if (stage->pages && max > VFIO_MIG_STAGE_FEW) {
 		stage->made = kvmalloc_array(max, sizeof(*stage->made),
-					     GFP_KERNEL_ACCOUNT);
+					     VFIO_MIG_GFP);
 		if (!stage->made)
 			return -ENOMEM;
 	}

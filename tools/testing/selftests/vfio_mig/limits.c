@@ -213,6 +213,40 @@ TEST_F_TIMEOUT(memcg, a_write_fails_and_nobody_is_killed, 120)
 	EXPECT_EQ(0, memcg_event(&c->group, "oom_kill"));
 }
 
+/* Copies @blocks blocks from the disk's beginning. @buf is for the range. */
+static int copy(struct nvme *nvme, unsigned char *buf, __u64 to, __u32 blocks)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_OP_COPY, .nsid = 1, .prp1 = guest_iova(nvme->guest, buf),
+		.cdw10 = to, .cdw11 = to >> 32,
+	};
+	__u16 nlb = blocks - 1;
+
+	memset(buf, 0, 32);
+	memcpy(buf + 16, &nlb, sizeof(nlb));
+	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
+}
+
+/* The device needs memory for the data, and for the blocks that it writes. */
+TEST_F_TIMEOUT(memcg, a_copy_fails_and_nobody_is_killed, 120)
+{
+	struct charged *c = &self->c;
+	struct nvme *nvme = &c->nvme;
+	int status, i;
+
+	if (memcg_missing())
+		SKIP(return, "%s", memcg_missing());
+	ASSERT_EQ(0, nvme_start(nvme, &c->end[0].dev, &c->guest, 1, 16));
+	ASSERT_LT(MIB, write_until(nvme, c->buf, nvme->nr_lbas, &status) * nvme->lba_size);
+	ASSERT_NE(0, status);
+	for (i = 0; i < 8; i++) {
+		status = copy(nvme, c->buf, nvme->nr_lbas / 2, MIB / nvme->lba_size);
+		EXPECT_EQ(ST_INTERNAL, status & (ST_CODE | ST_DNR))
+			TH_LOG("status %#x", status);
+	}
+	check_limit(_metadata, c);
+}
+
 /* The user pays for the data section at the start of the session. */
 TEST_F(memcg, a_session_that_is_too_large_is_refused)
 {
