@@ -201,6 +201,8 @@ static void mnvme_code_log(struct mnvme_codec *c, struct mnvme_log *log, u8 leve
 {
 	u64 i;
 
+	/* A write of a doorbell adds errors, also while the device is stopped. */
+	spin_lock(&log->lock);
 	mnvme_code_u64(c, &log->errors);
 	for (i = 0; i < min_t(u64, log->errors, MNVME_ERROR_LOG); i++)
 		mnvme_code_bytes(c, &log->entry[i], sizeof(log->entry[i]));
@@ -211,6 +213,7 @@ static void mnvme_code_log(struct mnvme_codec *c, struct mnvme_log *log, u8 leve
 		log->power_cycles = 1;	/* the value that old sources reported */
 	mnvme_code_u64(c, &log->power_on_ns);
 	mnvme_code_counters(c, &log->count);
+	spin_unlock(&log->lock);
 }
 
 static void mnvme_code_sq(struct mnvme_codec *c, struct mnvme_sq *sq)

@@ -5,6 +5,7 @@
  * disabled, in reset, shut down or failed
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -692,6 +693,33 @@ TEST_F(states, in_a_function_level_reset)
 	ASSERT_RET(0, nvme_read32(nvme, REG_CC, &cc));
 	EXPECT_EQ(0, cc);
 	check_restart(_metadata, nvme);
+}
+
+static void *keep_failing(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 5000; i++)
+		bad_doorbell(arg);
+	return NULL;
+}
+
+/* A stopped device logs errors while its state is saved. Each state is whole all the same. */
+TEST_F_TIMEOUT(states, errors_while_it_is_saved, 180)
+{
+	struct buffer s = { 0 };
+	pthread_t thread;
+	int i;
+
+	ASSERT_RET(0, stop(self->from, variant->v2));
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, pthread_create(&thread, NULL, keep_failing, &self->nvme));
+		EXPECT_RET(0, transfer(self->from, self->to, variant->v2, &s));
+		pthread_join(thread, NULL);
+		buffer_free(&s);
+		ASSERT_RET(0, stop(self->from, variant->v2));
+		ASSERT_RET(0, stop(self->to, variant->v2));
+	}
 }
 
 static void need_all(void)
