@@ -12,7 +12,10 @@
 
 #include "mnvme.h"
 
-/* INTx may be unmasked so often before the host takes entries. After that it takes longer. */
+/*
+ * INTx may be unmasked so often without a new entry, and without one that the host takes.
+ * After that it takes longer.
+ */
 #define MNVME_UNMASKS	16
 
 void mnvme_irq_init(struct mnvme_irq *irq)
@@ -118,6 +121,9 @@ static void mnvme_intx_update(struct mnvme *dev)
 	/* VFIO_IRQ_INFO_AUTOMASKED: masked until the user unmasks it. */
 	irq->intx_masked = true;
 	irq->intx_trigger = false;
+	/* The host may take entries without a register, if its doorbells are in memory. */
+	if (!bitmap_empty(irq->posted, MNVME_NR_QUEUES))
+		WRITE_ONCE(irq->intx_unmasks, 0);
 	bitmap_zero(irq->posted, MNVME_NR_QUEUES);
 	mnvme_signal(irq->intx);
 }
@@ -532,7 +538,7 @@ static void mnvme_intx_set_masked(struct mnvme *dev, bool mask)
  *
  * A user may connect the two eventfds of INTx, so that each signal leads to the next while
  * there are entries. A work item of VFIO executes this function, and nobody is charged for
- * its CPU time. So it sleeps if the host takes no entries.
+ * its CPU time. So it sleeps if there are no new entries and the host takes none.
  */
 static void mnvme_intx_unmask_thread(void *opaque, void *unused)
 {

@@ -313,8 +313,8 @@ static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
  * @intx: eventfd of INTx
  * @intx_masked: INTx was signalled or masked, and was not unmasked since
  * @intx_unmask: eventfd by which the user unmasks INTx; with &mnvme.lock
- * @intx_unmasks: how often @intx_unmask was signalled since the host took entries; not
- *	protected
+ * @intx_unmasks: how often @intx_unmask was signalled since the host took entries, and since
+ *	INTx was signalled for new ones; not protected
  * @intx_trigger: the user asked to signal INTx
  * @req: eventfd that asks the user to release the device
  * @masked: MSI-X vectors that the user masked in the table. These differ from the table's
