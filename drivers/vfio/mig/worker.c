@@ -8,9 +8,9 @@
  * while it works. No user is charged for its CPU time then.
  *
  * vfio_mig_worker_stop() only ensures that the worker does not work any more. The thread
- * ends later. A thread of a process that SIGSTOP or a debugger stopped cannot end, so
- * no function waits for the thread. Instead, the thread queues a work item when it is
- * about to end, and this work item frees the worker.
+ * ends later. A thread of a process that SIGSTOP, a debugger or the freezer stopped cannot
+ * end, so no function waits for the thread. Instead, the thread queues a work item when
+ * nothing can stop it any more, and this work item frees the worker.
  */
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
@@ -37,8 +37,7 @@
  * @wait: the thread sleeps here
  * @wanted: the worker was woken, and has not begun to work since
  * @stopped: the worker must not work any more; set with @busy held
- * @killed: the user's process ends
- * @leaving: the thread has dropped its reference; only the thread uses this
+ * @killed: the thread ends, with the user's process or after @stopped
  * @refs: one for the driver, and one for the thread until it does not work any more
  * @burial: work item that waits for the thread's end and frees the worker
  * @vtsk: the thread, if it belongs to the user's process
@@ -54,7 +53,6 @@ struct vfio_mig_worker {
 	bool wanted;
 	bool stopped;
 	bool killed;
-	bool leaving;
 	refcount_t refs;
 	struct work_struct burial;
 	struct vhost_task *vtsk;
@@ -70,14 +68,6 @@ static void worker_put(struct vfio_mig_worker *w)
 {
 	if (refcount_dec_and_test(&w->refs))
 		queue_work(worker_wq, &w->burial);
-}
-
-static void worker_leave(struct vfio_mig_worker *w)
-{
-	if (w->leaving)
-		return;
-	w->leaving = true;
-	worker_put(w);
 }
 
 /* Sleeps until the worker is woken or stopped, or gets a signal. Works if it was woken. */
@@ -107,17 +97,33 @@ static void worker_take_notice(void)
 	set_thread_flag(TIF_NOTIFY_SIGNAL);
 }
 
-/* vhost_task calls this in a loop, and handles signals. false: sleep until woken. */
+/*
+ * Ends this thread alone, as SIGKILL would end the process. vhost_task_stop() is no way to do
+ * that: the caller waits, and a SIGSTOP for the process can stop the thread before it ends. A
+ * thread with a fatal signal does not stop. vhost_task calls worker_vhost_killed() when it
+ * has taken the signal.
+ */
+static void worker_exit(void)
+{
+	/* A thread keeps its own until it has ended. */
+	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
+
+	spin_lock_irq(&sighand->siglock);
+	sigaddset(&current->pending.signal, SIGKILL);
+	set_thread_flag(TIF_SIGPENDING);
+	spin_unlock_irq(&sighand->siglock);
+}
+
+/* vhost_task calls this in a loop, and handles signals. */
 static bool worker_vhost_fn(void *data)
 {
 	struct vfio_mig_worker *w = data;
 
-	if (READ_ONCE(w->stopped)) {
-		/* The thread sleeps, as vhost_task_fn() prepared, until vhost_task_stop(). */
-		worker_leave(w);
-		return false;
-	}
 	__set_current_state(TASK_RUNNING);
+	if (READ_ONCE(w->stopped)) {
+		worker_exit();
+		return true;
+	}
 	worker_turn(w);
 	worker_take_notice();
 	return true;
@@ -128,7 +134,7 @@ static void worker_vhost_killed(void *data)
 	struct vfio_mig_worker *w = data;
 
 	WRITE_ONCE(w->killed, true);
-	worker_leave(w);
+	worker_put(w);
 }
 
 static int worker_start(struct vfio_mig_worker *w, const char *name)
@@ -181,7 +187,7 @@ static int worker_kthread_fn(void *data)
 
 	while (!READ_ONCE(w->stopped))
 		worker_kthread_turn(w);
-	worker_leave(w);
+	worker_put(w);
 	wait_event_interruptible(w->wait, kthread_should_stop());
 	return 0;
 }

@@ -5,6 +5,7 @@
  * threads of an idle device take no CPU time.
  */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/file.h"
+#include "lib/mdev.h"
 #include "lib/nvme_fixture.h"
 #include "lib/waiter.h"
 
@@ -196,6 +199,71 @@ TEST_F(cgroup, threads_are_as_many_as_asked_for)
 	device_close(&dev);
 	usleep(200000);
 	EXPECT_EQ(usual, executors());
+}
+
+#define PROCESSES	8
+
+/* A process that stops when it has closed the device, while the device's threads end. */
+static pid_t start_and_stop(const char *path)
+{
+	pid_t pid = child_start();
+	struct device dev;
+
+	if (pid)
+		return pid;
+	if (device_open(&dev, path))
+		_exit(1);
+	close(dev.fd);
+	raise(SIGSTOP);
+	_exit(0);
+}
+
+/* Returns how many threads of the kernel wait for a thread of a user to end. */
+static int waiting_for_threads(void)
+{
+	char path[300], stack[4096];
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+	int n = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%s/stack", entry->d_name);
+		if (!file_read(path, stack, sizeof(stack)))
+			n += !!strstr(stack, "vhost_task_stop");
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/*
+ * Threads of a process that is stopped cannot end. Nobody waits for them, so others can close
+ * their devices.
+ */
+TEST_F_TIMEOUT(cgroup, nobody_waits_for_a_stopped_process, 120)
+{
+	struct mdev mdev[PROCESSES];
+	pid_t pid[PROCESSES];
+	int i, status;
+
+	if (!executors())
+		SKIP(return, "this kernel has no threads of the user's for a driver");
+	ASSERT_EQ(0, system("echo 16 > /sys/module/mnvme/parameters/executors"));
+	for (i = 0; i < PROCESSES; i++) {
+		ASSERT_RET(0, mdev_create(&mdev[i], "mnvme", "64M"));
+		pid[i] = start_and_stop(mdev[i].path);
+		ASSERT_EQ(pid[i], waitpid(pid[i], &status, WUNTRACED));
+		EXPECT_TRUE(WIFSTOPPED(status));
+	}
+	ASSERT_EQ(0, system("echo 0 > /sys/module/mnvme/parameters/executors"));
+	sleep(1);
+	EXPECT_EQ(0, waiting_for_threads());
+
+	for (i = 0; i < PROCESSES; i++) {
+		kill(pid[i], SIGKILL);
+		EXPECT_EQ(pid[i], waitpid(pid[i], NULL, 0));
+		EXPECT_RET(0, mdev_remove(&mdev[i]));
+	}
 }
 
 static void need_all(void)
