@@ -221,10 +221,12 @@ static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
 	return ret;
 }
 
-/* Posts completions that wait for guest memory, so that the host has them at the stop. */
-static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq)
+/*
+ * Posts completions that wait for guest memory, so that the host has them at the stop. @end is
+ * the same for all queues: a user could have the memory of each queue answer late.
+ */
+static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned long end)
 {
-	unsigned long end = jiffies + MNVME_STOP_TIMEOUT;
 	int ret;
 
 	for (;;) {
@@ -241,12 +243,13 @@ static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq)
 
 static int mnvme_come_to_rest(struct mnvme *dev)
 {
+	unsigned long end = jiffies + MNVME_STOP_TIMEOUT;
 	bool ended = true;
 	int ret = 0;
 	u16 i;
 
 	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++)
-		ret = mnvme_finish_posts(dev, &dev->sq[i]);
+		ret = mnvme_finish_posts(dev, &dev->sq[i], end);
 	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++)
 		ended &= mnvme_sq_quiesce(&dev->sq[i]);
 	return ended ? ret : -ETIMEDOUT;
