@@ -245,6 +245,9 @@ static int begin_doorbells(struct user *u, const struct place *p)
 	cmd.prp1 = guest_iova(&u->guest, u->data);
 	while (!ret && u->nvme.admin.tail)
 		ret = nvme_do(&u->nvme, &u->nvme.admin, &cmd, NULL);
+	/* A stopped device does not read the pages while none is there. */
+	if (!ret)
+		ret = v1_set_state(&u->v1, V1_STOPPED);
 	if (!ret)
 		ret = device_unmap(&u->dev, DOORBELLS_IOVA, 2 * GUEST_PAGE);
 	if (ret)
@@ -256,6 +259,8 @@ static int begin_doorbells(struct user *u, const struct place *p)
 			 GUEST_PAGE);
 	if (!ret)
 		ret = device_map(&u->dev, u->slow->mem, slow, GUEST_PAGE);
+	if (!ret)
+		ret = v1_set_state(&u->v1, V1_RUNNING);
 	return ret ? ret : submit(u, &u->nvme.admin, &cmd);
 }
 
