@@ -45,10 +45,11 @@ u16 mnvme_dptr_next(struct mnvme_dptr *d)
 }
 
 /**
- * mnvme_dptr_dma() - move bytes of the current segment
- * @d: the walk
+ * mnvme_dptr_dma() - move bytes at the current position
+ * @d: the walk, which stays where it is
  * @buf: kernel buffer
- * @len: number of bytes, at most the rest of the segment
+ * @len: number of bytes, at most the rest of the segment or the return value of
+ *	mnvme_dptr_run()
  * @write: true to write to the guest
  *
  * Return: NVMe status.
