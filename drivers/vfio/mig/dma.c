@@ -347,7 +347,10 @@ static bool access_start(struct vfio_mig_dma *dma, dma_addr_t iova,
 	return true;
 }
 
-/* Copies at most %DMA_ACCESS_MAX bytes. */
+/*
+ * Copies at most %DMA_ACCESS_MAX bytes. Returns -ENOBUFS if the fault thread has to copy, and
+ * there is no memory for the access. vfio_dma_rw() does not return this error.
+ */
 static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 			size_t len, bool write)
 {
@@ -362,17 +365,29 @@ static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 	if (access_claim(dma, iova, data, len, write, &ret))
 		return ret;
 
-	if (!access_start(dma, iova, data, len, write)) {
-		/* The user is at the limit of its memory, so the caller tries again. */
-		schedule_timeout_killable(msecs_to_jiffies(DMA_PATIENCE_MS));
-		dma->ready(dma);
-		return -EAGAIN;
-	}
+	if (!access_start(dma, iova, data, len, write))
+		return -ENOBUFS;
 	wait_event_killable_timeout(f->wait, !vfio_mig_dma_pending(dma),
 				    msecs_to_jiffies(DMA_PATIENCE_MS));
 	if (!access_claim(dma, iova, data, len, write, &ret))
 		ret = -EAGAIN;
 	return ret;
+}
+
+/* Copies page by page, because there was no memory for a larger access. */
+static int dma_rw_pages(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
+			size_t len, bool write)
+{
+	size_t n;
+	int ret;
+
+	for (; len; len -= n, iova += n, data += n) {
+		n = min_t(size_t, len, PAGE_SIZE - offset_in_page(iova));
+		ret = dma_rw_piece(dma, iova, data, n, write);
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 /**
@@ -404,6 +419,14 @@ int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 	for (; len; len -= n, iova += n, data += n) {
 		n = min_t(size_t, len, DMA_ACCESS_MAX);
 		ret = dma_rw_piece(dma, iova, data, n, write);
+		if (ret == -ENOBUFS && n > PAGE_SIZE)
+			ret = dma_rw_pages(dma, iova, data, n, write);
+		if (ret == -ENOBUFS) {
+			/* The user is at the limit of its memory, so the caller tries again. */
+			schedule_timeout_killable(msecs_to_jiffies(DMA_PATIENCE_MS));
+			dma->ready(dma);
+			return -EAGAIN;
+		}
 		if (ret)
 			return ret;
 	}
