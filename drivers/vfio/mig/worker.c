@@ -98,10 +98,10 @@ static void worker_take_notice(void)
 }
 
 /*
- * Ends this thread alone, as SIGKILL would end the process. vhost_task_stop() is no way to do
- * that: the caller waits, and a SIGSTOP for the process can stop the thread before it ends. A
- * thread with a fatal signal does not stop. vhost_task calls worker_vhost_killed() when it
- * has taken the signal.
+ * Ends this thread alone, as SIGKILL would end the process. vhost_task_stop() cannot be used,
+ * because its caller waits, and a SIGSTOP for the process can stop the thread before the thread
+ * ends. A thread with a fatal signal does not stop. When the thread has taken the signal,
+ * vhost_task calls worker_vhost_killed().
  */
 static void worker_exit(void)
 {

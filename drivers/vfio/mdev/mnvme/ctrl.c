@@ -223,7 +223,7 @@ static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
 
 /*
  * Posts completions that wait for guest memory, so that the host has them at the stop. @end is
- * the same for all queues: a user could have the memory of each queue answer late.
+ * the same for all queues, because a user could have the memory of each queue answer late.
  */
 static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned long end)
 {

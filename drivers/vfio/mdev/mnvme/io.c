@@ -7,9 +7,9 @@
  * logical block is atomic (NVMe 6.4.1). A page access never waits for guest memory.
  *
  * If guest memory is contiguous, one copy moves a row of pages. This copy does not wait for
- * missing memory. If memory is missing, the rest of the command is moved page by page. But a
- * read that has to wait for memory writes several pages at once: a guest reads into memory
- * that it never touched, and a wait for each page would be slow.
+ * missing memory. If memory is missing, the rest of the command is moved page by page. A read
+ * that has to wait for memory writes several pages at once, because guests read into memory
+ * that they never touched, and a wait for each page would be slow.
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>

@@ -13,8 +13,8 @@
 #include "mnvme.h"
 
 /*
- * INTx may be unmasked so often without a new entry, and without one that the host takes.
- * After that it takes longer.
+ * Limit of unmasks of INTx while the controller posts no completion and the host takes none.
+ * After that each unmask takes a millisecond or two.
  */
 #define MNVME_UNMASKS	16
 
