@@ -18,14 +18,19 @@ module_param(executors, uint, 0644);
 MODULE_PARM_DESC(executors,
 		 "Threads of each device that execute I/O commands, at most 64, for devices opened from now on (default 0: as many as there are CPUs)");
 
-/* Returns the next kicked queue behind the last one. */
+/* Returns the first kicked queue from @from on, or MNVME_NR_QUEUES. */
+static unsigned int mnvme_executor_find(struct mnvme_executor *ex, unsigned int from)
+{
+	/* If this misses a bit that is set now, the kick's wake-up starts another search. */
+	return data_race(find_next_bit(ex->kicked, MNVME_NR_QUEUES, from));
+}
+
+/* Returns the next kicked queue behind the last one, or MNVME_NR_QUEUES. */
 static unsigned int mnvme_executor_next(struct mnvme_executor *ex)
 {
-	unsigned int i = find_next_bit(ex->kicked, MNVME_NR_QUEUES, ex->last + 1);
+	unsigned int i = mnvme_executor_find(ex, ex->last + 1);
 
-	if (i == MNVME_NR_QUEUES)
-		i = find_next_bit(ex->kicked, MNVME_NR_QUEUES, 0);
-	return i;
+	return i < MNVME_NR_QUEUES ? i : mnvme_executor_find(ex, 0);
 }
 
 /* Serves one queue, so that the worker can handle signals between two queues. */
@@ -40,7 +45,7 @@ static void mnvme_executor_work(void *data)
 	clear_bit(i, ex->kicked);
 	smp_mb__after_atomic(); /* a later kick sets the bit again */
 	mnvme_sq_execute(&ex->dev->sq[i]);
-	if (!bitmap_empty(ex->kicked, MNVME_NR_QUEUES))
+	if (mnvme_executor_find(ex, 0) < MNVME_NR_QUEUES)
 		vfio_mig_worker_wake(ex->worker);
 }
 
