@@ -393,6 +393,12 @@ static u32 mnvme_light(const struct mnvme *dev, const struct nvme_command *cmd,
 	return i;
 }
 
+/* Whether the host may have submitted more commands. Doorbells in memory are not read. */
+static bool mnvme_sq_may_have_more(struct mnvme_sq *sq)
+{
+	return READ_ONCE(sq->shadow) || mnvme_sq_pending(sq);
+}
+
 /* Called with @sq's exec held. Returns false if the executor has to go on. */
 static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
 {
@@ -407,9 +413,10 @@ static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
 		if (light)
 			mnvme_sq_batch(sq, cmd, light);
 		commands += light;
-		if (light < nr || commands >= MNVME_HERE_COMMANDS || sq->waits ||
-		    mnvme_sq_turn_over(sq))
+		if (light < nr || sq->waits)
 			return false;
+		if (commands >= MNVME_HERE_COMMANDS || mnvme_sq_turn_over(sq))
+			return !mnvme_sq_may_have_more(sq);
 	}
 	return !sq->waits && !sq->polled;
 }
