@@ -33,7 +33,7 @@ u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len)
  * @d: the walk, with bytes left
  *
  * May read from the guest, so it must not be called inside an access to a page of the
- * namespace.
+ * namespace, unless mnvme_dptr_at_hand() returns true.
  *
  * Return: NVMe status.
  */
@@ -42,6 +42,28 @@ u16 mnvme_dptr_next(struct mnvme_dptr *d)
 	if (d->seg)
 		return NVME_SC_SUCCESS;
 	return d->sgl_in_use ? mnvme_sgl_next(d) : mnvme_prp_next(d);
+}
+
+/**
+ * mnvme_dptr_read_ahead() - read the list now, so that mnvme_dptr_run() knows its entries
+ * @d: the walk
+ *
+ * May read from the guest, as mnvme_dptr_next(), which also returns the errors.
+ */
+void mnvme_dptr_read_ahead(struct mnvme_dptr *d)
+{
+	if (!d->sgl_in_use)
+		mnvme_prp_read_ahead(d);
+}
+
+/**
+ * mnvme_dptr_at_hand() - whether mnvme_dptr_next() will not read from the guest
+ * @d: the walk
+ */
+bool mnvme_dptr_at_hand(const struct mnvme_dptr *d)
+{
+	/* SGL descriptors can be empty, so that the next one with data is not known. */
+	return d->seg || (!d->sgl_in_use && d->idx < d->nr);
 }
 
 /**

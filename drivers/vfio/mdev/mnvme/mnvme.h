@@ -711,6 +711,8 @@ struct mnvme_dptr {
 
 u16 mnvme_dptr_init(struct mnvme_dptr *d, struct mnvme_req *req, u32 len);
 u16 mnvme_dptr_next(struct mnvme_dptr *d);
+void mnvme_dptr_read_ahead(struct mnvme_dptr *d);
+bool mnvme_dptr_at_hand(const struct mnvme_dptr *d);
 u32 mnvme_dptr_run(const struct mnvme_dptr *d);
 u16 mnvme_dptr_skip(struct mnvme_dptr *d, u32 len);
 u16 mnvme_dptr_dma(struct mnvme_dptr *d, void *buf, u32 len, bool write);
@@ -728,6 +730,7 @@ static inline void mnvme_dptr_advance(struct mnvme_dptr *d, u32 len)
 /* prp.c */
 u16 mnvme_prp_init(struct mnvme_dptr *d, struct mnvme_req *req);
 u16 mnvme_prp_next(struct mnvme_dptr *d);
+void mnvme_prp_read_ahead(struct mnvme_dptr *d);
 u32 mnvme_prp_run(const struct mnvme_dptr *d);
 
 /* sgl.c */

@@ -64,10 +64,15 @@ u16 mnvme_prp_init(struct mnvme_dptr *d, struct mnvme_req *req)
 	return NVME_SC_SUCCESS;
 }
 
+/*
+ * Reads entries of the list behind the current segment. A failure changes nothing, so that
+ * the next call fails in the same way.
+ */
 static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 {
-	u32 need = DIV_ROUND_UP(d->left, mnvme_page_size(d->dev));
+	u32 need = DIV_ROUND_UP(d->left - d->seg, mnvme_page_size(d->dev));
 	u32 nr = min3(need, d->list_left, (u32)ARRAY_SIZE(d->prp));
+	u64 next;
 	u16 status;
 
 	/* PRP1 was the first entry, so one fewer is read, to keep rows of one size. */
@@ -79,19 +84,34 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 	if (status)
 		return status;
 
-	d->list += nr * sizeof(u64);
-	d->list_left -= nr;
-	d->idx = 0;
-	d->nr = nr;
-
-	/* The last entry of a page points to the rest of the list, if there is more. */
-	if (!d->list_left && need > nr) {
-		d->list = le64_to_cpu(d->prp[--d->nr]);
-		d->list_left = mnvme_page_size(d->dev) / sizeof(u64);
-		if (mnvme_page_offset(d->dev, d->list))
+	if (nr < d->list_left || nr == need) {
+		d->list += nr * sizeof(u64);
+		d->list_left -= nr;
+		d->nr = nr;
+	} else {
+		/* The last entry of a page points to the rest of the list. */
+		next = le64_to_cpu(d->prp[nr - 1]);
+		if (mnvme_page_offset(d->dev, next))
 			return MNVME_DNR(NVME_SC_PRP_INVALID_OFFSET);
+		d->list = next;
+		d->list_left = mnvme_page_size(d->dev) / sizeof(u64);
+		d->nr = nr - 1;
 	}
+	d->idx = 0;
 	return NVME_SC_SUCCESS;
+}
+
+/**
+ * mnvme_prp_read_ahead() - read the list while the current segment is that of PRP1
+ * @d: the walk
+ *
+ * mnvme_prp_run() then knows the entries that follow. If the list cannot be read,
+ * mnvme_prp_next() tries again, and returns the status.
+ */
+void mnvme_prp_read_ahead(struct mnvme_dptr *d)
+{
+	if (!d->nr && d->list_left && d->left > d->seg)
+		mnvme_prp_fill(d);
 }
 
 /**
@@ -123,6 +143,7 @@ u16 mnvme_prp_next(struct mnvme_dptr *d)
  * @d: the walk, whose current segment is not empty
  *
  * An entry that continues a segment has no offset, because the segment ends with a page.
+ * Looks only at entries of the list that were read already.
  *
  * Return: number of bytes.
  */
