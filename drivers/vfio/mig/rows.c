@@ -26,21 +26,6 @@ static u32 row_clamp(pgoff_t index, u32 nr)
 	return min_t(u32, nr, BLOCK - index % BLOCK);
 }
 
-/*
- * Returns how many of @nr pages from @index on a row can replace cheaply. These are pages
- * that are a row already, which the caller uses again, and pages that have no memory yet.
- * Freeing other pages one by one costs more time than the row saves.
- */
-static u32 row_replaces(struct vfio_mig_pages *p, pgoff_t index, u32 nr)
-{
-	u32 present = nr;
-	struct page *page;
-
-	page = vfio_mig_row_read_begin(p, index, &present);
-	vfio_mig_page_read_end(p, index);
-	return page ? present : nr;
-}
-
 static struct page *alloc_row(struct vfio_mig_pages *p, unsigned int *order)
 {
 	struct mem_cgroup *old = set_active_memcg(p->memcg);
@@ -69,16 +54,16 @@ static struct page *alloc_row(struct vfio_mig_pages *p, unsigned int *order)
  * The pages have old contents, which the caller overwrites.
  *
  * Context: may sleep. Does not wait for memory. No page access is open.
- * Return: the number of pages that the row can replace, from 2 to @nr. 1 if the present
- * pages are not a row. 0 if the kernel has no contiguous memory, or if the control group
- * is at its limit.
+ * Return: the number of pages in the row that can be used at @index, from 2 to @nr. 1 if
+ * only the first page shares its lock. 0 if the kernel has no contiguous memory, or if the
+ * control group is at its limit.
  */
 u32 vfio_mig_row_alloc(struct vfio_mig_pages *p, struct vfio_mig_row *row,
 		       pgoff_t index, u32 nr)
 {
 	unsigned int order;
 
-	nr = row_replaces(p, index, row_clamp(index, nr));
+	nr = row_clamp(index, nr);
 	if (nr < 2)
 		return 1;
 	if (row->nr >= nr)

@@ -206,6 +206,7 @@ static void mnvme_req_init(struct mnvme_req *req, const struct nvme_command *cmd
 	req->cmd = cmd;
 	req->result = 0;
 	req->freed = false;
+	req->no_rows = false;
 	req->err_loc = MNVME_NO_LOCATION;
 	req->err_lba = 0;
 	req->unlogged = false;

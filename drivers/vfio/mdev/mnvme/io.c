@@ -6,10 +6,10 @@
  * written, a new page is filled first, and then replaces the old page. So a write of one
  * logical block is atomic (NVMe 6.4.1). A page access never waits for guest memory.
  *
- * If guest memory is contiguous, one copy moves a row of pages. This copy does not wait for
- * missing memory. If memory is missing, the rest of the command is moved page by page. A read
- * that has to wait for memory writes several pages at once, because guests read into memory
- * that they never touched, and a wait for each page would be slow.
+ * Whole pages are moved in rows, with one copy for each contiguous part of guest memory. These
+ * copies do not wait for missing memory. If memory is missing, the rest of the command is
+ * moved page by page. A read that has to wait for memory writes several pages at once, because
+ * guests read into memory that they never touched, and a wait for each page would be slow.
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>
@@ -237,45 +237,58 @@ static u16 mnvme_write_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 po
 						      mnvme_page_off(pos), buf, len));
 }
 
-/**
- * struct mnvme_rows - rows of pages that a command moves
- * @memory: memory for the next row to write
- * @off: a row failed, so the rest of the command is moved page by page
- */
-struct mnvme_rows {
-	struct vfio_mig_row memory;
-	bool off;
-};
-
-/* Returns the limit of pages in the next row. */
-static u32 mnvme_row_size(const struct mnvme_rows *rows, const struct mnvme_dptr *d,
-			  u64 pos)
+/* Returns the limit of pages in the next row, or 0. */
+static u32 mnvme_row_size(const struct mnvme_req *req, const struct mnvme_dptr *d, u64 pos)
 {
+	u32 nr = d->left >> MNVME_NS_PAGE_SHIFT;
+
 	/* A row of one page has no advantage. */
-	if (rows->off || mnvme_page_off(pos) || d->left < 2 * MNVME_NS_PAGE_SIZE)
-		return 0;
-	return mnvme_dptr_run(d) >> MNVME_NS_PAGE_SHIFT;
+	return req->no_rows || mnvme_page_off(pos) || nr < 2 ? 0 : nr;
+}
+
+/* Returns how many whole pages of guest memory are contiguous, at most @max. */
+static u32 mnvme_run_pages(const struct mnvme_dptr *d, u32 max)
+{
+	return min(max, mnvme_dptr_run(d) >> MNVME_NS_PAGE_SHIFT);
+}
+
+/*
+ * Fills a row, and moves @d on. Returns the number of filled pages, which is less than @nr
+ * if a segment of guest memory has no whole page or is not present.
+ */
+static u32 mnvme_row_from_guest(struct mnvme_dptr *d, void *data, u32 nr)
+{
+	u32 done, n, len;
+
+	for (done = 0; done < nr; done += n, data += len) {
+		if (mnvme_dptr_next(d))
+			break;
+		n = mnvme_run_pages(d, nr - done);
+		len = n << MNVME_NS_PAGE_SHIFT;
+		if (!n || vfio_mig_dma_rw_nofault(d->dev->mig, d->iova, data, len, false) ||
+		    mnvme_dptr_skip(d, len))
+			break;
+	}
+	return done;
 }
 
 /* Returns the number of pages that were written, which may be 0. */
-static u32 mnvme_write_row(struct mnvme *dev, struct mnvme_rows *rows,
-			   struct mnvme_dptr *d, u64 pos, u32 nr)
+static u32 mnvme_write_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, u32 nr)
 {
-	struct vfio_mig_row *row = &rows->memory;
+	struct vfio_mig_pages *pages = &req->dev->pages;
+	struct vfio_mig_row *row = &req->sq->row;
+	pgoff_t index = mnvme_page_index(pos);
 	u32 done;
 
-	nr = vfio_mig_row_alloc(&dev->pages, row, mnvme_page_index(pos), nr);
+	nr = vfio_mig_row_alloc(pages, row, index, nr);
 	if (nr < 2) {
-		rows->off = !nr;
+		req->no_rows = !nr;
 		return 0;
 	}
-	if (vfio_mig_dma_rw_nofault(dev->mig, d->iova, page_address(row->first),
-				    nr << MNVME_NS_PAGE_SHIFT, false)) {
-		rows->off = true;
-		return 0;
-	}
-	done = vfio_mig_row_exchange(&dev->pages, mnvme_page_index(pos), row, nr);
-	rows->off = done < nr;
+	done = mnvme_row_from_guest(d, page_address(row->first), nr);
+	if (done)
+		done = vfio_mig_row_exchange(pages, index, row, done);
+	req->no_rows = done < nr;
 	return done;
 }
 
@@ -284,7 +297,7 @@ static u32 mnvme_write_row(struct mnvme *dev, struct mnvme_rows *rows,
  * the pages, and VFIO has not recorded that. So these are written again, page by page, up to
  * the first missing page.
  */
-static u32 mnvme_row_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
+static u32 mnvme_run_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
 {
 	u32 size = MNVME_NS_PAGE_SIZE, i;
 
@@ -297,33 +310,59 @@ static u32 mnvme_row_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
 	return i;
 }
 
-/* Returns the number of pages that were read, which may be 0. */
-static u32 mnvme_read_row(struct mnvme *dev, struct mnvme_rows *rows,
-			  struct mnvme_dptr *d, u64 pos, u32 nr)
+/*
+ * Copies a row to the guest, and moves @d on. Returns the number of copied pages. The copy
+ * ends where more of a list would have to be read, because a page access is open.
+ */
+static u32 mnvme_row_to_guest(struct mnvme_req *req, struct mnvme_dptr *d, void *data,
+			      u32 nr)
 {
-	struct page *page;
-	u32 done = 0;
+	u32 done = 0, n, copied;
 
-	page = vfio_mig_row_read_begin(&dev->pages, mnvme_page_index(pos), &nr);
-	if (page && nr > 1) {
-		done = mnvme_row_to_guest(dev, d->iova, page_address(page), nr);
-		rows->off = done < nr;
+	while (done < nr && mnvme_dptr_at_hand(d) && !mnvme_dptr_next(d)) {
+		n = mnvme_run_pages(d, nr - done);
+		copied = n ? mnvme_run_to_guest(d->dev, d->iova, data, n) : 0;
+		done += copied;
+		data += copied << MNVME_NS_PAGE_SHIFT;
+		if (!n || copied < n || mnvme_dptr_skip(d, n << MNVME_NS_PAGE_SHIFT)) {
+			req->no_rows = true;
+			break;
+		}
 	}
-	vfio_mig_page_read_end(&dev->pages, mnvme_page_index(pos));
 	return done;
 }
 
-/* Moves a row if possible. Sets @len to the number of bytes that were moved, or to 0. */
-static u16 mnvme_row(struct mnvme_req *req, struct mnvme_rows *rows,
-		     struct mnvme_dptr *d, u64 pos, bool write, u32 *len)
+/* Returns the number of pages that were read, which may be 0. */
+static u32 mnvme_read_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, u32 nr)
 {
-	u32 nr = mnvme_row_size(rows, d, pos);
+	struct vfio_mig_pages *pages = &req->dev->pages;
+	struct page *page;
+	u32 done = 0;
+
+	page = vfio_mig_row_read_begin(pages, mnvme_page_index(pos), &nr);
+	if (page && nr > 1)
+		done = mnvme_row_to_guest(req, d, page_address(page), nr);
+	vfio_mig_page_read_end(pages, mnvme_page_index(pos));
+	return done;
+}
+
+/*
+ * Moves a row if possible. Sets @len to the number of bytes that were moved, or to 0. A row
+ * can end anywhere, so it has a walk of its own, and @d continues behind its last page.
+ */
+static u16 mnvme_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, bool write,
+		     u32 *len)
+{
+	u32 nr = mnvme_row_size(req, d, pos);
+	struct mnvme_dptr walk;
 
 	*len = 0;
-	if (nr < 2)
+	if (!nr)
 		return NVME_SC_SUCCESS;
-	nr = write ? mnvme_write_row(req->dev, rows, d, pos, nr) :
-		     mnvme_read_row(req->dev, rows, d, pos, nr);
+	mnvme_dptr_read_ahead(d);
+	walk = *d;
+	nr = write ? mnvme_write_row(req, &walk, pos, nr) :
+		     mnvme_read_row(req, &walk, pos, nr);
 	*len = nr << MNVME_NS_PAGE_SHIFT;
 	return mnvme_dptr_skip(d, *len);
 }
@@ -353,15 +392,15 @@ static void mnvme_count(struct mnvme_req *req, u64 len, bool write)
 }
 
 /* Moves a row, or a piece of a page, or pages. Sets @len to the number of bytes. */
-static u16 mnvme_move(struct mnvme_req *req, struct mnvme_rows *rows,
-		      struct mnvme_dptr *d, u64 pos, bool write, u32 *len)
+static u16 mnvme_move(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, bool write,
+		      u32 *len)
 {
 	u16 status;
 
 	*len = 0;
 	status = mnvme_dptr_next(d);
 	if (!status)
-		status = mnvme_row(req, rows, d, pos, write, len);
+		status = mnvme_row(req, d, pos, write, len);
 	if (status || *len)
 		return status;
 	*len = mnvme_piece(req->dev, d, pos, d->left, write);
@@ -380,7 +419,6 @@ static u64 mnvme_first_bad(u64 pos, u32 len, u64 at)
 
 static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 {
-	struct mnvme_rows rows = { };
 	struct mnvme_range r;
 	struct mnvme_dptr d;
 	u16 status;
@@ -397,11 +435,10 @@ static u16 mnvme_read_write(struct mnvme_req *req, bool write)
 	for (pos = r.pos; pos < end; pos += len) {
 		status = MNVME_NOT_EXECUTED;
 		if (mnvme_sq_may_execute(req->sq))
-			status = mnvme_move(req, &rows, &d, pos, write, &len);
+			status = mnvme_move(req, &d, pos, write, &len);
 		if (status)
 			break;
 	}
-	vfio_mig_row_free(&rows.memory);
 	if (!status)
 		mnvme_count(req, r.len, write);
 	else

@@ -159,6 +159,7 @@ struct mnvme_executor {
  * @irq_gain: how often an interrupt may still wait in vain
  * @irq_timer: ends a wait that the host asked for
  * @spare: a page that is filled and then becomes a page of the namespace, or NULL
+ * @row: contiguous memory that is filled and then becomes pages of the namespace
  * @here: the present thread must not wait for memory
  * @waits: an access found missing memory, or an allocation failed with @here
  * @done: completions of executed commands, which are still to be posted
@@ -197,6 +198,7 @@ struct mnvme_sq {
 	u8 irq_gain;
 	struct timer_list irq_timer;
 	struct page *spare;
+	struct vfio_mig_row row;
 	bool here;
 	bool waits;
 	struct nvme_completion done[MNVME_BATCH + MNVME_AER_MAX];
@@ -267,6 +269,7 @@ struct mnvme_cq {
  * @result: dword 0 of the completion
  * @bytes: number of bytes that were moved
  * @freed: the command has freed a page of the namespace
+ * @no_rows: a row failed, so the rest of the command is moved page by page
  * @err_loc: "Parameter Error Location" for the error log
  * @err_lba: first block that the error is about
  * @unlogged: an error does not go to the error log
@@ -278,6 +281,7 @@ struct mnvme_req {
 	u32 result;
 	u32 bytes;
 	bool freed;
+	bool no_rows;
 	u16 err_loc;
 	u64 err_lba;
 	bool unlogged;

@@ -379,6 +379,7 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 	if (sq->spare)
 		put_page(sq->spare);
 	sq->spare = NULL;
+	vfio_mig_row_free(&sq->row);
 	spin_lock(&sq->lock);
 	sq->shadow = false;
 	spin_unlock(&sq->lock);

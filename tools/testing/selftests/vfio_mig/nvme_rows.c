@@ -304,6 +304,43 @@ TEST_F_TIMEOUT(rows, a_failure_names_the_block, 120)
 	}
 }
 
+/* Entry @bad of the PRP list has an offset. PRP1 is in front of entry 0. */
+static void check_bad_entry(struct __test_metadata *_metadata, struct nvme *nvme,
+			    __u64 *list, unsigned char *host, enum layout layout, int bad)
+{
+	__u32 per_page = GUEST_PAGE / nvme->lba_size;
+	struct nvme_cmd cmd = {
+		.opcode = NVME_OP_WRITE, .nsid = 1, .cdw12 = PAGES * per_page - 1,
+	};
+	int i;
+
+	memset(host, 0, MIB);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, MIB / nvme->lba_size, host));
+	memset(host, 0xcd, MIB);
+	set_prps(&cmd, nvme->guest, list, host, layout, PAGES, 0);
+	list[bad] |= htole64(512);
+	EXPECT_EQ(ST_PRP_OFFSET, ST_CODE & nvme_do(nvme, &nvme->io[0], &cmd, NULL));
+	EXPECT_EQ((bad + 1) * per_page, failed_block(nvme, (void *)list));
+	/* The pages in front of the entry are written, and no other page. */
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, MIB / nvme->lba_size, host));
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(i <= bad ? 0xcd : 0, host[i * GUEST_PAGE])
+			TH_LOG("page %d, %s, entry %d", i, layout_name[layout], bad);
+}
+
+TEST_F_TIMEOUT(rows, a_bad_entry_names_its_block, 120)
+{
+	static const int entries[] = { 0, 1, 30, 62, 63, 64, 126, 200, 254 };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(entries); i++) {
+		check_bad_entry(_metadata, &self->f.nvme, self->list, self->host,
+				ADJACENT, entries[i]);
+		check_bad_entry(_metadata, &self->f.nvme, self->list, self->host,
+				REVERSE, entries[i]);
+	}
+}
+
 /* Memory is missing, and page @bad cannot be accessed at all. */
 static void check_bad_page(struct __test_metadata *_metadata, struct nvme *nvme,
 			   __u64 *list, unsigned char *host, int bad)
