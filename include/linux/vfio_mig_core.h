@@ -178,8 +178,8 @@ u32 vfio_mig_row_alloc(struct vfio_mig_pages *p, struct vfio_mig_row *row,
 u32 vfio_mig_row_exchange(struct vfio_mig_pages *p, pgoff_t index,
 			  struct vfio_mig_row *row, u32 nr);
 void vfio_mig_row_free(struct vfio_mig_row *row);
-struct page *vfio_mig_row_read_begin(struct vfio_mig_pages *p, pgoff_t index,
-				     u32 *nr);
+u32 vfio_mig_row_read_begin(struct vfio_mig_pages *p, pgoff_t index, u32 nr);
+struct page *vfio_mig_row_read_next(struct vfio_mig_pages *p, pgoff_t index, u32 *nr);
 ssize_t vfio_mig_pages_read(struct vfio_mig_pages *p, char __user *buf,
 			    size_t count, loff_t off);
 ssize_t vfio_mig_pages_write(struct vfio_mig_pages *p, const char __user *buf,

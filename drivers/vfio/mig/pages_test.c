@@ -298,7 +298,8 @@ static u32 put_row(struct kunit *test, struct vfio_mig_pages *p, pgoff_t index,
 
 static u32 row_at(struct vfio_mig_pages *p, pgoff_t index, u32 nr)
 {
-	vfio_mig_row_read_begin(p, index, &nr);
+	nr = vfio_mig_row_read_begin(p, index, nr);
+	vfio_mig_row_read_next(p, index, &nr);
 	vfio_mig_page_read_end(p, index);
 	return nr;
 }

@@ -2,9 +2,9 @@
 /*
  * Rows: pages of a paged state that are contiguous in memory
  *
- * A copy of one page at a time needs a call of VFIO for each page. So this file
- * allocates contiguous memory for several pages, the driver fills the memory by one
- * copy, and the pages then replace old pages. After that the pages are independent,
+ * A copy and an exchange of one page at a time take as long as the copy of the data. So
+ * this file allocates contiguous memory for several pages, the driver fills the memory,
+ * and the pages then replace old pages together. After that the pages are independent,
  * because each page is tracked, shared with a save, replaced and freed alone.
  *
  * All pages of a row share a lock.
@@ -183,22 +183,37 @@ void vfio_mig_row_free(struct vfio_mig_row *row)
 EXPORT_SYMBOL_GPL(vfio_mig_row_free);
 
 /**
- * vfio_mig_row_read_begin - begin a read access to contiguous pages of a paged state
+ * vfio_mig_row_read_begin - begin a read access to several pages of a paged state
  * @p: the paged state
- * @index: number of the first page, below &vfio_mig_pages.nr
- * @nr: in: number of pages, all below &vfio_mig_pages.nr. Out: how many of these are
- *	contiguous in memory, at least 1.
+ * @index: number of the first page
+ * @nr: number of pages, all below &vfio_mig_pages.nr
  *
  * Works as vfio_mig_page_read_begin(). vfio_mig_page_read_end() of @index ends the access.
  *
  * Context: may sleep, as for vfio_mig_page_read_begin().
- * Return: the first page, or NULL if the first page reads as zeros.
+ * Return: the number of pages that the access includes, from 1 to @nr.
  */
-struct page *vfio_mig_row_read_begin(struct vfio_mig_pages *p, pgoff_t index,
-				     u32 *nr)
+u32 vfio_mig_row_read_begin(struct vfio_mig_pages *p, pgoff_t index, u32 nr)
 {
-	struct page *first = vfio_mig_page_read_begin(p, index);
-	u32 i, max = first ? row_clamp(index, *nr) : 1;
+	down_read(page_lock(p, index));
+	return row_clamp(index, nr);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_row_read_begin);
+
+/**
+ * vfio_mig_row_read_next - find contiguous pages inside a read access
+ * @p: the paged state
+ * @index: number of the first page
+ * @nr: in: number of pages that the access includes from @index on. Out: how many of these
+ *	are contiguous in memory, at least 1.
+ *
+ * Context: between vfio_mig_row_read_begin() and vfio_mig_page_read_end().
+ * Return: the first page, or NULL if one page reads as zeros.
+ */
+struct page *vfio_mig_row_read_next(struct vfio_mig_pages *p, pgoff_t index, u32 *nr)
+{
+	struct page *first = xa_load(p->xa, index);
+	u32 i, max = first ? *nr : 1;
 
 	for (i = 1; i < max; i++)
 		if (xa_load(p->xa, index + i) != first + i)
@@ -206,4 +221,4 @@ struct page *vfio_mig_row_read_begin(struct vfio_mig_pages *p, pgoff_t index,
 	*nr = i;
 	return first;
 }
-EXPORT_SYMBOL_GPL(vfio_mig_row_read_begin);
+EXPORT_SYMBOL_GPL(vfio_mig_row_read_next);

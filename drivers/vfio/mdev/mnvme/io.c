@@ -311,19 +311,23 @@ static u32 mnvme_run_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
 }
 
 /*
- * Copies a row to the guest, and moves @d on. Returns the number of copied pages. The copy
- * ends where more of a list would have to be read, because a page access is open.
+ * Copies pages to the guest, inside a page access to @index, and moves @d on. Returns the
+ * number of copied pages. The copy ends where more of a list would have to be read, because
+ * reading can take long.
  */
-static u32 mnvme_row_to_guest(struct mnvme_req *req, struct mnvme_dptr *d, void *data,
+static u32 mnvme_row_to_guest(struct mnvme_req *req, struct mnvme_dptr *d, pgoff_t index,
 			      u32 nr)
 {
 	u32 done = 0, n, copied;
+	struct page *page;
 
 	while (done < nr && mnvme_dptr_at_hand(d) && !mnvme_dptr_next(d)) {
-		n = mnvme_run_pages(d, nr - done);
-		copied = n ? mnvme_run_to_guest(d->dev, d->iova, data, n) : 0;
+		n = nr - done;
+		page = vfio_mig_row_read_next(&d->dev->pages, index + done, &n);
+		n = mnvme_run_pages(d, n);
+		copied = n ? mnvme_run_to_guest(d->dev, d->iova, page ? page_address(page) :
+						mnvme_zeros(), n) : 0;
 		done += copied;
-		data += copied << MNVME_NS_PAGE_SHIFT;
 		if (!n || copied < n || mnvme_dptr_skip(d, n << MNVME_NS_PAGE_SHIFT)) {
 			req->no_rows = true;
 			break;
@@ -336,29 +340,24 @@ static u32 mnvme_row_to_guest(struct mnvme_req *req, struct mnvme_dptr *d, void 
 static u32 mnvme_read_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, u32 nr)
 {
 	struct vfio_mig_pages *pages = &req->dev->pages;
-	struct page *page;
-	u32 done = 0;
+	pgoff_t index = mnvme_page_index(pos);
+	u32 done;
 
-	page = vfio_mig_row_read_begin(pages, mnvme_page_index(pos), &nr);
-	if (page && nr > 1)
-		done = mnvme_row_to_guest(req, d, page_address(page), nr);
-	vfio_mig_page_read_end(pages, mnvme_page_index(pos));
+	nr = vfio_mig_row_read_begin(pages, index, nr);
+	done = mnvme_row_to_guest(req, d, index, nr);
+	vfio_mig_page_read_end(pages, index);
 	return done;
 }
 
 /*
- * Moves a row if possible. Sets @len to the number of bytes that were moved, or to 0. A row
+ * Moves at most @nr pages. Sets @len to the number of bytes that were moved, or to 0. A row
  * can end anywhere, so it has a walk of its own, and @d continues behind its last page.
  */
-static u16 mnvme_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, bool write,
-		     u32 *len)
+static noinline_for_stack u16 mnvme_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
+					bool write, u32 nr, u32 *len)
 {
-	u32 nr = mnvme_row_size(req, d, pos);
 	struct mnvme_dptr walk;
 
-	*len = 0;
-	if (!nr)
-		return NVME_SC_SUCCESS;
 	mnvme_dptr_read_ahead(d);
 	walk = *d;
 	nr = write ? mnvme_write_row(req, &walk, pos, nr) :
@@ -396,11 +395,13 @@ static u16 mnvme_move(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, bool
 		      u32 *len)
 {
 	u16 status;
+	u32 nr;
 
 	*len = 0;
 	status = mnvme_dptr_next(d);
-	if (!status)
-		status = mnvme_row(req, d, pos, write, len);
+	nr = mnvme_row_size(req, d, pos);
+	if (!status && nr)
+		status = mnvme_row(req, d, pos, write, nr, len);
 	if (status || *len)
 		return status;
 	*len = mnvme_piece(req->dev, d, pos, d->left, write);
