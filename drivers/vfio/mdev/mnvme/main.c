@@ -136,14 +136,25 @@ static void mnvme_remove(struct mdev_device *mdev)
 static ssize_t memory_used_show(struct device *dev,
 				struct device_attribute *attr, char *buf)
 {
-	const struct mnvme *mnvme = dev_get_drvdata(dev);
-	u64 pages = dev == mnvme_parent_dev ?
-		    atomic_long_read(&mnvme_budget.used) :
-		    vfio_mig_pages_resident((struct vfio_mig_pages *)&mnvme->pages);
+	struct mnvme *mnvme = dev_get_drvdata(dev);
 
-	return sysfs_emit(buf, "%llu\n", pages << PAGE_SHIFT);
+	return sysfs_emit(buf, "%llu\n",
+			  (u64)vfio_mig_pages_resident(&mnvme->pages) << PAGE_SHIFT);
 }
 static DEVICE_ATTR_RO(memory_used);
+
+/*
+ * The parent has an attribute of the same name. It has its own function, because a user can
+ * read it before mnvme_init() knows the parent device.
+ */
+static ssize_t parent_memory_used_show(struct device *dev,
+				       struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", mnvme_memory_used());
+}
+
+static struct device_attribute memory_used_attr =
+	__ATTR(memory_used, 0444, parent_memory_used_show, NULL);
 
 static ssize_t memory_limit_show(struct device *dev,
 				 struct device_attribute *attr, char *buf)
@@ -160,7 +171,7 @@ static ssize_t instances_show(struct device *dev,
 static DEVICE_ATTR_RO(instances);
 
 static struct attribute *mnvme_parent_attrs[] = {
-	&dev_attr_memory_used.attr,
+	&memory_used_attr.attr,
 	&dev_attr_memory_limit.attr,
 	&dev_attr_instances.attr,
 	NULL
