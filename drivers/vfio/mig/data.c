@@ -73,11 +73,17 @@ static void data_free(struct kref *kref)
 	vfio_mig_put(mig);
 }
 
-/* Takes the session mutex if the file's session has not ended. */
+/*
+ * Takes the session mutex if the file's session has not ended. The owner of a dead file must
+ * not take it, because the device can be another user's, who would wait while this thread is
+ * not scheduled.
+ */
 static int session_lock(struct vfio_mig_data *data)
 {
 	int ret;
 
+	if (READ_ONCE(data->dead))
+		return -ENODEV;
 	ret = vfio_mig_lock(data->mig);
 	if (ret)
 		return ret;

@@ -338,4 +338,93 @@ TEST_F_TIMEOUT(broken, closing_it_does_not_fill_the_log, 120)
 	close(kmsg);
 }
 
+/* Calls for the file of an earlier session, while a thread has the device's session mutex */
+
+#define DELAY	5.0	/* seconds that a transition takes, more than SOON */
+
+struct stopper {
+	struct endpoint *end;
+	int ret;
+	pthread_t thread;
+};
+
+static void *stop_slowly(void *arg)
+{
+	struct stopper *s = arg;
+
+	s->ret = v1_set_state(&s->end->v1, V1_STOPPED);
+	return NULL;
+}
+
+FIXTURE(dead) {
+	struct endpoint end;
+	struct stopper stopper;
+	int saved, loaded;
+};
+
+FIXTURE_SETUP(dead)
+{
+	self->saved = -1;
+	self->loaded = -1;
+	ASSERT_RET(0, endpoint_open(&self->end, suite_device()));
+	self->end.by_v2 = 1;
+	if (knob_there(suite_device()))
+		ASSERT_RET(0, knob_all_off(&self->end.dev));
+}
+
+FIXTURE_TEARDOWN(dead)
+{
+	if (knob_there(suite_device()))
+		knob_all_off(&self->end.dev);
+	device_reset(&self->end.dev);
+	close(self->saved);
+	close(self->loaded);
+	endpoint_close(&self->end);
+}
+
+/* Makes a file of a save and a file of a load, both dead. */
+static void make_dead_files(struct __test_metadata *_metadata, struct endpoint *e, int *saved,
+			    int *loaded)
+{
+	struct v2 *v2 = &e->v2;
+
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP_COPY));
+	*saved = dup(v2->data);
+	ASSERT_RET(0, v2_set_state(v2, V2_RUNNING));
+	ASSERT_RET(0, v2_set_state(v2, V2_RESUMING));
+	*loaded = dup(v2->data);
+	ASSERT_RET(0, device_reset(&e->dev));
+}
+
+TEST_F_TIMEOUT(dead, a_file_does_not_wait_for_the_device, 60)
+{
+	struct stopper *s = &self->stopper;
+	struct v2_precopy_info info;
+	struct v2 saved, loaded;
+	double since;
+	char byte = 0;
+
+	if (missing(&self->end))
+		SKIP(return, "%s", missing(&self->end));
+	make_dead_files(_metadata, &self->end, &self->saved, &self->loaded);
+	saved = (struct v2) { .dev = &self->end.dev, .data = self->saved };
+	loaded = (struct v2) { .dev = &self->end.dev, .data = self->loaded };
+	s->end = &self->end;
+	ASSERT_RET(0, knob_set(&self->end.dev, "arcs", "any any delay %.0f",
+			       waiter_patience(DELAY) * 1000));
+	ASSERT_EQ(0, pthread_create(&s->thread, NULL, stop_slowly, s));
+	usleep(SETTLES);
+
+	since = clock_now();
+	EXPECT_RET(-ENODEV, v2_read(&saved, &byte, 1));
+	EXPECT_RET(-ENODEV, v2_write(&loaded, &byte, 1));
+	if (v2_has(&self->end.v2, V2_PRE_COPY))
+		EXPECT_RET(-ENODEV, v2_precopy_info(&saved, &info));
+	EXPECT_GT(waiter_patience(SOON), clock_now() - since)
+		TH_LOG("after %.2f s", clock_now() - since);
+
+	ASSERT_EQ(0, pthread_join(s->thread, NULL));
+	EXPECT_RET(0, s->ret);
+}
+
 SUITE_MAIN(suite_need_v1())
