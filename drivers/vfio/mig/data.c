@@ -13,7 +13,9 @@
  * or holds a reference to them, so a session ends without waiting for the copy. poll() and
  * release() wait for neither mutex.
  *
- * A dead file keeps the library's object in memory, but does not touch the device.
+ * A dead file keeps the library's object in memory, but does not touch the device. So each
+ * file has a wait queue of its own, too. The next user of the device does not wake the
+ * threads and the epoll instances that wait for a dead file.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -40,9 +42,11 @@
 /**
  * struct vfio_mig_data - a data file
  * @kref: held by the file, and by the device during the session
+ * @rcu: a thread that wakes @wait may still use this when the session has ended
  * @mig: the device's library object; this structure holds a reference
  * @file: the file, until the VFIO core got it
  * @lock: held while data are copied; taken before the session mutex
+ * @wait: woken when there are new data to read, and when the session ends
  * @peek: held to set @dead, and while poll() looks at the session
  * @dead: the session has ended
  * @chunk: the chunk that is being read; with @lock held. NULL in a file for a load.
@@ -52,9 +56,11 @@
  */
 struct vfio_mig_data {
 	struct kref kref;
+	struct rcu_head rcu;
 	struct vfio_mig *mig;
 	struct file *file;
 	struct mutex lock; /* protects chunk and off */
+	wait_queue_head_t wait;
 	spinlock_t peek; /* protects dead */
 	bool dead;
 	struct vfio_mig_chunk *chunk;
@@ -69,7 +75,7 @@ static void data_free(struct kref *kref)
 	struct vfio_mig *mig = data->mig;
 
 	vfio_mig_chunk_free(data->chunk);
-	kfree(data);
+	kfree_rcu(data, rcu);
 	vfio_mig_put(mig);
 }
 
@@ -290,7 +296,7 @@ static __poll_t data_poll(struct file *file, struct poll_table_struct *wait)
 	struct vfio_mig *mig = data->mig;
 	__poll_t events = 0;
 
-	poll_wait(file, &mig->wait, wait);
+	poll_wait(file, &data->wait, wait);
 	/* While the lock is held, the session cannot end and its objects stay. */
 	spin_lock(&data->peek);
 	if (data->dead || READ_ONCE(mig->broken))
@@ -425,6 +431,7 @@ int vfio_mig_data_begin(struct vfio_mig *mig)
 		return -ENOMEM;
 	kref_init(&data->kref);
 	mutex_init(&data->lock);
+	init_waitqueue_head(&data->wait);
 	spin_lock_init(&data->peek);
 	data->mig = mig;
 	kref_get(&mig->kref);
@@ -444,7 +451,11 @@ int vfio_mig_data_begin(struct vfio_mig *mig)
 	}
 	stream_open(file_inode(data->file), data->file);
 	kref_get(&data->kref); /* The file holds the other reference. */
-	mig->data = data;
+	/* Threads that find the wait queue by these two pointers find it initialised. */
+	smp_wmb();
+	WRITE_ONCE(mig->data, data);
+	if (mig->desc.pages)
+		WRITE_ONCE(mig->desc.pages->wait, &data->wait);
 	return 0;
 }
 
@@ -460,7 +471,9 @@ void vfio_mig_data_end(struct vfio_mig *mig)
 
 	if (!data)
 		return;
-	mig->data = NULL;
+	WRITE_ONCE(mig->data, NULL);
+	if (mig->desc.pages)
+		WRITE_ONCE(mig->desc.pages->wait, NULL);
 	spin_lock(&data->peek);
 	WRITE_ONCE(data->dead, true);
 	spin_unlock(&data->peek);
@@ -469,11 +482,28 @@ void vfio_mig_data_end(struct vfio_mig *mig)
 		drop_chunk(data);
 		mutex_unlock(&data->lock);
 	}
+	wake_up_interruptible(&data->wait);
 	/* The transition that made the file failed later, so no user has the file. */
 	if (data->file)
 		fput(data->file);
 	kref_put(&data->kref, data_free);
-	wake_up_interruptible(&mig->wait);
+}
+
+/**
+ * vfio_mig_data_wake - wake the threads that wait for the data file of the session
+ * @mig: the device. It may have no session, or a session without a data file.
+ *
+ * Context: any.
+ */
+void vfio_mig_data_wake(struct vfio_mig *mig)
+{
+	struct vfio_mig_data *data;
+
+	rcu_read_lock();
+	data = READ_ONCE(mig->data);
+	if (data)
+		wake_up_interruptible(&data->wait);
+	rcu_read_unlock();
 }
 
 /**

@@ -14,6 +14,7 @@
 #include <linux/module.h>
 #include <linux/overflow.h>
 
+#include "data.h"
 #include "image.h"
 #include "machine.h"
 #include "mig.h"
@@ -302,6 +303,6 @@ void vfio_mig_image_changed(struct vfio_mig *mig)
 {
 	smp_mb(); /* A read that clears the flag sees the change. */
 	WRITE_ONCE(mig->image.ready, true);
-	wake_up_interruptible(&mig->wait);
+	vfio_mig_data_wake(mig);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_image_changed);

@@ -218,7 +218,7 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
 		WRITE_ONCE(mig->owner, to == VFIO_MIG_RUNNING ||
 			   to == VFIO_MIG_STOP ? VFIO_MIG_OWNER_NONE : owner);
 		/* The data that can be read change with the state. */
-		wake_up_interruptible(&mig->wait);
+		vfio_mig_data_wake(mig);
 	}
 	/* The device may have broken in a callback that cannot fail, such as run(). */
 	if (READ_ONCE(mig->broken)) {
@@ -305,7 +305,7 @@ void vfio_mig_machine_fail(struct vfio_mig *mig)
 	WRITE_ONCE(mig->state, VFIO_MIG_ERROR);
 	if (mig->window)
 		vfio_mig_window_hide(mig->window, true);
-	wake_up_interruptible(&mig->wait);
+	vfio_mig_data_wake(mig);
 }
 
 #if IS_ENABLED(CONFIG_VFIO_MIG_CORE_KUNIT_TEST)

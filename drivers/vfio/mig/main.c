@@ -10,6 +10,7 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/vfio_mig.h>
 
+#include "data.h"
 #include "fault.h"
 #include "irq.h"
 #include "machine.h"
@@ -165,7 +166,6 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 	ratelimit_state_init(&mig->log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
 	kref_init(&mig->kref);
-	init_waitqueue_head(&mig->wait);
 	vfio_mig_irqs_init(&mig->irqs);
 	mig->vdev = vdev;
 	mig->desc = *desc;
@@ -179,8 +179,6 @@ struct vfio_mig *vfio_mig_create(struct vfio_device *vdev,
 		vfio_mig_put(mig);
 		return ERR_PTR(ret);
 	}
-	if (desc->pages)
-		desc->pages->wait = &mig->wait;
 	if (vfio_mig_has_v2(mig))
 		vfio_mig_v2_offer(mig);
 	else
@@ -203,8 +201,6 @@ void vfio_mig_destroy(struct vfio_mig *mig)
 	vfio_mig_fault_exit(mig);
 	if (!vfio_mig_has_v2(mig))
 		vfio_mig_pci_remove(mig);
-	if (mig->desc.pages)
-		mig->desc.pages->wait = NULL;
 	vfio_mig_sysfs_remove(mig);
 	vfio_mig_put(mig);
 }
@@ -369,7 +365,7 @@ void vfio_mig_device_error(struct vfio_mig *mig)
 {
 	WRITE_ONCE(mig->broken, true);
 	/* poll() reports the error at once. */
-	wake_up_interruptible(&mig->wait);
+	vfio_mig_data_wake(mig);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_device_error);
 

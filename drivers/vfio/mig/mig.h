@@ -132,8 +132,7 @@ enum vfio_mig_counter {
  * @image: the image that is being saved
  * @save: exists while saving
  * @load: exists while resuming
- * @data: the v2 session's data file
- * @wait: woken when there are new data to read, and when a session ends
+ * @data: the v2 session's data file. vfio_mig_data_wake() looks at it without @lock.
  * @v2_ops: operations that the VFIO core calls; leads from the device to this structure
  * @faulter: carries out DMA that has to wait for a page; has its own lock
  * @log_dma: the DMA log; has its own lock
@@ -165,7 +164,6 @@ struct vfio_mig {
 	struct vfio_mig_save *save;
 	struct vfio_mig_load *load;
 	struct vfio_mig_data *data;
-	wait_queue_head_t wait;
 	struct vfio_migration_ops v2_ops;
 	struct vfio_mig_faulter faulter;
 	struct vfio_mig_log log_dma;

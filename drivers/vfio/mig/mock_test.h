@@ -186,7 +186,6 @@ static inline int mock_init(struct mock *m)
 	vfio_mig_irqs_init(&m->mig.irqs);
 	ratelimit_state_init(&m->mig.log, DEFAULT_RATELIMIT_INTERVAL,
 			     DEFAULT_RATELIMIT_BURST);
-	init_waitqueue_head(&m->mig.wait);
 	m->mig.vdev = &m->vdev;
 	m->mig.desc = (struct vfio_mig_desc) {
 		.type = "mock",

@@ -424,13 +424,18 @@ EXPORT_SYMBOL_GPL(vfio_mig_page_write_begin);
 static void page_mark(struct vfio_mig_pages *p, pgoff_t index)
 {
 	struct vfio_mig_dirty *dirty;
+	wait_queue_head_t *wait;
 
 	rcu_read_lock();
 	dirty = rcu_dereference(p->dirty);
 	if (dirty && !test_bit(index, dirty->bits) &&
 	    !test_and_set_bit(index, dirty->bits) &&
-	    atomic_long_inc_return(&dirty->count) == 1 && p->wait)
-		wake_up_interruptible(p->wait);
+	    atomic_long_inc_return(&dirty->count) == 1) {
+		/* Freed after an RCU grace period, with the structure of the data file. */
+		wait = READ_ONCE(p->wait);
+		if (wait)
+			wake_up_interruptible(wait);
+	}
 	rcu_read_unlock();
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Saves and loads without a front end. Nothing maps pages here. */
+#include "data.h"
 #include "library.h"
 #include "mapping.h"
 #include "pages.h"
@@ -27,6 +28,11 @@ void vfio_mig_mapping_unlock(struct mm_struct *mm)
 void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 {
 	(void)p;
+}
+
+void vfio_mig_data_wake(struct vfio_mig *mig)
+{
+	(void)mig;
 }
 
 bool vfio_mig_cancelled(struct vfio_mig *mig)

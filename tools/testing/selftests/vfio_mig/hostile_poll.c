@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -425,6 +426,32 @@ TEST_F_TIMEOUT(dead, a_file_does_not_wait_for_the_device, 60)
 
 	ASSERT_EQ(0, pthread_join(s->thread, NULL));
 	EXPECT_RET(0, s->ret);
+}
+
+/* Whoever waits for a dead file would learn what the next user of the device does. */
+TEST_F(dead, a_file_is_not_woken_by_the_next_session)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	struct v2 *v2 = &self->end.v2;
+	int epoll;
+
+	if (!self->end.has_v2)
+		SKIP(return, "the device does not speak the v2 protocol");
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	ASSERT_LE(0, epoll);
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP_COPY));
+	self->saved = dup(v2->data);
+	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, self->saved, &event));
+	ASSERT_RET(0, v2_set_state(v2, V2_RUNNING));
+	ASSERT_EQ(1, epoll_wait(epoll, &event, 1, 0));
+	EXPECT_TRUE(event.events & EPOLLERR);
+	/* Each wake-up is one event. */
+	ASSERT_EQ(0, epoll_wait(epoll, &event, 1, 0));
+
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP_COPY));
+	ASSERT_RET(0, v2_set_state(v2, V2_RUNNING));
+	EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 0));
+	close(epoll);
 }
 
 SUITE_MAIN(suite_need_v1())
