@@ -88,8 +88,9 @@ static void mnvme_reg_write(struct mnvme *dev, u32 off, u32 val)
 		WRITE_ONCE(dev->intms, dev->intms | val);
 		break;
 	case NVME_REG_INTMC:
+		val &= dev->intms;
 		WRITE_ONCE(dev->intms, dev->intms & ~val);
-		mnvme_irq_update(dev);
+		mnvme_irq_unmask(dev, val);
 		break;
 	case NVME_REG_CC:
 		mnvme_write_cc(dev, val);

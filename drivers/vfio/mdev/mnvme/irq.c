@@ -188,6 +188,32 @@ void mnvme_irq_update(struct mnvme *dev)
 }
 
 /**
+ * mnvme_irq_unmask() - signal vectors whose mask bits INTMC cleared
+ * @dev: the controller
+ * @vectors: bits that were set before
+ *
+ * With MSI, clearing a mask bit sends a message if the vector has entries that the host has
+ * not taken, also if a message was sent for these entries before (NVMe 7.5.1.1). The heads of
+ * queues with shadow doorbells can be old, and a message each time would never end. So such
+ * queues have a message for entries that were posted while the vector was masked.
+ */
+void mnvme_irq_unmask(struct mnvme *dev, u32 vectors)
+{
+	struct mnvme_irq *irq = &dev->irq;
+	u16 i, v;
+
+	spin_lock(&irq->lock);
+	for (i = 0; irq->index == VFIO_PCI_MSI_IRQ_INDEX && i < MNVME_NR_QUEUES; i++) {
+		v = mnvme_cq_vector(dev, &dev->cq[i]);
+		if ((vectors & BIT(v)) && !READ_ONCE(dev->cq[i].shadow) &&
+		    mnvme_cq_wants_irq(&dev->cq[i]))
+			__set_bit(v, irq->pending);
+	}
+	__mnvme_irq_update(dev);
+	spin_unlock(&irq->lock);
+}
+
+/**
  * mnvme_irq_raise() - signal that entries were added to a completion queue
  * @dev: the controller
  * @cq: the queue

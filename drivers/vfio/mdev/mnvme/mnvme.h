@@ -600,6 +600,7 @@ void mnvme_irq_release_user(struct mnvme *dev);
 void mnvme_irq_hold(struct mnvme *dev);
 void mnvme_irq_unhold(struct mnvme *dev);
 void mnvme_irq_update(struct mnvme *dev);
+void mnvme_irq_unmask(struct mnvme *dev, u32 vectors);
 void mnvme_irq_raise(struct mnvme *dev, struct mnvme_cq *cq);
 bool mnvme_intx_level(struct mnvme *dev);
 u16 mnvme_irq_vectors(struct mnvme *dev);

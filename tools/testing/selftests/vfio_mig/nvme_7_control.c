@@ -222,6 +222,31 @@ TEST_F(irq, s7_5_1_1_an_entry_taken_while_masked)
 	ASSERT_RET(0, take(&self->f.nvme, self->q));
 }
 
+/*
+ * 7.5.1.1: the host had a message for an entry, and leaves the entry. Clearing the mask bit
+ * sends a message again, because a host may take a part of the entries only. MSI-X has no
+ * such rule.
+ */
+TEST_F(irq, s7_5_1_1_an_entry_left_while_masked)
+{
+	int due = variant->index == VFIO_PCI_MSI_IRQ_INDEX;
+
+	nvme_irqs(self->q);
+	ASSERT_RET(0, post(&self->f.nvme, self->q));
+	EXPECT_EQ(1, irqs(self->q));
+	MASK(true);
+	EXPECT_EQ(0, irqs(self->q));
+	MASK(false);
+	EXPECT_EQ(due, irqs(self->q));
+	/* The bit is clear already. */
+	MASK(false);
+	EXPECT_EQ(0, irqs(self->q));
+	ASSERT_RET(0, take(&self->f.nvme, self->q));
+	MASK(true);
+	MASK(false);
+	EXPECT_EQ(0, irqs(self->q));
+}
+
 /* 5.5: a pending interrupt of a deleted queue is not that of the next queue. */
 TEST_F(irq, s5_5_a_deletion_while_pending)
 {
