@@ -66,8 +66,14 @@ static u32 mnvme_reg_read(struct mnvme *dev, u32 off)
 static void mnvme_write_cc(struct mnvme *dev, u32 val)
 {
 	val &= MNVME_CC_WRITABLE;
-	if ((dev->cc & NVME_CC_ENABLE) && !(val & NVME_CC_ENABLE))
+	if ((dev->cc & NVME_CC_ENABLE) && !(val & NVME_CC_ENABLE)) {
 		dev->reset_pending = true;
+		/*
+		 * The reset sets CC to 0 (NVMe 3.1.5). Otherwise an old CC.SHN would shut
+		 * the controller down again. A shutdown that is new comes after the reset.
+		 */
+		val = dev->cc & NVME_CC_SHN_MASK ? 0 : val & NVME_CC_SHN_MASK;
+	}
 	WRITE_ONCE(dev->cc, val);
 	if (READ_ONCE(dev->running))
 		queue_work(mnvme_wq, &dev->ctrl_work);

@@ -98,7 +98,10 @@ static void mnvme_ctrl_clear(struct mnvme *dev)
 	mnvme_irq_update(dev);
 }
 
-/* A controller reset does not change CC, AQA, ASQ and ACQ. */
+/*
+ * A controller reset does not change AQA, ASQ and ACQ. CC became 0 when the host cleared
+ * CC.EN, and the host may have written it since.
+ */
 static void mnvme_ctrl_reset(struct mnvme *dev)
 {
 	mnvme_halt(dev);

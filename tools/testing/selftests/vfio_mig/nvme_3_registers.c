@@ -208,4 +208,39 @@ TEST_F(registers, s7_6_2_shutdown)
 	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
 }
 
+/*
+ * 3.1.5: a controller reset sets CC to 0. A host that clears only CC.EN after a shutdown has a
+ * controller that starts again, and is not shut down again.
+ */
+TEST_F(registers, s3_1_5_a_reset_ends_a_shutdown)
+{
+	struct nvme *nvme = &self->f.nvme;
+	__u32 cc = ~0U;
+
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE | CC_SHN));
+	ASSERT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY | CSTS_SHST_DONE));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, (CC_ENABLE | CC_SHN) & ~1));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, 0));
+	ASSERT_RET(0, nvme_read32(nvme, REG_CC, &cc));
+	EXPECT_EQ(0, cc);
+	usleep(50000);
+	EXPECT_EQ(0, nvme_wait_csts(nvme, 0))
+		TH_LOG("the controller was shut down again");
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, cc | CC_ENABLE));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
+	usleep(50000);
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
+}
+
+/* One write asks for both: the reset comes first. */
+TEST_F(registers, s3_1_5_a_shutdown_with_the_reset)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, (CC_ENABLE | CC_SHN) & ~1));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_SHST_DONE));
+	ASSERT_RET(0, nvme_write32(nvme, REG_CC, CC_ENABLE));
+	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
+}
+
 SUITE_MAIN(suite_need_mnvme())
