@@ -156,6 +156,20 @@ void mnvme_event_clear(struct mnvme *dev, enum mnvme_event_type type, u32 raised
 	spin_unlock(&ev->lock);
 }
 
+/**
+ * mnvme_event_drop() - drop an event that was not reported, because the host disabled it
+ * @dev: the controller
+ * @type: event type
+ */
+void mnvme_event_drop(struct mnvme *dev, enum mnvme_event_type type)
+{
+	struct mnvme_events *ev = &dev->events;
+
+	spin_lock(&ev->lock);
+	ev->pending &= ~BIT(type);
+	spin_unlock(&ev->lock);
+}
+
 /* Takes an event that can be reported. Returns false if there is none. */
 static bool mnvme_event_next(struct mnvme_events *ev, u32 *result)
 {

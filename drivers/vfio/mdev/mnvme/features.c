@@ -116,6 +116,26 @@ static u16 mnvme_set_num_queues(struct mnvme_req *req, u32 dw11)
 	return NVME_SC_SUCCESS;
 }
 
+/*
+ * NVMe 5.21.1.11: if the condition of an event is true when the host enables the event, the
+ * event is sent. An event that is disabled is not reported.
+ */
+static u16 mnvme_set_async_event(struct mnvme_req *req, u32 dw11)
+{
+	struct mnvme_features *f = &req->dev->features;
+	u32 enabled = dw11 & ~f->async_event;
+
+	/* Only health has events. */
+	if (dw11 & ~MNVME_ASYNC_EVENTS)
+		return MNVME_BAD_FIELD(req, features.dword11);
+	f->async_event = dw11;
+	if (!(dw11 & NVME_SMART_CRIT_TEMPERATURE))
+		mnvme_event_drop(req->dev, MNVME_EVENT_SMART);
+	else if (enabled & mnvme_critical_warning(req->dev))
+		mnvme_event_raise(req->dev, MNVME_EVENT_SMART, 1);
+	return NVME_SC_SUCCESS;
+}
+
 static u16 mnvme_set_vector(struct mnvme_req *req, u32 dw11)
 {
 	u16 vector = dw11;
@@ -212,11 +232,8 @@ u16 mnvme_set_features(struct mnvme_req *req)
 	case NVME_FEAT_WRITE_ATOMIC:
 		f->write_atomicity = dw11 & 1;
 		return NVME_SC_SUCCESS;
-	default: /* NVME_FEAT_ASYNC_EVENT: only health has events */
-		if (dw11 & ~MNVME_ASYNC_EVENTS)
-			return MNVME_BAD_FIELD(req, features.dword11);
-		f->async_event = dw11;
-		return NVME_SC_SUCCESS;
+	default: /* NVME_FEAT_ASYNC_EVENT */
+		return mnvme_set_async_event(req, dw11);
 	}
 }
 

@@ -796,6 +796,7 @@ bool mnvme_event_abort(struct mnvme_req *req, u16 cid);
 void mnvme_event_raise(struct mnvme *dev, enum mnvme_event_type type, u8 info);
 u32 mnvme_event_raised(struct mnvme *dev, enum mnvme_event_type type);
 void mnvme_event_clear(struct mnvme *dev, enum mnvme_event_type type, u32 raised);
+void mnvme_event_drop(struct mnvme *dev, enum mnvme_event_type type);
 void mnvme_events_deliver(struct mnvme *dev);
 void mnvme_events_reset(struct mnvme *dev);
 

@@ -450,6 +450,33 @@ TEST_F(control, s5_14_1_2_temperature)
 	EXPECT_EQ(0, self->buf[0]);
 }
 
+/* 5.21.1.11: a warning that stands when its event is enabled is reported. */
+TEST_F(control, s5_21_1_11_a_warning_before_its_event)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_LE(0, nvme_request_event(nvme));
+	ASSERT_EQ(0, set_feature(nvme, 4, 300));
+	EXPECT_EQ(0, event(nvme));
+	/* The event of another warning */
+	ASSERT_EQ(0, set_feature(nvme, 11, 1));
+	EXPECT_EQ(0, event(nvme));
+	ASSERT_EQ(0, set_feature(nvme, 11, 2));
+	EXPECT_EQ(EVENT_TEMP, event(nvme));
+}
+
+/* The host disables an event before it was reported. */
+TEST_F(control, s5_21_1_11_an_event_that_is_disabled)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ASSERT_EQ(0, set_feature(nvme, 11, 2));
+	ASSERT_EQ(0, set_feature(nvme, 4, 300));
+	ASSERT_EQ(0, set_feature(nvme, 11, 0));
+	ASSERT_LE(0, nvme_request_event(nvme));
+	EXPECT_EQ(0, event(nvme));
+}
+
 /* Bad doorbell values cause an event, and an entry without a command (5.14.1.1). */
 static const struct {
 	const char *name;
