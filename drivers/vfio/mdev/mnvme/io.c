@@ -44,7 +44,8 @@ u16 mnvme_check_range(struct mnvme_req *req, u64 slba, u64 nlb,
 
 	if (slba >= blocks || nlb > blocks - slba) {
 		req->err_loc = offsetof(struct nvme_command, rw.slba);
-		req->err_lba = slba;
+		/* The first block in error (NVMe 5.14.1.1); earlier blocks exist. */
+		req->err_lba = max(slba, blocks);
 		return MNVME_DNR(NVME_SC_LBA_RANGE);
 	}
 	range->pos = slba << shift;

@@ -269,6 +269,13 @@ TEST_F(other, s6_7_a_range_behind_the_end)
 	EXPECT_EQ(0, nvme_case_try(&self->c, &error))
 		TH_LOG("%s", self->c.why);
 	EXPECT_EQ(self->f.nvme.nr_lbas, error_lba(&self->c));
+	/* A range over the end: its first block exists. */
+	range[1].lba = self->f.nvme.nr_lbas - 1;
+	range[1].nr = 2;
+	memcpy(buf, range, sizeof(range));
+	EXPECT_EQ(0, nvme_case_try(&self->c, &error))
+		TH_LOG("%s", self->c.why);
+	EXPECT_EQ(self->f.nvme.nr_lbas, error_lba(&self->c));
 	ASSERT_EQ(0, nvme_io(&self->f.nvme, READ, 0, 8, buf));
 	EXPECT_EQ(0x5a, buf[0]);
 }

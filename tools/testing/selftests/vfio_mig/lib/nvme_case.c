@@ -120,6 +120,7 @@ static int check_entry(struct nvme_cases *c, const struct nvme_cmd *cmd,
 		       const struct nvme_case *one, __u16 status)
 {
 	struct entry entry;
+	__u64 lba;
 
 	if (read_log(c, &entry))
 		return complain(c, one, "no error log");
@@ -133,8 +134,11 @@ static int check_entry(struct nvme_cases *c, const struct nvme_cmd *cmd,
 				entry.status >> 1, entry.at, entry.nsid);
 	}
 	c->count++;
-	if (one->status == ST_LBA_RANGE && cmd->opcode != NVME_OP_DSM &&
-	    entry.lba != (cmd->cdw10 | (__u64)cmd->cdw11 << 32))
+	/* The first block in error is the first one that does not exist (5.14.1.1). */
+	lba = cmd->cdw10 | (__u64)cmd->cdw11 << 32;
+	if (lba < c->nvme->nr_lbas)
+		lba = c->nvme->nr_lbas;
+	if (one->status == ST_LBA_RANGE && cmd->opcode != NVME_OP_DSM && entry.lba != lba)
 		return complain(c, one, "error log: block %#llx", entry.lba);
 	return 0;
 }
