@@ -168,25 +168,23 @@ static u32 mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
  * Fused commands are not supported. Admin commands use PRPs only. A metadata pointer is
  * never an SGL segment, because SGLS does not offer such pointers.
  */
-static bool mnvme_flags_valid(const struct mnvme_req *req)
+static u16 mnvme_check_flags(struct mnvme_req *req)
 {
 	u8 psdt = req->cmd->common.flags & NVME_CMD_SGL_ALL;
 
 	if (req->cmd->common.flags & MNVME_FUSE)
-		return false;
-	return !psdt || (req->sq->id && psdt == NVME_CMD_SGL_METABUF);
+		return MNVME_BAD_FIELD(req, common.flags);
+	if (psdt && (!req->sq->id || psdt != NVME_CMD_SGL_METABUF))
+		return MNVME_BAD_BIT(req, common.flags, 6);
+	return NVME_SC_SUCCESS;
 }
 
 static u16 mnvme_execute(struct mnvme_req *req)
 {
-	u16 status;
+	u16 status = mnvme_check_flags(req);
 
-	if (!mnvme_flags_valid(req))
-		status = MNVME_BAD_FIELD(req, common.flags);
-	else if (req->sq->id)
-		status = mnvme_io_command(req);
-	else
-		status = mnvme_admin_command(req);
+	if (!status)
+		status = req->sq->id ? mnvme_io_command(req) : mnvme_admin_command(req);
 
 	if (status != NVME_SC_SUCCESS && status != MNVME_NO_COMPLETION &&
 	    status != MNVME_NOT_EXECUTED && !req->unlogged) {

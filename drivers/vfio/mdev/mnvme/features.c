@@ -77,11 +77,20 @@ static u16 *mnvme_threshold(struct mnvme_features *f, u32 dw11)
 	}
 }
 
+/* TMPSEL has bits 19:16, and THSEL bits 21:20. */
+static u16 mnvme_bad_threshold(struct mnvme_req *req, u32 dw11)
+{
+	u32 sensor = (dw11 >> NVME_TEMP_THRESH_SELECT_SHIFT) & 0xf;
+
+	return MNVME_BAD_BIT(req, features.dword11, sensor >= MNVME_TEMP_SENSORS ? 16 : 20);
+}
+
 static u16 mnvme_set_threshold(struct mnvme_req *req, u32 dw11)
 {
 	struct mnvme_features *f = &req->dev->features;
 	u32 sensor = (dw11 >> NVME_TEMP_THRESH_SELECT_SHIFT) & 0xf;
 	u8 i, last = sensor;
+	u32 one;
 	u16 *value;
 
 	if (sensor == MNVME_TEMP_ALL) {
@@ -89,10 +98,10 @@ static u16 mnvme_set_threshold(struct mnvme_req *req, u32 dw11)
 		last = MNVME_TEMP_SENSORS - 1;
 	}
 	for (i = sensor; i <= last; i++) {
-		value = mnvme_threshold(f, (dw11 & ~0xf0000) |
-					i << NVME_TEMP_THRESH_SELECT_SHIFT);
+		one = (dw11 & ~0xf0000) | i << NVME_TEMP_THRESH_SELECT_SHIFT;
+		value = mnvme_threshold(f, one);
 		if (!value)
-			return MNVME_BAD_FIELD(req, features.dword11);
+			return mnvme_bad_threshold(req, one);
 		*value = dw11 & NVME_TEMP_THRESH_MASK;
 	}
 
@@ -107,8 +116,10 @@ static u16 mnvme_set_num_queues(struct mnvme_req *req, u32 dw11)
 {
 	u16 i;
 
-	if ((dw11 & 0xffff) == 0xffff || dw11 >> 16 == 0xffff)
+	if ((dw11 & 0xffff) == 0xffff)
 		return MNVME_BAD_FIELD(req, features.dword11);
+	if (dw11 >> 16 == 0xffff)
+		return MNVME_BAD_BIT(req, features.dword11, 16);
 	for (i = 1; i <= MNVME_IO_QUEUES; i++)
 		if (req->dev->sq[i].live || req->dev->cq[i].live)
 			return MNVME_DNR(NVME_SC_CMD_SEQ_ERROR);
@@ -127,7 +138,8 @@ static u16 mnvme_set_async_event(struct mnvme_req *req, u32 dw11)
 
 	/* Only health has events. */
 	if (dw11 & ~MNVME_ASYNC_EVENTS)
-		return MNVME_BAD_FIELD(req, features.dword11);
+		return MNVME_BAD_BIT(req, features.dword11,
+				     __ffs(dw11 & ~MNVME_ASYNC_EVENTS));
 	f->async_event = dw11;
 	if (!(dw11 & NVME_SMART_CRIT_TEMPERATURE))
 		mnvme_event_drop(req->dev, MNVME_EVENT_SMART);
@@ -219,7 +231,7 @@ u16 mnvme_set_features(struct mnvme_req *req)
 	case NVME_FEAT_ERR_RECOVERY:
 		/* DULBE needs a namespace that supports it. */
 		if (dw11 & BIT(16))
-			return MNVME_BAD_FIELD(req, features.dword11);
+			return MNVME_BAD_BIT(req, features.dword11, 16);
 		f->error_recovery = dw11 & MNVME_TLER;
 		return NVME_SC_SUCCESS;
 	case NVME_FEAT_NUM_QUEUES:
@@ -249,7 +261,7 @@ static u16 mnvme_feature_value(struct mnvme_req *req,
 	case NVME_FEAT_TEMP_THRESH:
 		threshold = mnvme_threshold(f, dw11);
 		if (!threshold)
-			return MNVME_BAD_FIELD(req, features.dword11);
+			return mnvme_bad_threshold(req, dw11);
 		req->result = *threshold;
 		break;
 	case NVME_FEAT_ERR_RECOVERY:
@@ -316,6 +328,6 @@ u16 mnvme_get_features(struct mnvme_req *req)
 			req->result |= MNVME_CAP_NAMESPACE;
 		return NVME_SC_SUCCESS;
 	default:
-		return MNVME_BAD_FIELD(req, features.fid);
+		return MNVME_BAD_BIT(req, features.fid, 8);
 	}
 }

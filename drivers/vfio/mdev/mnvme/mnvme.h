@@ -297,6 +297,16 @@ static inline u16 mnvme_bad_field(struct mnvme_req *req, u16 offset)
 	return MNVME_DNR(NVME_SC_INVALID_FIELD);
 }
 
+/* As MNVME_BAD_FIELD(), for a parameter that begins at bit @bit of @field. */
+#define MNVME_BAD_BIT(req, field, bit) \
+	mnvme_bad_bit(req, offsetof(struct nvme_command, field), bit)
+
+/* NVMe figure "Error Information Log Entry": bits 10:8 have the bit in the byte. */
+static inline u16 mnvme_bad_bit(struct mnvme_req *req, u16 offset, u8 bit)
+{
+	return mnvme_bad_field(req, (offset + bit / 8) | (bit % 8) << 8);
+}
+
 /*
  * For features that a host can only detect by trying them. Such an error gets no entry in
  * the error log, because tools watch the number of entries.

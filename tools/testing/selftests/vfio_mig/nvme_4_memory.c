@@ -88,9 +88,9 @@ static const struct nvme_case bad[] = {
 	  ST_DATA_TRANSFER, AT_NONE, DATA_OWN },
 	{ "4.2", "PSDT 2, which SGLS does not offer",
 	  { .flags = 2 << 6, .nsid = 1, .prp2 = 512 },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 	{ "4.2", "PSDT 3, which is reserved", { .flags = 3 << 6, .nsid = 1 },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 };
 
 FIXTURE(memory) {

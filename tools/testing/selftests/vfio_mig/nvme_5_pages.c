@@ -91,7 +91,7 @@ static const struct nvme_case get_log[] = {
 	  { ADMIN_GET_LOG, .prp1 = FAR, .cdw10 = LOG(2, 128) },
 	  ST_DATA_TRANSFER, AT_NONE, DATA_OWN },
 	{ "5.14", "with an SGL", { ADMIN_GET_LOG, 1 << 6, .cdw10 = LOG(2, 128) },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 };
 
 TEST_F(pages, s5_14_get_log_page)
@@ -250,11 +250,11 @@ static const struct nvme_case identify[] = {
 	{ "5.15", "fused", { ADMIN_IDENTIFY, 2, .cdw10 = 1 },
 	  ST_INVALID_FIELD, AT_FLAGS },
 	{ "5.15", "with an SGL", { ADMIN_IDENTIFY, 1 << 6, .cdw10 = 1 },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 	{ "5.15", "with an SGL and a metadata segment",
-	  { ADMIN_IDENTIFY, 2 << 6, .cdw10 = 1 }, ST_INVALID_FIELD, AT_FLAGS },
+	  { ADMIN_IDENTIFY, 2 << 6, .cdw10 = 1 }, ST_INVALID_FIELD, AT_PSDT },
 	{ "5.15", "with a data pointer that is reserved",
-	  { ADMIN_IDENTIFY, 3 << 6, .cdw10 = 1 }, ST_INVALID_FIELD, AT_FLAGS },
+	  { ADMIN_IDENTIFY, 3 << 6, .cdw10 = 1 }, ST_INVALID_FIELD, AT_PSDT },
 };
 
 TEST_F(pages, s5_15_identify)

@@ -42,7 +42,7 @@ static const struct nvme_case abort_cases[] = {
 	{ "5.1", "fused", { ADMIN_ABORT, 1, .cdw10 = 1 },
 	  ST_INVALID_FIELD, AT_FLAGS },
 	{ "5.1", "with an SGL", { ADMIN_ABORT, 1 << 6, .cdw10 = 1 },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 };
 
 TEST_F(queues, s5_1_abort)
@@ -95,7 +95,7 @@ static const struct nvme_case create_cq[] = {
 	  ST_INVALID_FIELD, AT_NSID },
 	{ "5.3", "with an SGL",
 	  { ADMIN_CREATE_CQ, 1 << 6, .cdw10 = QUEUE(9), .cdw11 = PC },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 	/* The largest values, and the end of each queue */
 	{ "5.3", "the last queue and the last vector",
 	  { ADMIN_CREATE_CQ, .cdw10 = QUEUE(64), .cdw11 = VECTOR(64) | IEN | PC } },
@@ -170,7 +170,7 @@ static const struct nvme_case create_sq[] = {
 	  ST_INVALID_FIELD, AT_NSID },
 	{ "5.4", "with an SGL",
 	  { ADMIN_CREATE_SQ, 1 << 6, .cdw10 = QUEUE(9), .cdw11 = CQ(1) | PC },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 	{ "5.4", "the last queue",
 	  { ADMIN_CREATE_SQ, .cdw10 = QUEUE(64), .cdw11 = CQ(1) | PC } },
 	{ "5.6", "the last queue", { ADMIN_DELETE_SQ, .cdw10 = 64 } },
@@ -207,7 +207,7 @@ static const struct nvme_case delete_cq[] = {
 	{ "5.5", "of a namespace", { ADMIN_DELETE_CQ, .nsid = 1, .cdw10 = 1 },
 	  ST_INVALID_FIELD, AT_NSID },
 	{ "5.5", "with an SGL", { ADMIN_DELETE_CQ, 1 << 6, .cdw10 = 1 },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 	{ "5.5", "fused", { ADMIN_DELETE_CQ, 2, .cdw10 = 1 },
 	  ST_INVALID_FIELD, AT_FLAGS },
 };
@@ -228,7 +228,7 @@ static const struct nvme_case delete_sq[] = {
 	{ "5.6", "of a namespace", { ADMIN_DELETE_SQ, .nsid = 1, .cdw10 = 1 },
 	  ST_INVALID_FIELD, AT_NSID },
 	{ "5.6", "with an SGL", { ADMIN_DELETE_SQ, 1 << 6, .cdw10 = 1 },
-	  ST_INVALID_FIELD, AT_FLAGS },
+	  ST_INVALID_FIELD, AT_PSDT },
 	{ "5.6", "fused", { ADMIN_DELETE_SQ, 1, .cdw10 = 1 },
 	  ST_INVALID_FIELD, AT_FLAGS },
 };
@@ -248,7 +248,7 @@ static const struct nvme_case dbbuf[] = {
 	{ "5.7", "EventIdx where no memory is", { ADMIN_DBBUF },
 	  ST_INVALID_FIELD, AT_PRP2, DATA_PRP2, FAR },
 	{ "5.7", "with an SGL", { ADMIN_DBBUF, 1 << 6 },
-	  ST_INVALID_FIELD, AT_FLAGS, DATA_PRP2 },
+	  ST_INVALID_FIELD, AT_PSDT, DATA_PRP2 },
 	{ "5.7", "of a namespace", { ADMIN_DBBUF, .nsid = 1 },
 	  ST_INVALID_FIELD, AT_NSID, DATA_PRP2 },
 };

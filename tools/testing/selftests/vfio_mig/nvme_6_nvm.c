@@ -32,9 +32,9 @@ static const struct nvme_case of_each[] = {
 	{ "4.2", "a reserved value of FUSE", { .flags = 3, .nsid = 1 },
 	  ST_INVALID_FIELD, AT_FLAGS },
 	{ "4.2", "PSDT 2, which SGLS does not offer",
-	  { .flags = 2 << 6, .nsid = 1 }, ST_INVALID_FIELD, AT_FLAGS },
+	  { .flags = 2 << 6, .nsid = 1 }, ST_INVALID_FIELD, AT_PSDT },
 	{ "4.2", "PSDT 3, which is reserved",
-	  { .flags = 3 << 6, .nsid = 1 }, ST_INVALID_FIELD, AT_FLAGS },
+	  { .flags = 3 << 6, .nsid = 1 }, ST_INVALID_FIELD, AT_PSDT },
 };
 
 /* Cases for each opcode but Flush */

@@ -580,7 +580,7 @@ TEST_F(control, s5_2_requests_that_are_wrong)
 		  ST_INVALID_FIELD, AT_NSID },
 		{ "5.2", "fused", { ADMIN_AER, 1 }, ST_INVALID_FIELD, AT_FLAGS },
 		{ "5.2", "with an SGL", { ADMIN_AER, 1 << 6 },
-		  ST_INVALID_FIELD, AT_FLAGS },
+		  ST_INVALID_FIELD, AT_PSDT },
 	};
 	struct nvme_cases c;
 

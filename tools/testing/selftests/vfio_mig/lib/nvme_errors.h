@@ -37,9 +37,11 @@ enum nvme_status {
 #define ST_MORE			0x2000
 #define ST_DNR			0x4000
 
-/* Parameter Error Location: the byte in the command */
+/* Parameter Error Location: the byte in the command, and the first bit in that byte */
+#define AT(byte, bit)	((byte) | (bit) << 8)
 #define AT_OPCODE	0
 #define AT_FLAGS	1
+#define AT_PSDT		AT(1, 6)
 #define AT_NSID		4
 #define AT_PRP1		24
 #define AT_PRP2		32
