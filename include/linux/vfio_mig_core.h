@@ -224,7 +224,8 @@ enum vfio_mig_stop_reason {
  *	protocol, which are offered to users if this callback exists. After an error the
  *	device still runs. NULL for a device that no other device does DMA to.
  * @start: Opposite of @stop for a device that has @quiesce. The device serves accesses
- *	again, and starts no DMA. Cannot fail. NULL if there is nothing to do.
+ *	again, and starts no DMA. Called before @run of a stopped device, also after @reset.
+ *	Cannot fail. NULL if there is nothing to do.
  * @reset: Set the control state to its power-on values. Called between @stop and @run. Also
  *	called after @stop failed, and then it has to stop the device. Cannot fail.
  * @save: Write the control state to @buf, which has &vfio_mig_desc.control_max bytes.

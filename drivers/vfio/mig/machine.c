@@ -256,7 +256,8 @@ static void started(struct vfio_mig *mig)
 	WRITE_ONCE(mig->broken, false);
 	mig->desc.ops->reset(mig->vdev);
 	vfio_mig_irqs_reset(&mig->irqs);
-	run(mig);
+	/* In two steps, because the device was stopped in two steps. */
+	speed_up(mig, STOPPED, ACTIVE);
 	WRITE_ONCE(mig->state, VFIO_MIG_RUNNING);
 	if (mig->window)
 		vfio_mig_window_hide(mig->window, false);

@@ -166,7 +166,7 @@ static void only_a_start_leaves_the_error_state(struct kunit *test)
 static void a_device_is_quiesced_before_it_stops(struct kunit *test)
 {
 	struct mock *m = test->priv;
-	int stops = m->stops, runs = m->runs;
+	int stops = m->stops, runs = m->runs, starts;
 
 	m->mig.desc.ops = &mock_p2p_ops;
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_RUNNING_P2P));
@@ -190,6 +190,12 @@ static void a_device_is_quiesced_before_it_stops(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_RUNNING, m->mig.state);
 	KUNIT_ASSERT_EQ(test, 0, mock_enter(m, VFIO_MIG_STOP));
 	KUNIT_EXPECT_EQ(test, 3, m->quiesces);
+
+	/* A reset undoes both steps. */
+	starts = m->starts;
+	vfio_mig_machine_start(&m->mig);
+	KUNIT_EXPECT_EQ(test, starts + 1, m->starts);
+	KUNIT_EXPECT_EQ(test, runs + 3, m->runs);
 	m->mig.desc.ops = &mock_ops;
 }
 

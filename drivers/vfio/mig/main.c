@@ -311,16 +311,16 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
  * vfio_mig_reset_done - report that another driver has reset the function
  * @mig: the library's object
  *
- * Ends any session and calls &vfio_mig_ops.reset and &vfio_mig_ops.run. Does not call
- * &vfio_mig_ops.stop, because the reset has stopped the device. If another thread holds
- * the session mutex, that thread does this work before it releases the mutex. So this
- * function does not wait for the mutex.
+ * Ends any session and calls &vfio_mig_ops.reset, &vfio_mig_ops.start and
+ * &vfio_mig_ops.run. Does not call &vfio_mig_ops.stop, because the reset has stopped the
+ * device. If another thread holds the session mutex, that thread does this work before it
+ * releases the mutex. So this function does not wait for the mutex.
  *
  * Context: &pci_error_handlers.reset_done of a driver that embeds a struct
  * vfio_pci_core_device. VFIO holds its memory_lock during the call, and callbacks that run
  * with the session mutex held may take memory_lock. Callbacks that end a session or run the
- * device do not take it, because this function may call them: &vfio_mig_ops.reset, run and
- * discard, &vfio_mig_image_ops.save_end and load_end, &vfio_mig_memory_ops.track at the end of
+ * device do not take it, because this function may call them: &vfio_mig_ops.reset, start, run
+ * and discard, &vfio_mig_image_ops.save_end and load_end, &vfio_mig_memory_ops.track at the end of
  * a save. May sleep.
  */
 void vfio_mig_reset_done(struct vfio_mig *mig)

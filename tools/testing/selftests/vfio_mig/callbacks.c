@@ -515,6 +515,29 @@ TEST_F(reason, a_broken_device_waits_for_its_reset)
 	ASSERT_RET(0, device_reset(&self->end->dev));
 }
 
+/* A driver that stops its device in two steps has to run it in two steps, also then. */
+TEST_F(reason, an_open_and_a_reset_start)
+{
+	long starts = testdev_calls(&mdev[0], "start"), runs = testdev_calls(&mdev[0], "run");
+
+	/* A device that rests */
+	ASSERT_RET(0, endpoint_rest(self->end));
+	ASSERT_RET(0, device_reset(&self->end->dev));
+	EXPECT_EQ(starts + 1, testdev_calls(&mdev[0], "start"));
+	EXPECT_EQ(runs + 1, testdev_calls(&mdev[0], "run"));
+	/* A device that runs, which the reset stops */
+	ASSERT_RET(0, device_reset(&self->end->dev));
+	EXPECT_EQ(starts + 2, testdev_calls(&mdev[0], "start"));
+	EXPECT_EQ(runs + 2, testdev_calls(&mdev[0], "run"));
+	/* A close stops the device, too. */
+	v2_close(&self->end->v2);
+	v1_close(&self->end->v1);
+	device_close(&self->end->dev);
+	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
+	EXPECT_EQ(starts + 3, testdev_calls(&mdev[0], "start"));
+	EXPECT_EQ(runs + 3, testdev_calls(&mdev[0], "run"));
+}
+
 int main(int argc, char **argv)
 {
 	int i, ret = 0;
