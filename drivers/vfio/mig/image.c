@@ -85,7 +85,8 @@ void vfio_mig_image_save_end(struct vfio_mig *mig)
 
 	if (mig->image.begun && ops->save_end)
 		ops->save_end(mig->vdev);
-	mig->image.begun = false;
+	/* A user who asks for the size next means all of the image, not the rest of it. */
+	mig->image = (struct vfio_mig_image) {};
 }
 
 static bool size_valid(const struct vfio_mig_image_size *size, u64 max)

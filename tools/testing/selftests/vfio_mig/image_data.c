@@ -240,6 +240,32 @@ TEST_F(image, size_is_in_the_estimates)
 	EXPECT_EQ((1 << 16) + TESTDEV_RECORD, info.dirty_bytes);
 }
 
+/* A save that was given up in the middle of an image, or behind it, counts no more. */
+TEST_F(image, size_is_whole_after_a_save)
+{
+	struct v2 *v2 = &self->p.a.end.v2;
+	__u64 before, after;
+
+	if (!variant->v2)
+		SKIP(return, "only v2 has an estimate without a save");
+	ASSERT_RET(0, testdev_set_image(&self->p.a, SEED, 8 << 20));
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP));
+	if (v2_data_size(v2, &before) == -ENOTTY)
+		SKIP(return, "this kernel's v2 has no such estimate");
+	EXPECT_LE(8 << 20, before);
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP_COPY));
+	ASSERT_LT(0, endpoint_take(&self->p.a.end, &self->p.stream));
+	ASSERT_LT(0, endpoint_take(&self->p.a.end, &self->p.stream));
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP));
+	ASSERT_RET(0, v2_data_size(v2, &after));
+	EXPECT_EQ(before, after);
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP_COPY));
+	ASSERT_RET(0, endpoint_drain(&self->p.a.end, &self->p.stream));
+	ASSERT_RET(0, v2_set_state(v2, V2_STOP));
+	ASSERT_RET(0, v2_data_size(v2, &after));
+	EXPECT_EQ(before, after);
+}
+
 /* The statistics of a group are up to two seconds old. */
 static long long kernel_memory(struct memcg *g)
 {
