@@ -58,6 +58,7 @@ typedef unsigned int gfp_t;
 #define __exit
 #define __packed		__attribute__((packed))
 #define __aligned(n)		__attribute__((aligned(n)))
+#define noinline_for_stack	__attribute__((noinline))
 #define __printf(a, b)
 #define fallthrough		__attribute__((fallthrough))
 #define likely(x)		(x)

@@ -34,7 +34,7 @@ typedef struct { long long v; } atomic64_t;
 	})
 
 #define READ_ONCE(x)		(x)
-#define data_race(expr)		(expr)
+#define data_race(expr)		(expr) /* defines it, so there is no race to explain */
 #define WRITE_ONCE(x, value)	((x) = (value))
 #define smp_mb()		do { } while (0)
 #define smp_mb__after_atomic()	do { } while (0)
