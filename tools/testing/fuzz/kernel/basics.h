@@ -58,12 +58,12 @@ typedef unsigned int gfp_t;
 #define __exit
 #define __packed		__attribute__((packed))
 #define __aligned(n)		__attribute__((aligned(n)))
-#define noinline_for_stack	__attribute__((noinline))
 #define __printf(a, b)
 #define fallthrough		__attribute__((fallthrough))
 #define likely(x)		(x)
 #define unlikely(x)		(x)
 #define EXPORT_SYMBOL_GPL(x)	static_assert(1, "")
+#define noinline_for_stack	__attribute__((noinline))
 #define module_param(name, type, perm)	static_assert(1, "")
 #define MODULE_PARM_DESC(name, text)	static_assert(1, "")
 
