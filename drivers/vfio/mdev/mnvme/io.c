@@ -319,21 +319,28 @@ static u32 mnvme_run_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
 static u32 mnvme_row_to_guest(struct mnvme_req *req, struct mnvme_dptr *d, pgoff_t index,
 			      u32 nr)
 {
-	u32 done = 0, n, copied;
+	u32 done = 0, run = 0, n, copied;
 	struct page *page;
+	void *data;
 
 	while (done < nr && mnvme_dptr_at_hand(d) && !mnvme_dptr_next(d)) {
-		n = nr - done;
+		if (!run)
+			run = mnvme_run_pages(d, nr - done);
+		if (!run)
+			goto no_rows;
+		n = run;
 		page = vfio_mig_row_read_next(&d->dev->pages, index + done, &n);
-		n = mnvme_run_pages(d, n);
-		copied = n ? mnvme_run_to_guest(d->dev, d->iova, page ? page_address(page) :
-						mnvme_zeros(), n) : 0;
+		data = page ? page_address(page) : mnvme_zeros();
+		copied = mnvme_run_to_guest(d->dev, d->iova, data, n);
 		done += copied;
-		if (!n || copied < n || mnvme_dptr_skip(d, n << MNVME_NS_PAGE_SHIFT)) {
-			req->no_rows = true;
-			break;
-		}
+		run -= n;
+		if (copied < n || mnvme_dptr_skip(d, n << MNVME_NS_PAGE_SHIFT))
+			goto no_rows;
 	}
+	return done;
+
+no_rows:
+	req->no_rows = true;
 	return done;
 }
 
