@@ -88,7 +88,7 @@ struct entry {
  * @data: file descriptor of its data file, or -1
  * @dead: file descriptor of a data file of an earlier session, or -1
  * @ret: a negative errno: the process cannot do the call
- * @ready: the other members are valid
+ * @ready: the other members are valid; stored last, by a release
  * @taken: the parent is ready, too
  */
 struct offer {
@@ -96,8 +96,8 @@ struct offer {
 	int data;
 	int dead;
 	long ret;
-	volatile int ready;
-	volatile int taken;
+	int ready;
+	int taken;
 };
 
 /**
@@ -434,8 +434,8 @@ static long get_ready(struct attack *a)
 	offer->data = a->end.v2.data;
 	offer->dead = a->dead;
 	offer->ret = ret;
-	offer->ready = 1;
-	while (!offer->taken)
+	__atomic_store_n(&offer->ready, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&offer->taken, __ATOMIC_ACQUIRE))
 		usleep(500);
 	if (a->dead >= 0)
 		close(a->dead);
@@ -563,7 +563,7 @@ static int begin_attack(struct __test_metadata *_metadata, struct bystander *b,
 	a->path = device_of(e);
 	memset(a->offer, 0, sizeof(*a->offer));
 	ASSERT_RET(0, waiter_start(w, kind, SLOW_BYTES, fn, a));
-	while (!a->offer->ready && clock_now() < until)
+	while (!__atomic_load_n(&a->offer->ready, __ATOMIC_ACQUIRE) && clock_now() < until)
 		usleep(500);
 	ASSERT_TRUE(a->offer->ready)
 		TH_LOG("%s: the device does not become ready", e->name);
@@ -575,7 +575,7 @@ static int begin_attack(struct __test_metadata *_metadata, struct bystander *b,
 		.dead = a->offer->dead,
 	};
 	EXPECT_RET_FOR(0, bystander_take(b, &target), "%s: %s", e->name, b->failed);
-	a->offer->taken = 1;
+	__atomic_store_n(&a->offer->taken, 1, __ATOMIC_RELEASE);
 	return a->offer->ret;
 }
 

@@ -54,8 +54,8 @@ struct bystander_shared {
 	volatile int doing;
 	volatile double began;
 	volatile unsigned int asked;
-	volatile unsigned int answered;
-	volatile int ret;
+	unsigned int answered;
+	int ret;
 	double usual[32];
 };
 
@@ -383,7 +383,7 @@ static void run(int hear)
 			shared->ret = walk(0, REOPEN);
 		else
 			shared->ret = walk(REOPEN, NR_STEPS);
-		shared->answered++;
+		__atomic_add_fetch(&shared->answered, 1, __ATOMIC_RELEASE);
 	}
 	_exit(0);
 }
@@ -406,7 +406,7 @@ static int ask(struct bystander *b, char what, double more)
 	s->asked++;
 	if (write(b->ask, &what, 1) != 1)
 		return -errno;
-	while (s->answered != s->asked) {
+	while (__atomic_load_n(&s->answered, __ATOMIC_ACQUIRE) != s->asked) {
 		doing = s->doing;
 		if (clock_now() - s->began > may_take(s) + more && doing == s->doing) {
 			snprintf(b->failed, sizeof(b->failed), "%s has no end",

@@ -26,7 +26,7 @@
  * @mem: address of the memory
  */
 struct slow_shared {
-	volatile pid_t pid;
+	pid_t pid;
 	int uffd;
 	unsigned char *mem;
 };
@@ -171,7 +171,7 @@ int slow_map(struct slow *s, size_t before, const void *content, size_t len)
 	}
 	s->shared->uffd = ret;
 	s->shared->mem = s->mem;
-	s->shared->pid = getpid();
+	__atomic_store_n(&s->shared->pid, getpid(), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -216,7 +216,7 @@ static int uffd_waiting(struct slow *s)
 
 static int is_waiting(struct slow *s)
 {
-	if (!s->shared->pid)
+	if (!__atomic_load_n(&s->shared->pid, __ATOMIC_ACQUIRE))
 		return 0;
 	return s->kind == SLOW_FUSE ? slow_fuse_reads(s->fuse) > 0 : uffd_waiting(s);
 }

@@ -21,8 +21,8 @@
  * @ret: return value of the function
  */
 struct waiter_shared {
-	volatile int done;
-	volatile long ret;
+	int done;
+	long ret;
 };
 
 /* Multiplies a limit by VFIO_MIG_SLOW, for slow kernels. */
@@ -48,9 +48,15 @@ int waiter_start(struct waiter *w, enum slow_kind kind, size_t size, waiter_fn f
 	if (w->pid)
 		return w->pid < 0 ? -errno : 0;
 	w->shared->ret = fn(&w->slow, arg);
-	w->shared->done = 1;
+	__atomic_store_n(&w->shared->done, 1, __ATOMIC_RELEASE);
 	for (;;)
 		pause();
+}
+
+/* Returns whether the function has returned, so that its return value is there. */
+static bool is_done(const struct waiter *w)
+{
+	return __atomic_load_n(&w->shared->done, __ATOMIC_ACQUIRE);
 }
 
 /* Returns whether the process has ended, and reaps it then. */
@@ -72,7 +78,7 @@ int waiter_waits(struct waiter *w, double seconds)
 
 	do {
 		ret = slow_waiting(&w->slow, 0);
-		if (ret || w->shared->done || is_gone(w))
+		if (ret || is_done(w) || is_gone(w))
 			return ret;
 		usleep(1000);
 	} while (clock_now() < until);
@@ -124,7 +130,7 @@ int waiter_result(struct waiter *w, double seconds, long *ret)
 {
 	double until = clock_now() + seconds;
 
-	while (!w->shared->done) {
+	while (!is_done(w)) {
 		if (is_gone(w))
 			return -ESRCH;
 		if (clock_now() > until)
