@@ -2,8 +2,8 @@
 /*
  * Rows: pages of a paged state that are contiguous in memory
  *
- * A copy and an exchange of one page at a time take as long as the copy of the data. So
- * this file allocates contiguous memory for several pages, the driver fills the memory,
+ * If pages are replaced one by one, this takes at least as long as the copy of their data.
+ * So this file allocates contiguous memory for several pages, the driver fills the memory,
  * and the pages then replace old pages together. After that the pages are independent,
  * because each page is tracked, shared with a save, replaced and freed alone.
  *
