@@ -18,6 +18,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rwsem.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -35,6 +36,7 @@
  * @size: size in bytes, a multiple of the page size
  * @lock: held for reading by faults, and for writing to change the members below; taken
  *	after mmap_lock
+ * @pages: the pages of @mem
  * @mem: the memory, NULL before the first session and after the device was closed
  * @used: @mem may contain other bytes than zeros
  * @hidden: the device is in the error state, so any access to a mapping raises SIGBUS
@@ -45,6 +47,7 @@ struct vfio_mig_window {
 	struct vfio_mig_space space;
 	size_t size;
 	struct rw_semaphore lock;
+	struct page **pages;
 	void *mem;
 	bool used;
 	bool hidden;
@@ -91,6 +94,61 @@ struct vfio_mig_window *vfio_mig_window_create(size_t size)
 	return win;
 }
 
+static void free_pages_array(struct page **pages, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		__free_page(pages[i]);
+		cond_resched();
+	}
+	kvfree(pages);
+}
+
+static struct page **alloc_pages_array(unsigned long nr)
+{
+	struct page **pages = kvmalloc_array(nr, sizeof(*pages), VFIO_MIG_GFP);
+	unsigned long i;
+
+	if (!pages)
+		return NULL;
+	for (i = 0; i < nr; i++) {
+		pages[i] = fatal_signal_pending(current) ? NULL :
+			   alloc_page(VFIO_MIG_GFP | __GFP_ZERO);
+		if (!pages[i]) {
+			free_pages_array(pages, i);
+			return NULL;
+		}
+		cond_resched();
+	}
+	return pages;
+}
+
+/*
+ * Not by vmalloc(), because Linux 7.3 frees the pages of a failed vmalloc() in a work item.
+ * Until then the user's control group is full, and the next small allocation of the user
+ * calls the OOM killer.
+ */
+static int alloc_memory(struct vfio_mig_window *win)
+{
+	unsigned long nr = win->size >> PAGE_SHIFT;
+	struct page **pages = alloc_pages_array(nr);
+	void *mem;
+
+	if (!pages)
+		return -ENOMEM;
+	mem = vmap(pages, nr, VM_MAP, PAGE_KERNEL);
+	if (!mem) {
+		free_pages_array(pages, nr);
+		return -ENOMEM;
+	}
+	down_write(&win->lock);
+	win->pages = pages;
+	win->mem = mem;
+	up_write(&win->lock);
+	return 0;
+}
+
 /**
  * vfio_mig_window_destroy - free the memory when the device is closed
  * @win: the window, which may still be mapped; no session is open
@@ -106,7 +164,10 @@ void vfio_mig_window_destroy(struct vfio_mig_window *win)
 	up_write(&win->lock);
 	/* From here on no fault enters a page. */
 	vfio_mig_space_unmap(&win->space, 0, 0);
-	vfree(mem);
+	if (mem) {
+		vunmap(mem);
+		free_pages_array(win->pages, win->size >> PAGE_SHIFT);
+	}
 	fput(win->space.file);
 }
 
@@ -142,15 +203,12 @@ static void clear_memory(struct vfio_mig_window *win)
  */
 int vfio_mig_window_begin(struct vfio_mig_window *win, bool load)
 {
-	void *mem;
+	int ret;
 
 	if (!win->mem) {
-		mem = __vmalloc(win->size, VFIO_MIG_GFP | __GFP_ZERO);
-		if (!mem)
-			return -ENOMEM;
-		down_write(&win->lock);
-		win->mem = mem;
-		up_write(&win->lock);
+		ret = alloc_memory(win);
+		if (ret)
+			return ret;
 	} else if (load && win->used) {
 		clear_memory(win);
 	}
@@ -245,8 +303,7 @@ static vm_fault_t window_insert(struct vfio_mig_window *win,
 	if (win->writable)
 		prot = vm_get_page_prot(vma->vm_flags);
 	for (i = 0; i < nr; i++) {
-		unsigned long pfn = vmalloc_to_pfn(win->mem +
-				((vmf->pgoff + i) << PAGE_SHIFT));
+		unsigned long pfn = page_to_pfn(win->pages[vmf->pgoff + i]);
 		vm_fault_t ret = vmf_insert_pfn_prot(vma, (vmf->address &
 				PAGE_MASK) + (i << PAGE_SHIFT), pfn, prot);
 

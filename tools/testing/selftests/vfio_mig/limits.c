@@ -5,11 +5,13 @@
  * errno or an NVMe status, no other user may notice, and everything must work when there is
  * enough again.
  */
+#define _GNU_SOURCE
 #include <endian.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -247,17 +249,36 @@ TEST_F_TIMEOUT(memcg, a_copy_fails_and_nobody_is_killed, 120)
 	check_limit(_metadata, c);
 }
 
-/* The user pays for the data section at the start of the session. */
+/* Keeps work items of this CPU from running, or lets them run again. */
+static int alone(int on)
+{
+	struct sched_param param = { .sched_priority = on };
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	if (on && sched_setaffinity(0, sizeof(cpus), &cpus))
+		return -errno;
+	return sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param) ? -errno : 0;
+}
+
+/*
+ * The user pays for the data section at the start of the session. When a session is
+ * refused, the group has all of the section's memory again, and at once.
+ */
 TEST_F(memcg, a_session_that_is_too_large_is_refused)
 {
 	struct charged *c = &self->c;
 	struct endpoint *e = &c->end[0];
 	struct mdev large;
 	long window;
+	void *mine;
 	int ret;
 
 	if (memcg_missing())
 		SKIP(return, "%s", memcg_missing());
+	mine = mmap(NULL, LIMIT / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, mine);
 	window = mdev_window_kib(2 * LIMIT / 1024);
 	ret = mdev_create(&large, "mnvme", "64M");
 	mdev_window_kib(window);
@@ -265,7 +286,11 @@ TEST_F(memcg, a_session_that_is_too_large_is_refused)
 	endpoint_close(e);
 	ASSERT_RET(0, endpoint_open(e, large.path));
 	ASSERT_RET(0, memcg_enter(&c->group));
+	ASSERT_RET(0, alone(1));
 	ret = v1_set_state(&e->v1, V1_PRE_COPY);
+	memset(mine, 1, LIMIT / 2);
+	ASSERT_RET(0, alone(0));
+	munmap(mine, LIMIT / 2);
 	ASSERT_RET(0, memcg_leave(&c->group));
 	EXPECT_EQ(-ENOMEM, ret)
 		TH_LOG("saw %s", errname(ret));
