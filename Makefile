@@ -39,7 +39,7 @@ LLVM_IF_CLANG = $(if $(shell grep -sx CONFIG_CC_IS_CLANG=y $(KDIR)/.config),LLVM
 # key that modules are signed with.
 KBUILD = tools/build/with-tools-of $(KDIR) $(MAKE) --no-print-directory -C $(KDIR) M=$(OBJ) \
 	CONFIG_VFIO_MIG_CORE=m CONFIG_MNVME=m CONFIG_SAMPLE_VFIO_MIG_MSCRATCH=m \
-	CONFIG_VFIO_MIG_TEST=m CONFIG_SAMPLE_VFIO_MIG_IVSHMEM=m \
+	CONFIG_VFIO_MIG_TEST=m CONFIG_SAMPLE_VFIO_MIG_IVSHMEM=m CONFIG_SAMPLE_VFIO_MIG_FW=m \
 	CONFIG_VFIO_MIG_CORE_FAULT_KNOBS=$(FAULT_KNOBS) \
 	CONFIG_DEBUG_INFO_BTF_MODULES= 'PAHOLE_VERSION=$$(CONFIG_PAHOLE_VERSION)' \
 	CONFIG_MODULE_SIG_ALL= $(LLVM_IF_CLANG) $(1)
@@ -132,6 +132,7 @@ test-firmware:
 test-ivshmem:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-device ivshmem
+	$(Q)tools/testing/test-device firmware
 
 test-debug:
 	$(Q)$(VM)/setup
