@@ -215,7 +215,8 @@ enum vfio_mig_stop_reason {
  * @stop: Stop the device. After a return value of 0 no DMA is in flight, no DMA starts, no
  *	interrupt is signalled, and nothing inside the device changes until @run. Registers
  *	stay accessible and keep values that the user writes. The reason says whether the
- *	device's state is needed. After an error the device still runs.
+ *	device's state is needed. After an error the device still runs. With
+ *	VFIO_MIG_STOP_FOR_RESET it may be stopped nevertheless.
  * @run: Run the device from its present registers. The device continues submitted work
  *	that is not finished. If @apply or @reset was called since @stop, signals every
  *	interrupt whose cause stands.

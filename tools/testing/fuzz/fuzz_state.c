@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
 	memset(guest, 0, sizeof(guest));
 	dev = nvme_new();
-	mnvme_stop(dev);
+	mnvme_stop(dev, VFIO_MIG_STOP_FOR_SAVE);
 	taken = nvme_load_control(dev, level, data, len);
 	if (taken) {
 		saved = nvme_save_control(dev, control);

@@ -196,7 +196,7 @@ struct mnvme *nvme_new(void)
 void nvme_free(struct mnvme *dev)
 {
 	mnvme_power_on(dev);
-	must(!mnvme_stop(dev));
+	must(!mnvme_stop(dev, VFIO_MIG_STOP_FOR_RESET));
 	mutex_lock(&dev->lock);
 	mnvme_irq_release_user(dev);
 	mutex_unlock(&dev->lock);
@@ -213,7 +213,7 @@ struct mnvme *nvme_migrate(struct mnvme *dev)
 	struct stream s;
 	int ret;
 
-	must(!mnvme_stop(to));
+	must(!mnvme_stop(to, VFIO_MIG_STOP_FOR_SAVE));
 	save_all(dev->mig, SZ_1M, &s);
 	must(!vfio_mig_load_begin(to->mig));
 	/* Another device of the type must take any state of a device. */

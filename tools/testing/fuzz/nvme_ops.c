@@ -178,13 +178,13 @@ static void op_queue(struct mnvme *dev, struct input *in)
 static void stop(struct mnvme *dev)
 {
 	if (dev->running)
-		mnvme_stop(dev);
+		mnvme_stop(dev, VFIO_MIG_STOP_FOR_SAVE);
 }
 
 static void op_stop(struct mnvme *dev)
 {
 	if (dev->running)
-		mnvme_stop(dev);
+		mnvme_stop(dev, VFIO_MIG_STOP_FOR_SAVE);
 	else
 		mnvme_run(dev);
 }

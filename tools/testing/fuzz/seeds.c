@@ -247,7 +247,7 @@ static void states(void)
 
 	start(&o);
 	io(&o);
-	mnvme_stop(dev);
+	mnvme_stop(dev, VFIO_MIG_STOP_FOR_SAVE);
 	put_state(dev, "reset", &o);
 	mnvme_run(dev);
 
@@ -262,7 +262,7 @@ static void states(void)
 	mnvme_cq_create(&dev->cq[1], 0x6000, 16, 1, true);
 	mnvme_sq_create(&dev->sq[1], 0x4000, 16, 1, 0);
 	dev->events.cid[dev->events.nr++] = 9;
-	mnvme_stop(dev);
+	mnvme_stop(dev, VFIO_MIG_STOP_FOR_SAVE);
 	o.len = 0;
 	io(&o);
 	put_state(dev, "in-use", &o);

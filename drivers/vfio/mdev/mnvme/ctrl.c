@@ -227,6 +227,9 @@ static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
 /*
  * Posts completions that wait for guest memory, so that the host has them at the stop. @end is
  * the same for all queues, because a user could have the memory of each queue answer late.
+ *
+ * The stop fails if a user waits to reset the device. That user can still be killed, and then
+ * nobody resets the device, so a state without these completions must not be saved.
  */
 static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned long end)
 {
@@ -234,8 +237,10 @@ static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned l
 
 	for (;;) {
 		ret = mnvme_post_or_drop(dev, sq);
-		if (ret != -EAGAIN || atomic_read(&dev->resets))
+		if (ret != -EAGAIN)
 			return 0;
+		if (vfio_mig_cancelled(dev->mig))
+			return -ECANCELED;
 		if (time_after(jiffies, end))
 			return -ETIMEDOUT;
 		schedule_timeout_killable(1);
@@ -244,14 +249,14 @@ static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned l
 	}
 }
 
-static int mnvme_come_to_rest(struct mnvme *dev)
+static int mnvme_come_to_rest(struct mnvme *dev, bool post)
 {
 	unsigned long end = jiffies + MNVME_STOP_TIMEOUT;
 	bool ended = true;
 	int ret = 0;
 	u16 i;
 
-	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++)
+	for (i = 0; post && !ret && i < MNVME_NR_QUEUES; i++)
 		ret = mnvme_finish_posts(dev, &dev->sq[i], end);
 	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++)
 		ended &= mnvme_sq_quiesce(&dev->sq[i]);
@@ -261,17 +266,22 @@ static int mnvme_come_to_rest(struct mnvme *dev)
 /**
  * mnvme_stop() - stop the device
  * @dev: the controller
+ * @reason: reason for which the library stops the device
  *
  * After a return value of 0 each command is either complete, with its interrupt, or counts
- * as not executed.
+ * as not executed. If a reset or a close follows, nobody needs the completions, and the
+ * function does not wait for their memory.
  *
  * Context: may sleep. &mnvme.lock is not held, because the work item that this function
  * waits for takes it.
- * Return: 0; -ETIMEDOUT if guest memory was missing for 10 seconds, or -EINTR. After an
- * error the device still runs.
+ * Return: 0; -ETIMEDOUT if guest memory was missing for 10 seconds, -ECANCELED if it was
+ * missing when a user waited to reset the device, or -EINTR. After an error the device still
+ * runs, unless a reset or a close follows. Then an access to guest memory is still in
+ * progress, and its result is dropped.
  */
-int mnvme_stop(struct mnvme *dev)
+int mnvme_stop(struct mnvme *dev, enum vfio_mig_stop_reason reason)
 {
+	bool again = reason != VFIO_MIG_STOP_FOR_RESET;
 	int ret;
 
 	dev->log.power_on_ns = mnvme_power_on_ns(dev);
@@ -279,16 +289,17 @@ int mnvme_stop(struct mnvme *dev)
 	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
 	cancel_work_sync(&dev->ctrl_work);
-	ret = mnvme_come_to_rest(dev);
-	if (ret) {
-		if (ret == -ETIMEDOUT)
-			mnvme_warn(dev, "does not stop: guest memory that a completion or a copy needs does not answer\n");
+	ret = mnvme_come_to_rest(dev, again);
+	if (ret == -ETIMEDOUT)
+		mnvme_warn(dev, "does not stop: guest memory that a completion or a copy needs does not answer\n");
+	if (ret && again) {
 		mnvme_run(dev);
 		return ret;
 	}
 	mnvme_irq_hold(dev);
-	mnvme_dbbuf_stop(dev);
-	return 0;
+	if (again)
+		mnvme_dbbuf_stop(dev);
+	return ret;
 }
 
 /**

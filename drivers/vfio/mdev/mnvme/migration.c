@@ -9,7 +9,7 @@
 
 static int mnvme_mig_stop(struct vfio_device *vdev, enum vfio_mig_stop_reason reason)
 {
-	return mnvme_stop(to_mnvme(vdev));
+	return mnvme_stop(to_mnvme(vdev), reason);
 }
 
 static void mnvme_mig_run(struct vfio_device *vdev)

@@ -480,7 +480,6 @@ struct mnvme_log {
  * @nr_executors: number of executors, while the device is open
  * @ctrl: Held to reset, enable or shut down the controller. Taken before @lock. A thread
  *	that serves an access to a register does not take it.
- * @resets: number of threads in VFIO_DEVICE_RESET
  * @resetting: a reset is in progress, so no command is executed
  * @running: not stopped by migration
  * @mem_enabled: the function responds to accesses to its BAR
@@ -530,7 +529,6 @@ struct mnvme {
 	unsigned int nr_executors;
 
 	struct mutex ctrl; /* serialises resets */
-	atomic_t resets;
 	bool resetting;
 	bool running;
 	bool mem_enabled;
@@ -600,7 +598,7 @@ int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
 void mnvme_ctrl_work(struct work_struct *work);
 void mnvme_power_on(struct mnvme *dev);
 void mnvme_fail(struct mnvme *dev, const char *why);
-int mnvme_stop(struct mnvme *dev);
+int mnvme_stop(struct mnvme *dev, enum vfio_mig_stop_reason reason);
 void mnvme_run(struct mnvme *dev);
 
 /* irq.c */

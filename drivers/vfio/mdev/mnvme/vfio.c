@@ -135,21 +135,6 @@ static void mnvme_request(struct vfio_device *vdev, unsigned int count)
 	mnvme_irq_request(to_mnvme(vdev), count);
 }
 
-static long mnvme_ioctl(struct vfio_device *vdev, unsigned int cmd,
-			unsigned long arg)
-{
-	struct mnvme *dev = to_mnvme(vdev);
-	long ret;
-
-	/* A stop that waits for guest memory need not wait any more. */
-	if (cmd == VFIO_DEVICE_RESET)
-		atomic_inc(&dev->resets);
-	ret = vfio_mig_pci_ioctl(vdev, cmd, arg);
-	if (cmd == VFIO_DEVICE_RESET)
-		atomic_dec(&dev->resets);
-	return ret;
-}
-
 const struct vfio_device_ops mnvme_vfio_ops = {
 	.name = "mnvme",
 	.init = mnvme_init_dev,
@@ -159,7 +144,7 @@ const struct vfio_device_ops mnvme_vfio_ops = {
 	.read = vfio_mig_pci_read,
 	.write = vfio_mig_pci_write,
 	.mmap = vfio_mig_pci_mmap,
-	.ioctl = mnvme_ioctl,
+	.ioctl = vfio_mig_pci_ioctl,
 	VFIO_MIG_REGION_INFO_OP(vfio_mig_pci_region_info)
 	VFIO_MIG_IOMMUFD_OPS
 	.request = mnvme_request,

@@ -6,15 +6,18 @@
  * ends the process. When the memory answers, the command completes.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/bystander.h"
+#include "lib/child.h"
 #include "lib/clock.h"
 #include "lib/file.h"
 #include "lib/fixture.h"
@@ -807,6 +810,60 @@ TEST_F_TIMEOUT(again, a_new_queue_waits_for_no_old_memory, 180)
 			TH_LOG("after deletion %d the new queue waits", i);
 		ASSERT_EQ(0, delete_third(ringer.nvme));
 	}
+}
+
+#define STOPS		3
+
+/*
+ * Has another process stop the device, which waits for the memory of a completion, and resets
+ * the device meanwhile. Returns the errno of the stop, or 0.
+ */
+static int reset_during_a_stop(struct __test_metadata *_metadata, struct nvme_fixture *f,
+			       struct slow *slow, volatile int *begun)
+{
+	unsigned char *sq;
+	int status = 0;
+	pid_t pid;
+
+	f->guest.used = 0;
+	*begun = 0;
+	EXPECT_EQ(0, nvme_start(&f->nvme, &f->dev, &f->guest, 1, 16));
+	sq = guest_alloc(&f->guest, GUEST_PAGE);
+	memset(sq, 0, GUEST_PAGE);
+	EXPECT_EQ(0, create_third(&f->nvme, guest_iova(&f->guest, sq), SLOW_IOVA));
+	EXPECT_RET(0, ring_third(&f->nvme, 1));
+	EXPECT_EQ(1, slow_waiting(slow, waiter_patience(REACH)));
+
+	pid = child_start();
+	if (!pid) {
+		*begun = 1;
+		_exit(-v1_set_state(&f->v1, V1_STOPPED));
+	}
+	EXPECT_LT(0, pid);
+	while (!*begun && !waitpid(pid, NULL, WNOHANG))
+		usleep(1000);
+	usleep(waiter_patience(200000));
+	EXPECT_RET(0, device_reset(&f->dev));
+	waitpid(pid, &status, 0);
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_RET(0, device_reset(&f->dev));
+	return WEXITSTATUS(status);
+}
+
+/*
+ * The process that resets the device can be killed before the reset. So a stop that found the
+ * reset waiting must not succeed without the completion, because a save may follow it.
+ */
+TEST_F_TIMEOUT(again, a_stop_that_a_reset_ends_fails, 120)
+{
+	volatile int *begun = shared_page();
+	int i, err = 0;
+
+	ASSERT_NE(MAP_FAILED, (void *)begun);
+	/* The process that stops the device may have come after the reset. */
+	for (i = 0; !err && i < STOPS; i++)
+		err = reset_during_a_stop(_metadata, &self->f, &self->slow, begun);
+	EXPECT_EQ(ECANCELED, err);
 }
 
 static void need_all(void)
