@@ -195,8 +195,8 @@ struct mnvme *nvme_new(void)
 
 void nvme_free(struct mnvme *dev)
 {
-	mnvme_power_on(dev);
 	must(!mnvme_stop(dev, VFIO_MIG_STOP_FOR_RESET));
+	mnvme_power_on(dev);
 	mutex_lock(&dev->lock);
 	mnvme_irq_release_user(dev);
 	mutex_unlock(&dev->lock);

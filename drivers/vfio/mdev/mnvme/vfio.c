@@ -75,12 +75,13 @@ static void mnvme_close_device(struct vfio_device *vdev)
 	struct mnvme *dev = to_mnvme(vdev);
 
 	/*
-	 * Closing the device is like a loss of power, and the next user finds the disk.
-	 * This comes first, so that no access waits for guest memory any more.
+	 * The session ends first. Its data file can still be read, and the reader must not get
+	 * the state of a controller that has lost its power.
 	 */
+	vfio_mig_close(dev->mig);
+	/* Closing the device is like a loss of power, and the next user finds the disk. */
 	mnvme_power_went(dev);
 	mnvme_power_on(dev);
-	vfio_mig_close(dev->mig);
 
 	mutex_lock(&dev->lock);
 	mnvme_irq_release_user(dev);

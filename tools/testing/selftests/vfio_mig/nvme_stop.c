@@ -3,14 +3,19 @@
  * A device is stopped while it is busy. From then on no byte of memory changes, no interrupt is
  * signalled, and writes have no effect. After the resume each command completes exactly once.
  */
+#include <endian.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/fixture.h"
 #include "lib/flood.h"
+#include "lib/knob.h"
 #include "lib/stream.h"
+#include "lib/v2.h"
+#include "lib/waiter.h"
 
 #define ROUNDS		24
 
@@ -389,6 +394,105 @@ TEST_F(registers, reset_while_stopped_is_a_power_on)
 	ASSERT_RET(0, nvme_read32(nvme, REG_CC, &cc));
 	EXPECT_EQ(1, cc & 1);
 	EXPECT_EQ(0, nvme_flush(nvme));
+}
+
+/*
+ * A state of mnvme: identity, from level 3 on the serial number and what was offered,
+ * configuration space, CC. The layout of a level never changes.
+ */
+#define CC_AT(level)	(16 + ((level) >= 3 ? 21 : 0) + 256)
+#define CLOSES		10
+
+/* The device is closed while another thread reads the data file. */
+FIXTURE(close) {
+	struct device dev;
+	struct guest guest;
+	struct nvme nvme;
+	struct v2 v2;
+	struct buffer out;
+};
+
+FIXTURE_SETUP(close)
+{
+	struct nvme *nvme = &self->nvme;
+
+	if (!knob_there(suite_device()))
+		SKIP(return, "no fault knobs of vfio-mig-core in debugfs");
+	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
+	ASSERT_RET(0, device_open(&self->dev, suite_device()));
+	if (v2_open(&self->v2, &self->dev))
+		SKIP(return, "the device does not speak the v2 protocol");
+	/* Without pages the control state is the second chunk. */
+	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+	ASSERT_EQ(0, nvme_start(nvme, &self->dev, &self->guest, 1, 16));
+	ASSERT_EQ(0, nvme_deallocate(nvme, 0, nvme->nr_lbas,
+				     guest_alloc(&self->guest, GUEST_PAGE)));
+	nvme_close(nvme);
+	device_close(&self->dev);
+}
+
+FIXTURE_TEARDOWN(close)
+{
+	if (self->dev.path[0] && knob_there(suite_device()))
+		EXPECT_RET(0, knob_set(&self->dev, "bandwidth", "off"));
+	buffer_free(&self->out);
+}
+
+static void *read_stream(void *arg)
+{
+	FIXTURE_DATA(close) *self = arg;
+
+	v2_drain(&self->v2, &self->out, 0);
+	return NULL;
+}
+
+/* Returns whether the stream has no control state, or that of an enabled controller. */
+static bool is_enabled(const struct buffer *out)
+{
+	const struct header_payload *h;
+	struct chunk c;
+	__le32 cc;
+	int at;
+
+	if (stream_find(out, CHUNK_HEADER, 0, &c))
+		return true;
+	h = c.payload;
+	if (strncmp(h->type, "mnvme-", strlen("mnvme-")))
+		return true;
+	at = CC_AT(le32toh(h->control_version));
+	if (stream_find(out, CHUNK_CONTROL, 0, &c))
+		return true;
+	memcpy(&cc, c.payload + sizeof(struct control_payload) + at, sizeof(cc));
+	return le32toh(cc) & 1;
+}
+
+/* The reader waits for the bandwidth in the first chunk, until the close ends this wait. */
+TEST_F_TIMEOUT(close, a_reader_gets_no_reset_state, 120)
+{
+	pthread_t thread;
+	int i, ret;
+
+	for (i = 0; i < CLOSES; i++) {
+		self->guest.used = 0;
+		self->out.len = 0;
+		ASSERT_RET(0, device_open(&self->dev, suite_device()));
+		ASSERT_RET(0, v2_open(&self->v2, &self->dev));
+		ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+		ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
+		ASSERT_RET(0, v2_set_state(&self->v2, V2_STOP_COPY));
+		ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "1"));
+
+		ret = pthread_create(&thread, NULL, read_stream, self);
+		ASSERT_EQ(0, ret);
+		usleep(waiter_patience(100000));
+		nvme_close(&self->nvme);
+		device_close(&self->dev);
+		pthread_join(thread, NULL);
+		v2_close(&self->v2);
+		ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "off"));
+		ASSERT_TRUE(is_enabled(&self->out))
+			TH_LOG("close %d: the reader has the state of a reset controller", i);
+	}
 }
 
 SUITE_MAIN(suite_need_nvme())
