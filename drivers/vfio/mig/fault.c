@@ -178,6 +178,9 @@ void __vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
 		if (READ_ONCE(fault->number[BANDWIDTH]) != rate)
 			fault->free_at = now;
 	}
+	/* Later transfers do not wait for the rest of a wait that was cut short. */
+	if (fatal_signal_pending(current) || vfio_mig_cancelled(mig))
+		fault->free_at = now;
 }
 
 static u64 reported(struct vfio_mig *mig, enum knob knob, u64 bytes)

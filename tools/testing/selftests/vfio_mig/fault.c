@@ -402,6 +402,28 @@ TEST_F_TIMEOUT(fault, a_reset_does_not_wait_for_the_bandwidth, 20)
 	waitpid(pid, NULL, 0);
 }
 
+/* A reader had minutes to wait, and is killed. The next reader does not wait for them. */
+TEST_F_TIMEOUT(fault, a_killed_reader_leaves_no_wait_to_others, 60)
+{
+	double begun;
+	pid_t pid;
+
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_PRE_COPY));
+	ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "1"));
+	pid = child_start();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(v1_open_iteration(&self->v1) < 0);
+	usleep(500000);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "%d", MIB));
+	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
+	begun = clock_now();
+	ASSERT_RET(0, v1_save(&self->v1, &self->stream));
+	check_time(_metadata, begun, self->stream.len, "saved");
+}
+
 TEST_F(fault, pending_bytes_is_what_it_is_told)
 {
 	static const __u32 states[] = { V1_PRE_COPY, V1_STOP_COPY };
