@@ -243,9 +243,10 @@ enum vfio_mig_stop_reason {
  * @apply: Replace the control state by the object from @prepare, and keep or free the
  *	object. Cannot fail. Called between @stop and @run.
  * @discard: Free an object from @prepare that is not applied. NULL if kfree() is enough.
- * @cancel: The user resets or closes the device. Wake a callback that waits, so that it
- *	finds vfio_mig_cancelled() true and gives up. Called without the session mutex, may
- *	sleep, does not wait for the callback. NULL if no callback waits for long.
+ * @cancel: The user resets or closes the device, or a close waits for a callback for 10
+ *	seconds. Wake a callback that waits, so that it finds vfio_mig_cancelled() true and
+ *	gives up. Called without the session mutex, may sleep, does not wait for the
+ *	callback. NULL if no callback waits for long.
  *
  * @save and @prepare are NULL in a driver whose state is paged or an image.
  *
@@ -253,7 +254,8 @@ enum vfio_mig_stop_reason {
  * a context that may sleep. They must not call the library, except for the
  * vfio_mig_page_*() functions, vfio_mig_control_changed(), vfio_mig_image_changed(),
  * vfio_mig_device_error(), vfio_mig_cancelled() and vfio_mig_pci_signal(). A fatal signal
- * must end the wait of a callback that waits for a device.
+ * must end the wait of a callback that waits for a device, and so must @cancel. A process
+ * that is being killed takes no signal when it closes the device.
  */
 struct vfio_mig_ops {
 	int (*quiesce)(struct vfio_device *vdev);

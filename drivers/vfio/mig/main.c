@@ -28,6 +28,9 @@ MODULE_PARM_DESC(window_kib,
 
 #define WINDOW_KIB_MAX	1048576U
 
+/* A close waits for a device that does not stop for this time. */
+#define CLOSE_PATIENCE	(10 * HZ)
+
 /**
  * vfio_mig_lock - take the session mutex for a user
  * @mig: the device
@@ -46,7 +49,7 @@ int vfio_mig_lock(struct vfio_mig *mig)
 	return 0;
 }
 
-/* Makes callbacks that wait give up, because the caller needs the session mutex. */
+/* Makes callbacks that wait give up, because somebody waits for them too long. */
 static void cancel_callbacks(struct vfio_mig *mig)
 {
 	if (mig->desc.ops->cancel)
@@ -58,8 +61,8 @@ static void cancel_callbacks(struct vfio_mig *mig)
  * @mig: the library's object
  *
  * Context: any; called by callbacks of the vendor driver, which &vfio_mig_ops.cancel wakes.
- * Return: true while a user waits to reset or close the device. The callback may then
- * return any error.
+ * Return: true while a user waits to reset or close the device, and when a close has waited
+ * for the driver for 10 seconds. The callback may then return any error.
  */
 bool vfio_mig_cancelled(struct vfio_mig *mig)
 {
@@ -254,11 +257,53 @@ int vfio_mig_open(struct vfio_mig *mig)
 EXPORT_SYMBOL_GPL(vfio_mig_open);
 
 /**
+ * struct closing - a close in progress
+ * @work: ends the patience with callbacks that the close has called
+ * @mig: the device
+ * @over: the patience is over, and &vfio_mig.cancels counts this
+ */
+struct closing {
+	struct delayed_work work;
+	struct vfio_mig *mig;
+	bool over;
+};
+
+static void closing_over(struct work_struct *work)
+{
+	struct closing *c = container_of(work, struct closing, work.work);
+
+	c->over = true;
+	atomic_inc(&c->mig->cancels);
+	cancel_callbacks(c->mig);
+}
+
+/*
+ * Ends any session and stops the device. A process that is being killed closes its files
+ * when it takes no signal any more. So a signal cannot end a callback that waits for a
+ * device, and a timer does.
+ */
+static int close_rest(struct vfio_mig *mig)
+{
+	struct closing c = { .mig = mig };
+	int ret;
+
+	INIT_DELAYED_WORK_ONSTACK(&c.work, closing_over);
+	schedule_delayed_work(&c.work, CLOSE_PATIENCE);
+	ret = vfio_mig_machine_rest(mig);
+	cancel_delayed_work_sync(&c.work);
+	destroy_delayed_work_on_stack(&c.work);
+	if (c.over)
+		atomic_dec(&mig->cancels);
+	return ret;
+}
+
+/**
  * vfio_mig_close - the last user closed the device
  * @mig: the library's object
  *
- * Cancels callbacks that wait, ends any session and stops the device. If the device does
- * not stop, the vendor driver's next &vfio_mig_ops.reset has to stop it.
+ * Cancels callbacks that wait, ends any session and stops the device. Callbacks that this
+ * function calls are cancelled after 10 seconds. If the device does not stop, the vendor
+ * driver's next &vfio_mig_ops.reset has to stop it.
  *
  * Context: the vendor driver's &vfio_device_ops.close_device.
  */
@@ -268,7 +313,7 @@ void vfio_mig_close(struct vfio_mig *mig)
 	cancel_callbacks(mig);
 	mutex_lock(&mig->lock);
 	atomic_dec(&mig->cancels);
-	if (vfio_mig_machine_rest(mig) && __ratelimit(&mig->log))
+	if (close_rest(mig) && __ratelimit(&mig->log))
 		dev_err(mig->vdev->dev, "device does not stop at close\n");
 	vfio_mig_faulter_stop(mig);
 	vfio_mig_log_end(mig);

@@ -120,7 +120,8 @@ enum vfio_mig_counter {
  * @lock: The session mutex, which serialises all members below. vfio_mig_lock() takes it,
  *	before the locks of the paged state. No user memory is accessed while it is held.
  *	Fault and mmap handlers, poll() and release() do not take it.
- * @cancels: number of users who wait for @lock to reset or close the device
+ * @cancels: number of users who wait for @lock to reset or close the device, and of closes
+ *	that have waited too long for a callback
  * @reset_lock: orders @reset_pending against the release of @lock
  * @reset_pending: the function was reset while a thread held @lock. This thread acts on it.
  * @state: the device's state

@@ -427,6 +427,63 @@ TEST_F(waits, and_goes_on_when_it_is_released)
 	EXPECT_EQ(V2_STOP_COPY, v2_get_state(&self->a.end.v2));
 }
 
+/* A process that has the device, which does not stop */
+FIXTURE(killed) {
+	pid_t pid;
+};
+
+static void use_until_killed(int ready)
+{
+	struct testdev t;
+
+	if (testdev_open(&t, &mdev[0]) || testdev_fault(&mdev[0], "stop 1 wait"))
+		_exit(1);
+	if (write(ready, "x", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+FIXTURE_SETUP(killed)
+{
+	int ends[2];
+	char c;
+
+	ASSERT_EQ(0, pipe(ends));
+	self->pid = child_start();
+	ASSERT_LE(0, self->pid);
+	if (!self->pid)
+		use_until_killed(ends[1]);
+	close(ends[1]);
+	ASSERT_EQ(1, read(ends[0], &c, 1));
+	close(ends[0]);
+}
+
+FIXTURE_TEARDOWN(killed)
+{
+	testdev_fault(&mdev[0], "off");
+	kill(self->pid, SIGKILL);
+	waitpid(self->pid, NULL, 0);
+}
+
+/*
+ * The process closes the device when it takes no signal any more. It ends nevertheless, and
+ * the next user can open the device.
+ */
+TEST_F_TIMEOUT(killed, a_process_ends_if_the_device_does_not_stop, 120)
+{
+	struct testdev t;
+	int status;
+
+	kill(self->pid, SIGKILL);
+	EXPECT_TRUE(testdev_waits(&mdev[0], 20));
+	EXPECT_TRUE(gone(self->pid, 40, &status))
+		TH_LOG("the killed process waits for the device");
+	ASSERT_RET(0, testdev_fault(&mdev[0], "off"));
+	ASSERT_RET(0, testdev_open(&t, &mdev[0]));
+	testdev_close(&t);
+	EXPECT_TRUE(testdev_idle(&mdev[0]));
+}
+
 FIXTURE(reason) {
 	struct testdev t;
 	struct endpoint *end;
