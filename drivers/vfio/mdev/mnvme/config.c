@@ -259,10 +259,17 @@ static void mnvme_config_write_byte(struct mnvme *dev, u32 off, u8 val, u8 mask)
  * @off: offset, below PCI_CFG_SPACE_EXP_SIZE
  * @buf: the value
  * @len: 1, 2 or 4; naturally aligned
+ *
+ * A write that clears Bus Master, or that puts the function into D3hot, returns when the
+ * function has ended its accesses to guest memory, because the host uses this memory for
+ * something else then.
+ *
+ * Context: may sleep for a bounded time.
  */
 void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 {
 	u8 value[MNVME_CONFIG_SIZE], mask[MNVME_CONFIG_SIZE];
+	bool was, ends;
 	size_t i;
 
 	if (off >= MNVME_CONFIG_SIZE)
@@ -270,11 +277,15 @@ void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 
 	mnvme_config_build(dev->level, value, mask);
 	mutex_lock(&dev->lock);
+	was = dev->bus_master;
 	for (i = 0; i < len; i++)
 		mnvme_config_write_byte(dev, off + i, buf[i], mask[off + i]);
 	mnvme_config_update(dev);
+	ends = was && !dev->bus_master;
 	if (dev->flr_pending && dev->running)
 		queue_work(mnvme_wq, &dev->ctrl_work);
 	mutex_unlock(&dev->lock);
+	if (ends)
+		mnvme_end_dma(dev);
 	vfio_mig_control_changed(dev->mig);
 }

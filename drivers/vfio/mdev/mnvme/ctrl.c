@@ -140,6 +140,27 @@ void mnvme_power_on(struct mnvme *dev)
 	mutex_unlock(&dev->ctrl);
 }
 
+/**
+ * mnvme_end_dma() - wait until no queue accesses guest memory
+ * @dev: the controller, which has lost Bus Master or is not in D0
+ *
+ * A command that waits for its memory is given up, because its memory may come when the host
+ * uses the memory for something else. The command begins again when Bus Master is set.
+ *
+ * Context: may sleep for a bounded time. &mnvme.lock is not held.
+ */
+void mnvme_end_dma(struct mnvme *dev)
+{
+	u16 i;
+
+	smp_mb(); /* code that runs after the waits below sees the new value */
+	wake_up_all(&dev->halt);
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
+		mnvme_sq_quiesce(&dev->sq[i]);
+	/* Another thread may have set Bus Master meanwhile, and its kicks came too early. */
+	mnvme_sq_kick_all(dev);
+}
+
 /* There is no cache to flush, because executed commands are complete. */
 static void mnvme_shutdown(struct mnvme *dev)
 {

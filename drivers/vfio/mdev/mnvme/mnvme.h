@@ -597,6 +597,7 @@ int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
 /* ctrl.c */
 void mnvme_ctrl_work(struct work_struct *work);
 void mnvme_power_on(struct mnvme *dev);
+void mnvme_end_dma(struct mnvme *dev);
 void mnvme_fail(struct mnvme *dev, const char *why);
 int mnvme_stop(struct mnvme *dev, enum vfio_mig_stop_reason reason);
 void mnvme_run(struct mnvme *dev);

@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
 #include "lib/bystander.h"
 #include "lib/child.h"
 #include "lib/clock.h"
@@ -41,6 +43,8 @@
 #define ADMIN_DELETE_CQ		0x04
 #define ADMIN_CREATE_CQ		0x05
 #define ADMIN_IDENTIFY		0x06
+
+#define PCI_POWER		0x44	/* in the power management capability */
 
 #define THIRD			3	/* a queue that the driver does not create */
 #define NR_BLOCKS		64	/* 32 KiB, which need a PRP list */
@@ -739,6 +743,45 @@ TEST_F(again, a_write_takes_the_data_of_now)
 	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_READ, 0, 8, self->buf));
 	EXPECT_EQ(0xa7, self->buf[0]);
 	EXPECT_EQ(0xa7, self->buf[GUEST_PAGE - 1]);
+}
+
+/*
+ * A Read waits for its memory. The function must not store the data after the write of
+ * configuration space that forbids DMA. The Read completes when DMA is permitted again.
+ */
+static void check_no_dma(struct __test_metadata *_metadata, struct _test_data_again *self,
+			 __u16 at, __u16 forbid, __u16 permit)
+{
+	unsigned char *mem = self->slow.mem;
+	struct nvme *nvme = &self->f.nvme;
+	struct region config;
+	struct nvme_cqe cqe;
+
+	ASSERT_RET(0, region_open(&config, &self->f.dev, VFIO_PCI_CONFIG_REGION_INDEX));
+	memset(self->buf, 0x5d, GUEST_PAGE);
+	ASSERT_EQ(0, nvme_io(nvme, NVME_OP_WRITE, 0, 8, self->buf));
+	wait_for_memory(_metadata, nvme, &self->slow, NVME_OP_READ);
+	ASSERT_RET(0, region_write_all(&config, at, &forbid, sizeof(forbid)));
+	ASSERT_RET(0, slow_answer(&self->slow));
+	/* The controller tries several times in this time. */
+	usleep(waiter_patience(300000));
+	EXPECT_EQ(0, mem[0])
+		TH_LOG("the data were stored");
+	EXPECT_EQ(0, nvme_poll(nvme, &nvme->io[0], &cqe));
+	ASSERT_RET(0, region_write_all(&config, at, &permit, sizeof(permit)));
+	ASSERT_RET(0, nvme_wait(nvme, &nvme->io[0], &cqe));
+	EXPECT_EQ(0, cqe.status >> 1);
+	EXPECT_EQ(0x5d, mem[0]);
+}
+
+TEST_F(again, no_read_after_bus_master)
+{
+	check_no_dma(_metadata, self, PCI_COMMAND, 2, 6);
+}
+
+TEST_F(again, no_read_in_d3hot)
+{
+	check_no_dma(_metadata, self, PCI_POWER, 3, 0);
 }
 
 static int delete_third(struct nvme *nvme)
