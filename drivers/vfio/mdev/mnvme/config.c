@@ -225,18 +225,27 @@ bool mnvme_config_valid(const struct mnvme *dev)
  * @off: offset, below PCI_CFG_SPACE_EXP_SIZE
  * @buf: buffer for the value
  * @len: 1, 2 or 4; naturally aligned
+ *
+ * A function that is being reset does not answer, so the host reads ones. A host waits for
+ * 100 ms and then reads until it gets other values (PCI Express 6.6.2). Otherwise it would
+ * restore registers that the reset then clears.
  */
 void mnvme_config_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
 {
 	size_t i;
 
 	mutex_lock(&dev->lock);
+	if (dev->flr_pending) {
+		memset(buf, 0xff, len);
+		goto out;
+	}
 	for (i = 0; i < len; i++) {
 		/* There are no extended capabilities, so that part reads as 0. */
 		buf[i] = off + i < MNVME_CONFIG_SIZE ? dev->config[off + i] : 0;
 		if (off + i == PCI_STATUS && mnvme_intx_level(dev))
 			buf[i] |= PCI_STATUS_INTERRUPT;
 	}
+out:
 	mutex_unlock(&dev->lock);
 }
 
@@ -278,6 +287,9 @@ void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 	mnvme_config_build(dev->level, value, mask);
 	mutex_lock(&dev->lock);
 	was = dev->bus_master;
+	/* Lost, as mnvme_config_read() shows. The reset would clear the value in any case. */
+	if (dev->flr_pending)
+		len = 0;
 	for (i = 0; i < len; i++)
 		mnvme_config_write_byte(dev, off + i, buf[i], mask[off + i]);
 	mnvme_config_update(dev);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * NVMe 1.4, chapter 2: configuration space, by a table of values that are written and read
- * back; the registers that a function level reset keeps (PCI Express 6.6.2); messages
+ * back; a function level reset, and the registers that it keeps (PCI Express 6.6.2); messages
  * without Bus Master; and a function in D3hot
  */
 #include <stdio.h>
@@ -139,6 +139,37 @@ TEST_F_TIMEOUT(pci, s2_fields, 120)
 		EXPECT_EQ(f->ro ? f->want : f->flr, get(&self->config, f))
 			TH_LOG("%s, %s, after FLR", f->section, f->name);
 	}
+}
+
+/*
+ * PCI Express 6.6.2: a function that is being reset does not answer. A host restores
+ * configuration space when it reads other values than ones. A stopped device keeps the reset
+ * for later, so the reset takes as long as the test wants.
+ */
+TEST_F(pci, s6_6_2_reads_are_ones_during_flr)
+{
+	__u16 control = 0x8000, command = 6;
+	__u32 id;
+	int i;
+
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_STOPPED));
+	ASSERT_RET(0, region_write_all(&self->config, EXP + 8, &control, 2));
+	ASSERT_RET(0, region_read_all(&self->config, 4, &id, 4));
+	EXPECT_EQ(~0U, id)
+		TH_LOG("the host takes the reset for complete");
+	ASSERT_RET(0, region_read_all(&self->config, 0, &id, 4));
+	EXPECT_EQ(~0U, id);
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_RUNNING));
+	for (i = 0, id = ~0U; id == ~0U && i < 5000; i++) {
+		usleep(1000);
+		ASSERT_RET(0, region_read_all(&self->config, 4, &id, 4));
+	}
+	EXPECT_EQ(0x00100000, id);
+	/* A value that is written from now on stays. */
+	ASSERT_RET(0, region_write_all(&self->config, 4, &command, 2));
+	usleep(50000);
+	ASSERT_RET(0, region_read_all(&self->config, 4, &id, 4));
+	EXPECT_EQ(0x00100006, id);
 }
 
 /* A loss of power keeps no register. */
