@@ -165,7 +165,7 @@ static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 		sq->rung = MNVME_NO_DOORBELL;
 	live = sq->live;
 	moved = live && val != sq->tail;
-	ok = moved && val < sq->size;
+	ok = moved && mnvme_sq_can_add(sq, val);
 	if (ok)
 		sq->tail = val;
 	spin_unlock(&sq->lock);
@@ -383,7 +383,7 @@ static void mnvme_sq_unhold(struct mnvme_sq *sq)
 static void mnvme_sq_settle_rung(struct mnvme_sq *sq)
 {
 	lockdep_assert_held(&sq->lock);
-	if (sq->live && sq->rung != MNVME_NO_DOORBELL)
+	if (sq->live && sq->rung != MNVME_NO_DOORBELL && mnvme_sq_can_add(sq, sq->rung))
 		sq->tail = sq->rung;
 	sq->rung = MNVME_NO_DOORBELL;
 }

@@ -9,7 +9,12 @@ static bool mnvme_sq_doorbell(struct mnvme_sq *sq, u32 val)
 	bool ok;
 
 	spin_lock(&sq->lock);
-	ok = sq->live && val < sq->size;
+	if (!sq->live)
+		ok = false;
+	else if (sq->shadow)
+		ok = val < sq->size;
+	else
+		ok = mnvme_sq_can_add(sq, val);
 	if (ok && sq->shadow)
 		sq->rung = val;
 	else if (ok)

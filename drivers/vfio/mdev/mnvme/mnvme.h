@@ -673,6 +673,7 @@ void mnvme_cq_delete(struct mnvme_cq *cq);
 u32 mnvme_queued(struct mnvme *dev);
 void mnvme_sq_kick(struct mnvme_sq *sq);
 void mnvme_sq_kick_all(struct mnvme *dev);
+bool mnvme_sq_can_add(const struct mnvme_sq *sq, u32 tail);
 bool mnvme_cq_can_take(const struct mnvme_cq *cq, u32 head);
 bool mnvme_cq_take(struct mnvme_cq *cq, u32 head);
 void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except);

@@ -54,6 +54,26 @@ bool mnvme_cq_take(struct mnvme_cq *cq, u32 head)
 }
 
 /**
+ * mnvme_sq_can_add() - whether a submission queue has room for the commands up to a new tail
+ * @sq: submission queue, with its lock held
+ * @tail: the new tail
+ *
+ * The head that is read here may be old. The host does not know a later one, because it gets
+ * the head with a completion.
+ */
+bool mnvme_sq_can_add(const struct mnvme_sq *sq, u32 tail)
+{
+	u32 used, added;
+
+	lockdep_assert_held(&sq->lock);
+	if (tail >= sq->size)
+		return false;
+	used = (sq->tail + sq->size - READ_ONCE(sq->head)) % sq->size;
+	added = (tail + sq->size - sq->tail) % sq->size;
+	return used + added < sq->size;
+}
+
+/**
  * mnvme_cq_wake() - kick submission queues that found a completion queue full
  * @cq: completion queue, which may have free entries again
  * @except: a submission queue that need not be kicked, or NULL

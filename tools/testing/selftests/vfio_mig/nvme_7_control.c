@@ -529,6 +529,35 @@ TEST_F(control, s5_2_doorbells)
 	EXPECT_EQ(0, nvme_flush(nvme));
 }
 
+/*
+ * 5.2: a tail that adds more commands than the queue has room for is invalid. The commands of
+ * the earlier tail are executed. The device is stopped, so it fetches none meanwhile.
+ */
+TEST_F(control, s5_2_a_tail_that_goes_over_the_head)
+{
+	struct nvme_cmd cmd = { .opcode = NVME_OP_FLUSH, .nsid = 1 };
+	static const __u32 tails[] = { 0, 1, 14 };
+	struct nvme *nvme = &self->f.nvme;
+	struct nvme_cqe cqe;
+	size_t i;
+
+	ASSERT_LE(0, nvme_request_event(nvme));
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_STOPPED));
+	for (i = 0; i < 15; i++)
+		ASSERT_LE(0, nvme_submit(nvme, self->q, &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, self->q));
+	for (i = 0; i < ARRAY_SIZE(tails); i++)
+		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + 2 * nvme->doorbell_stride,
+					   tails[i]));
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_RUNNING));
+	EXPECT_EQ(EVENT_VALUE, event(nvme));
+	for (i = 0; i < 15; i++) {
+		ASSERT_RET_FOR(0, nvme_wait(nvme, self->q, &cqe), "command %zu", i);
+		EXPECT_EQ(0, cqe.status >> 1);
+	}
+	EXPECT_EQ(0, nvme_flush(nvme));
+}
+
 /* 5.1: Abort completes a request for an event with the status Abort Requested. */
 TEST_F(control, s5_1_abort_a_request)
 {
