@@ -155,8 +155,10 @@ void mnvme_end_dma(struct mnvme *dev)
 
 	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
-	for (i = 0; i < MNVME_NR_QUEUES; i++)
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
 		mnvme_sq_quiesce(&dev->sq[i]);
+		mnvme_cq_quiesce(&dev->cq[i]);
+	}
 	/* Another thread may have set Bus Master meanwhile, and its kicks came too early. */
 	mnvme_sq_kick_all(dev);
 }
@@ -169,8 +171,10 @@ static void mnvme_shutdown(struct mnvme *dev)
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_OCCUR);
 	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
-	for (i = 0; i < MNVME_NR_QUEUES; i++)
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
 		mnvme_sq_quiesce(&dev->sq[i]);
+		mnvme_cq_quiesce(&dev->cq[i]);
+	}
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_CMPLT);
 }
 
@@ -279,8 +283,10 @@ static int mnvme_come_to_rest(struct mnvme *dev, bool post)
 
 	for (i = 0; post && !ret && i < MNVME_NR_QUEUES; i++)
 		ret = mnvme_finish_posts(dev, &dev->sq[i], end);
-	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++)
+	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++) {
 		ended &= mnvme_sq_quiesce(&dev->sq[i]);
+		ended &= mnvme_cq_quiesce(&dev->cq[i]);
+	}
 	return ended ? ret : -ETIMEDOUT;
 }
 

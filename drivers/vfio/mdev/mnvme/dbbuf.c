@@ -269,14 +269,16 @@ static int mnvme_cq_look(struct mnvme_cq *cq, struct mnvme_sq *by)
 static int mnvme_cq_look_or_arm(struct mnvme_cq *cq, struct mnvme_sq *by)
 {
 	int ret = mnvme_cq_look(cq, by);
+	u32 head = READ_ONCE(cq->head);
+	__le32 raw = cpu_to_le32(head);
 
-	if (ret || cq->event_idx == READ_ONCE(cq->head))
+	if (ret || cq->event_idx == head)
 		return ret;
-	ret = mnvme_dbbuf_put(by, cq->dev->dbbuf.event_idx, cq->id, true,
-			      READ_ONCE(cq->head));
+	ret = mnvme_cq_dma(cq, by, mnvme_dbbuf_at(cq->dev->dbbuf.event_idx, cq->id, true),
+			   &raw, sizeof(raw));
 	if (ret)
 		return ret;
-	cq->event_idx = READ_ONCE(cq->head);
+	cq->event_idx = head;
 	smp_mb(); /* EventIdx before the look; pairs with the host's, see above */
 	return mnvme_cq_look(cq, by);
 }

@@ -15,6 +15,35 @@ void mnvme_dma_init(struct mnvme_sq *sq)
 	vfio_mig_dma_init(&sq->dma, sq->dev->mig, mnvme_dma_ready);
 }
 
+/* Context: a spinlock of the library is held. */
+static void mnvme_cq_dma_ready(struct vfio_mig_dma *dma)
+{
+	mnvme_cq_kick(container_of(dma, struct mnvme_cq, dma));
+}
+
+void mnvme_cq_dma_init(struct mnvme_cq *cq)
+{
+	vfio_mig_dma_init(&cq->dma, cq->dev->mig, mnvme_cq_dma_ready);
+}
+
+/* Copies bytes for @sq by an access of @dma, which @sq has the lock of. */
+static int mnvme_dma_by(struct mnvme_sq *sq, struct vfio_mig_dma *dma, u64 iova, void *buf,
+			size_t len, bool write)
+{
+	int ret;
+
+	if (sq->here) {
+		ret = vfio_mig_dma_rw_nofault(sq->dev->mig, iova, buf, len, write);
+		if (ret == -EFAULT)
+			ret = -EAGAIN;
+	} else {
+		ret = vfio_mig_dma_rw(dma, iova, buf, len, write);
+	}
+	if (ret == -EAGAIN)
+		sq->waits = true;
+	return ret;
+}
+
 /**
  * mnvme_dma() - copy bytes between guest memory and a kernel buffer
  * @sq: the submission queue that needs the access, with its exec held
@@ -31,18 +60,32 @@ void mnvme_dma_init(struct mnvme_sq *sq)
  */
 int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write)
 {
-	int ret;
+	return mnvme_dma_by(sq, &sq->dma, iova, buf, len, write);
+}
 
-	if (sq->here) {
-		ret = vfio_mig_dma_rw_nofault(sq->dev->mig, iova, buf, len, write);
-		if (ret == -EFAULT)
-			ret = -EAGAIN;
-	} else {
-		ret = vfio_mig_dma_rw(&sq->dma, iova, buf, len, write);
-	}
-	if (ret == -EAGAIN)
-		sq->waits = true;
-	return ret;
+/**
+ * mnvme_cq_dma() - write for a completion queue
+ * @cq: completion queue, with its post held
+ * @sq: one of its submission queues, with its exec held
+ * @iova: address in the guest
+ * @buf: kernel buffer
+ * @len: number of bytes
+ *
+ * Several submission queues write to the same entry if its memory is missing, because the
+ * tail has not moved. An access that another one of them began would overwrite the entry
+ * later. So there is one access at a time, and its end kicks all of them.
+ *
+ * Context: may sleep for a bounded time.
+ * Return: as mnvme_dma(); -EAGAIN also while the access of another submission queue is in
+ * progress.
+ */
+int mnvme_cq_dma(struct mnvme_cq *cq, struct mnvme_sq *sq, u64 iova, void *buf, size_t len)
+{
+	lockdep_assert_held(&cq->post);
+	if (!vfio_mig_dma_pending(&cq->dma))
+		return mnvme_dma_by(sq, &cq->dma, iova, buf, len, true);
+	sq->waits = true;
+	return -EAGAIN;
 }
 
 /**

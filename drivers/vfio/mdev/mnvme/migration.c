@@ -137,7 +137,9 @@ int mnvme_migration_init(struct mnvme *dev)
 	dev->mig = vfio_mig_create(&dev->vdev, &desc);
 	if (IS_ERR(dev->mig))
 		return PTR_ERR(dev->mig);
-	for (i = 0; i < MNVME_NR_QUEUES; i++)
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
 		mnvme_dma_init(&dev->sq[i]);
+		mnvme_cq_dma_init(&dev->cq[i]);
+	}
 	return 0;
 }

@@ -223,9 +223,10 @@ struct mnvme_sq {
  * struct mnvme_cq - a completion queue
  * @dev: the controller
  * @id: queue identifier
- * @lock: protects all members except @post and @event_idx
+ * @lock: protects all members except @post, @dma and @event_idx
  * @post: Held while entries are written, or while the host's head is read, by one
  *	submission queue at a time. As for &mnvme_sq.exec, only for a bounded time.
+ * @dma: writes to guest memory for this queue; with @post held
  * @live: the queue exists
  * @ien: interrupts are enabled
  * @phase: phase tag of the entries that are written in this pass
@@ -244,8 +245,9 @@ struct mnvme_sq {
 struct mnvme_cq {
 	struct mnvme *dev;
 	u16 id;
-	spinlock_t lock; /* protects all members except post and event_idx */
+	spinlock_t lock; /* protects all members except post, dma and event_idx */
 	struct mutex post; /* held by the one writer of entries */
+	struct vfio_mig_dma dma;
 	bool live;
 	bool ien;
 	u8 phase;
@@ -621,6 +623,8 @@ void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val);
 
 /* dma.c */
 void mnvme_dma_init(struct mnvme_sq *sq);
+void mnvme_cq_dma_init(struct mnvme_cq *cq);
+int mnvme_cq_dma(struct mnvme_cq *cq, struct mnvme_sq *sq, u64 iova, void *buf, size_t len);
 int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write);
 u16 mnvme_dma_status(int ret);
 
@@ -669,7 +673,9 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 bool mnvme_sq_quiesce(struct mnvme_sq *sq);
 void mnvme_sq_drop(struct mnvme_sq *sq);
 void mnvme_sq_delete(struct mnvme_sq *sq);
+bool mnvme_cq_quiesce(struct mnvme_cq *cq);
 void mnvme_cq_delete(struct mnvme_cq *cq);
+void mnvme_cq_kick(struct mnvme_cq *cq);
 u32 mnvme_queued(struct mnvme *dev);
 void mnvme_sq_kick(struct mnvme_sq *sq);
 void mnvme_sq_kick_all(struct mnvme *dev);

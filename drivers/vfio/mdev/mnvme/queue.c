@@ -132,7 +132,7 @@ void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr)
  *
  * This function writes everything except the first entry's tag.
  */
-static int mnvme_cq_write(struct mnvme_sq *sq, const struct mnvme_cq *cq, u32 tail)
+static int mnvme_cq_write(struct mnvme_sq *sq, struct mnvme_cq *cq, u32 tail)
 {
 	u64 base = cq->base + (u64)tail * sizeof(sq->done[0]);
 	u32 first = min(sq->nr_done, cq->size - tail);
@@ -140,13 +140,13 @@ static int mnvme_cq_write(struct mnvme_sq *sq, const struct mnvme_cq *cq, u32 ta
 	int ret = 0;
 
 	if (first < sq->nr_done)
-		ret = mnvme_dma(sq, cq->base, sq->done + first,
-				(sq->nr_done - first) * sizeof(sq->done[0]), true);
+		ret = mnvme_cq_dma(cq, sq, cq->base, sq->done + first,
+				   (sq->nr_done - first) * sizeof(sq->done[0]));
 	if (ret)
 		return ret;
 
 	sq->done[0].status ^= phase;
-	ret = mnvme_dma(sq, base, sq->done, first * sizeof(sq->done[0]), true);
+	ret = mnvme_cq_dma(cq, sq, base, sq->done, first * sizeof(sq->done[0]));
 	sq->done[0].status ^= phase;
 	return ret;
 }
@@ -197,7 +197,7 @@ static int __mnvme_sq_post(struct mnvme_sq *sq, struct mnvme_cq *cq)
 		mnvme_cq_advance(cq, sq->nr_done);
 		smp_wmb(); /* the entries before the first entry's phase tag */
 	}
-	return mnvme_dma(sq, sq->owed_at, &sq->done[0].status, 1, true);
+	return mnvme_cq_dma(cq, sq, sq->owed_at, &sq->done[0].status, 1);
 }
 
 /**
@@ -231,6 +231,8 @@ int mnvme_sq_post(struct mnvme_sq *sq)
 		return 0;
 	mutex_lock(&cq->post);
 	ret = __mnvme_sq_post(sq, cq);
+	if (ret != -EAGAIN)
+		vfio_mig_dma_finish(&cq->dma);
 	mutex_unlock(&cq->post);
 
 	if (!ret) {
@@ -407,9 +409,31 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 	mutex_unlock(&sq->exec);
 }
 
+/**
+ * mnvme_cq_quiesce() - give up the write in progress
+ * @cq: the queue; need not exist
+ *
+ * The entries that were to be written are still to be posted.
+ *
+ * Return: false if the write is still in progress, see vfio_mig_dma_drop().
+ */
+bool mnvme_cq_quiesce(struct mnvme_cq *cq)
+{
+	bool ended;
+
+	mutex_lock(&cq->post);
+	ended = vfio_mig_dma_drop(&cq->dma);
+	mutex_unlock(&cq->post);
+	if (!ended)
+		mnvme_warn(cq->dev, "completion queue %u: an access to guest memory does not end\n",
+			   cq->id);
+	return ended;
+}
+
 /* Called when no submission queue uses @cq any more. */
 void mnvme_cq_delete(struct mnvme_cq *cq)
 {
+	mnvme_cq_quiesce(cq);
 	spin_lock(&cq->lock);
 	cq->live = false;
 	cq->head = 0;
@@ -436,6 +460,20 @@ void mnvme_sq_kick(struct mnvme_sq *sq)
 	spin_lock(&sq->lock);
 	__mnvme_sq_kick(sq);
 	spin_unlock(&sq->lock);
+}
+
+/**
+ * mnvme_cq_kick() - kick the submission queues of a completion queue
+ * @cq: the completion queue
+ */
+void mnvme_cq_kick(struct mnvme_cq *cq)
+{
+	struct mnvme *dev = cq->dev;
+	u16 i;
+
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
+		if (READ_ONCE(dev->sq[i].cqid) == cq->id)
+			mnvme_sq_kick(&dev->sq[i]);
 }
 
 void mnvme_sq_kick_all(struct mnvme *dev)

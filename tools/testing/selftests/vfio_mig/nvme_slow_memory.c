@@ -909,6 +909,39 @@ TEST_F_TIMEOUT(again, a_stop_that_a_reset_ends_fails, 120)
 	EXPECT_EQ(ECANCELED, err);
 }
 
+/*
+ * Two submission queues have completions for one completion queue, whose memory is missing.
+ * Each has its own entry at last, and the write of the one does not undo that of the other.
+ */
+TEST_F(again, two_queues_post_to_missing_memory)
+{
+	volatile struct nvme_cqe *cq = (void *)self->slow.mem;
+	__u64 sq = guest_iova(&self->f.guest, self->buf);
+	struct nvme *nvme = &self->f.nvme;
+	struct nvme_cmd fourth = {
+		.opcode = ADMIN_CREATE_SQ, .prp1 = sq, .cdw10 = 15 << 16 | 4,
+		.cdw11 = THIRD << 16 | 1,
+	};
+
+	memset(self->buf, 0, GUEST_PAGE);
+	ASSERT_EQ(0, create_third(nvme, sq, SLOW_IOVA));
+	ASSERT_EQ(0, nvme_do(nvme, &nvme->admin, &fourth, NULL));
+	ASSERT_RET(0, ring_third(nvme, 1));
+	/* The controller's attempts for the two come at different times. */
+	usleep(waiter_patience(30000));
+	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + 2 * 4 * nvme->doorbell_stride, 1));
+	usleep(waiter_patience(200000));
+	ASSERT_RET(0, slow_answer(&self->slow));
+	ASSERT_TRUE(third_completes(&cq[1], waiter_patience(REACH)));
+	/* Longer than the pause before an attempt */
+	usleep(waiter_patience(200000));
+	EXPECT_EQ(1, cq[0].status & 1)
+		TH_LOG("the first completion was overwritten");
+	EXPECT_EQ(1, cq[1].status & 1);
+	EXPECT_EQ(THIRD + 4, cq[0].sq_id + cq[1].sq_id);
+	EXPECT_EQ(0, cq[2].status);
+}
+
 static void need_all(void)
 {
 	suite_need_nvme();
