@@ -290,7 +290,8 @@ enum vfio_mig_image_phase {
  * @dirty: further bytes that can be read now
  * @at_stop: estimate of the bytes that stopping the device will add, which users plan the
  *	downtime with; 0 while the device is stopped
- * @reinit: there are new initial data, for example after a large change of the device
+ * @reinit: There are new initial data, for example after a large change of the device. The
+ *	user who is told of them is told that all bytes which can be read now are initial.
  *
  * The numbers are estimates while the device runs. While the device is stopped, @initial
  * and @dirty together are the exact number of bytes that the library reads.

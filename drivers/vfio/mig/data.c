@@ -317,10 +317,11 @@ static void reinit(struct vfio_mig *mig, struct vfio_precopy_info *info)
 	bool again = vfio_mig_fault_reinit(mig);
 
 	if (again)
-		vfio_mig_save_again(mig, opted_in);
+		vfio_mig_save_again(mig);
 	if (!(vfio_mig_image_reinit(mig, opted_in) || (again && opted_in)))
 		return;
 	info->flags |= VFIO_MIG_PRECOPY_REINIT;
+	vfio_mig_save_announce(mig);
 	/* The current chunk comes before the new data. */
 	WRITE_ONCE(mig->data->initial, true);
 }

@@ -164,9 +164,11 @@ u64 vfio_mig_image_pending(const struct vfio_mig *mig)
  */
 u64 vfio_mig_image_initial(const struct vfio_mig *mig)
 {
-	if (!mig->desc.image || mig->image.late)
+	const struct vfio_mig_image *image = &mig->image;
+
+	if (!mig->desc.image || image->late)
 		return 0;
-	return mig->image.size.initial;
+	return max(image->size.initial, min(image->announced, known(image)));
 }
 
 /**
@@ -183,6 +185,18 @@ bool vfio_mig_image_reinit(struct vfio_mig *mig, bool opted_in)
 	mig->image.reinit = false;
 	mig->image.late |= reinit && !opted_in;
 	return reinit && opted_in;
+}
+
+/**
+ * vfio_mig_image_announce - count all bytes that can be read now as initial
+ * @mig: the device; may have no image. The user is told of new initial data.
+ *
+ * The driver may have told bytes as dirty before. They count as initial until they were read.
+ */
+void vfio_mig_image_announce(struct vfio_mig *mig)
+{
+	mig->image.late = false;
+	mig->image.announced = known(&mig->image);
 }
 
 static ssize_t read_some(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size_t len)
@@ -231,6 +245,7 @@ static int read_running(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size
 	first = min_t(u64, size->initial, n);
 	size->initial -= first;
 	size->dirty -= min_t(u64, size->dirty, n - first);
+	mig->image.announced -= min_t(u64, mig->image.announced, n);
 	piece(mig, h, n);
 	return 1;
 }

@@ -20,6 +20,8 @@ struct vfio_mig;
  * @reinit: there are new initial data that were not reported to a user
  * @late: there were new initial data, and the user has not opted in to such reports, so
  *	the data count as dirty
+ * @announced: bytes that are still to be read of those that the last report of new initial
+ *	data counted
  * @ready: there may be data to read; looked at without the session mutex
  */
 struct vfio_mig_image {
@@ -31,6 +33,7 @@ struct vfio_mig_image {
 	bool complete;
 	bool reinit;
 	bool late;
+	u64 announced;
 	bool ready;
 };
 
@@ -40,6 +43,7 @@ int vfio_mig_image_ask(struct vfio_mig *mig);
 u64 vfio_mig_image_pending(const struct vfio_mig *mig);
 u64 vfio_mig_image_initial(const struct vfio_mig *mig);
 bool vfio_mig_image_reinit(struct vfio_mig *mig, bool opted_in);
+void vfio_mig_image_announce(struct vfio_mig *mig);
 int vfio_mig_image_read(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size_t room);
 
 int vfio_mig_image_load_begin(struct vfio_mig *mig);

@@ -285,18 +285,27 @@ u64 vfio_mig_save_initial(struct vfio_mig *mig)
 /**
  * vfio_mig_save_again - send all pages that have memory once more
  * @mig: the device; session mutex held, saving
- * @initial: the pages count as initial data, not as changes
  */
-void vfio_mig_save_again(struct vfio_mig *mig, bool initial)
+void vfio_mig_save_again(struct vfio_mig *mig)
+{
+	if (mig->desc.pages)
+		vfio_mig_pages_redirty_all(mig->desc.pages);
+}
+
+/**
+ * vfio_mig_save_announce - count all data that can be sent now as initial data
+ * @mig: the device; session mutex held, saving. vfio_mig_save_ask() was called.
+ *
+ * The user is told of new initial data. Changes that were not sent before are a part of
+ * these data, and only later changes count as changes.
+ */
+void vfio_mig_save_announce(struct vfio_mig *mig)
 {
 	struct vfio_mig_save *save = mig->save;
 
-	if (mig->desc.pages)
-		vfio_mig_pages_redirty_all(mig->desc.pages);
-	if (!initial)
-		return;
 	save->cursor = 0;
 	save->first_pass = dirty_pages(mig);
+	vfio_mig_image_announce(mig);
 }
 
 /**

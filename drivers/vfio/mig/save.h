@@ -50,7 +50,8 @@ void vfio_mig_save_end(struct vfio_mig *mig);
 int vfio_mig_save_ask(struct vfio_mig *mig);
 u64 vfio_mig_save_pending(struct vfio_mig *mig);
 u64 vfio_mig_save_initial(struct vfio_mig *mig);
-void vfio_mig_save_again(struct vfio_mig *mig, bool initial);
+void vfio_mig_save_again(struct vfio_mig *mig);
+void vfio_mig_save_announce(struct vfio_mig *mig);
 u64 vfio_mig_save_stop_size(struct vfio_mig *mig);
 bool vfio_mig_save_ready(struct vfio_mig *mig);
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,

@@ -51,6 +51,7 @@ static const char * const actions[] = {
 	[TEST_WAIT]	= "wait",
 	[TEST_HUGE]	= "huge",
 	[TEST_SHORT]	= "short",
+	[TEST_REINIT]	= "reinit",
 };
 
 static const char * const stop_reasons[] = {
@@ -103,7 +104,8 @@ static enum test_action next_action(struct test_fault *f, enum test_callback cal
  *
  * Context: may wait, if the action is TEST_WAIT.
  * Return: 0 if the callback works as usual, TEST_RET_HUGE or TEST_RET_SHORT if its result
- * must be a wrong one, or the error that it returns.
+ * must be a wrong one, TEST_RET_REINIT if it reports new initial data, or the error that it
+ * returns.
  */
 int test_fault(struct test_device *t, enum test_callback callback)
 {
@@ -121,6 +123,8 @@ int test_fault(struct test_device *t, enum test_callback callback)
 		return TEST_RET_HUGE;
 	case TEST_SHORT:
 		return TEST_RET_SHORT;
+	case TEST_REINIT:
+		return TEST_RET_REINIT;
 	default:
 		return 0;
 	}
@@ -157,11 +161,13 @@ void test_cancel(struct vfio_device *vdev)
 	wake_up_all(&to_test(vdev)->fault.wait);
 }
 
-/* Only image_size() and image_read() can have a wrong result that is no error. */
+/* Only image_size() and image_read() have results that are not just an error. */
 static bool possible(enum test_callback c, enum test_action a)
 {
 	if (a == TEST_HUGE)
 		return c == TEST_SIZE || c == TEST_READ;
+	if (a == TEST_REINIT)
+		return c == TEST_SIZE;
 	return a != TEST_SHORT || c == TEST_READ;
 }
 

@@ -153,6 +153,16 @@ static int image_save_begin(struct vfio_device *vdev, enum vfio_mig_image_phase 
 	return 0;
 }
 
+/* The header of the next record is new initial data, and the image behind it is not. */
+static void new_initial_data(struct vfio_mig_image_size *size)
+{
+	u64 n = min_t(u64, size->dirty, HDR);
+
+	size->initial += n;
+	size->dirty -= n;
+	size->reinit = true;
+}
+
 static int image_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 		      struct vfio_mig_image_size *size)
 {
@@ -163,7 +173,7 @@ static int image_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 
 	if (ret == TEST_RET_HUGE)
 		size->dirty = U64_MAX;
-	if (ret)
+	if (ret && ret != TEST_RET_REINIT)
 		return min(ret, 0);
 	/* The first record is the initial data of VFIO_MIG_GET_PRECOPY_INFO. */
 	if (phase == VFIO_MIG_IMAGE_INFO)
@@ -172,6 +182,8 @@ static int image_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 		size->initial = bytes_due(&t->saving, now);
 	else
 		size->dirty = bytes_due(&t->saving, now);
+	if (ret)
+		new_initial_data(size);
 	return 0;
 }
 

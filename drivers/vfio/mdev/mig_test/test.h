@@ -55,6 +55,7 @@ enum test_callback {
  *	callback, or the caller is killed
  * @TEST_HUGE: report a size that no state can have
  * @TEST_SHORT: report the end of the data before it is reached
+ * @TEST_REINIT: report new initial data
  */
 enum test_action {
 	TEST_NONE,
@@ -63,6 +64,7 @@ enum test_action {
 	TEST_WAIT,
 	TEST_HUGE,
 	TEST_SHORT,
+	TEST_REINIT,
 };
 
 /**
@@ -171,6 +173,7 @@ static inline struct test_device *to_test(struct vfio_device *vdev)
 /* fault.c. test_fault() returns these for actions that are not an error: */
 #define TEST_RET_HUGE	1
 #define TEST_RET_SHORT	2
+#define TEST_RET_REINIT	3
 
 int test_fault(struct test_device *t, enum test_callback callback);
 bool test_fault_void(struct test_device *t, enum test_callback callback);

@@ -290,12 +290,13 @@ TEST_F_TIMEOUT(callback, goes_wrong_in_v2, 300)
 	at_each_call(_metadata, &self->p, &variant->what, 1);
 }
 
-/* Only a size and a read can have a wrong result that is no error. */
+/* Only a size and a read have results that are not just an error. */
 TEST(a_fault_that_cannot_be_is_refused)
 {
 	static const char * const lines[] = {
 		"prepare 1 huge", "stop 1 huge", "write 1 huge", "mem_read 1 huge",
 		"prepare 1 short", "size 1 short", "apply 1 short",
+		"read 1 reinit", "save_begin 1 reinit", "stop 1 reinit",
 	};
 	size_t i;
 

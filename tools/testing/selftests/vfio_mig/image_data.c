@@ -11,6 +11,7 @@
 #include "lib/testdev.h"
 
 #define SEED	0x1234567890abcdefULL
+#define PAGE	4096UL
 
 /* Two devices with every kind of state, two with only an image, and one without an image */
 static struct mdev all[2], alone[2], plain;
@@ -264,6 +265,95 @@ TEST_F(image, size_is_whole_after_a_save)
 	ASSERT_RET(0, v2_set_state(v2, V2_STOP));
 	ASSERT_RET(0, v2_data_size(v2, &after));
 	EXPECT_EQ(before, after);
+}
+
+/* Changes an image that was read, and memory where there is any. Returns the bytes. */
+static __u64 change(struct __test_metadata *_metadata, struct testdev *t, __u64 seed)
+{
+	unsigned char page[PAGE];
+	struct region memory;
+	__u64 bytes = (1 << 16) + TESTDEV_RECORD;
+
+	ASSERT_RET(0, testdev_set_image(t, seed, 1 << 16));
+	ASSERT_RET(0, region_open(&memory, &t->end.dev, VFIO_PCI_BAR2_REGION_INDEX));
+	if (!memory.size)
+		return bytes;
+	memset(page, (unsigned char)seed, sizeof(page));
+	ASSERT_RET(0, region_write_all(&memory, 5 * PAGE, page, sizeof(page)));
+	return bytes + PAGE;
+}
+
+static void start_pre_copy(struct __test_metadata *_metadata, struct pair *p)
+{
+	ASSERT_RET(0, testdev_set_image(&p->a, SEED, 1 << 20));
+	ASSERT_RET(0, endpoint_precopy(&p->a.end));
+	ASSERT_RET(0, endpoint_drain(&p->a.end, &p->stream));
+}
+
+static void finish(struct __test_metadata *_metadata, struct pair *p, __u64 seed)
+{
+	struct v2_precopy_info info;
+
+	ASSERT_RET(0, endpoint_drain(&p->a.end, &p->stream));
+	ASSERT_RET(0, v2_precopy_info(&p->a.end.v2, &info));
+	EXPECT_EQ(0, info.initial_bytes);
+	EXPECT_EQ(0, info.dirty_bytes);
+	save(_metadata, p);
+	load(_metadata, p);
+	expect_image(_metadata, &p->b, seed, 1 << 16);
+}
+
+/* struct vfio_precopy_info: "dirty_bytes is also reset to zero". */
+TEST_F(image, new_initial_data_include_earlier_changes)
+{
+	struct v2 *v2 = &self->p.a.end.v2;
+	struct v2_precopy_info info;
+	__u64 bytes;
+
+	if (!variant->v2 || v2_precopy_opt_in(v2) == -ENOTTY)
+		SKIP(return, "no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
+	start_pre_copy(_metadata, &self->p);
+	bytes = change(_metadata, &self->p.a, SEED + 1);
+	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "size 1 reinit"));
+	ASSERT_RET(0, v2_precopy_info(v2, &info));
+	EXPECT_EQ(V2_PRECOPY_REINIT, info.flags);
+	EXPECT_EQ(bytes, info.initial_bytes);
+	EXPECT_EQ(0, info.dirty_bytes);
+	/* The driver tells of the same bytes as dirty from now on. */
+	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "off"));
+	ASSERT_RET(0, v2_precopy_info(v2, &info));
+	EXPECT_EQ(0, info.flags);
+	EXPECT_EQ(bytes, info.initial_bytes);
+	EXPECT_EQ(0, info.dirty_bytes);
+	finish(_metadata, &self->p, SEED + 1);
+}
+
+/* Data count as dirty for a user who has not opted in, but not after the user did. */
+TEST_F(image, new_initial_data_after_a_late_opt_in)
+{
+	struct v2 *v2 = &self->p.a.end.v2;
+	struct v2_precopy_info info;
+	__u64 bytes;
+
+	if (!variant->v2 || !v2_has(v2, V2_PRE_COPY))
+		SKIP(return, "this kernel's v2 has no pre-copy");
+	start_pre_copy(_metadata, &self->p);
+	bytes = change(_metadata, &self->p.a, SEED + 1);
+	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "size 1 reinit"));
+	ASSERT_RET(0, v2_precopy_info(v2, &info));
+	EXPECT_EQ(0, info.flags);
+	EXPECT_EQ(0, info.initial_bytes);
+	EXPECT_EQ(bytes, info.dirty_bytes);
+	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "off"));
+	if (v2_precopy_opt_in(v2) == -ENOTTY)
+		SKIP(return, "no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
+	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "size 1 reinit"));
+	ASSERT_RET(0, v2_precopy_info(v2, &info));
+	EXPECT_EQ(V2_PRECOPY_REINIT, info.flags);
+	EXPECT_EQ(bytes, info.initial_bytes);
+	EXPECT_EQ(0, info.dirty_bytes);
+	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "off"));
+	finish(_metadata, &self->p, SEED + 1);
 }
 
 /* The statistics of a group are up to two seconds old. */

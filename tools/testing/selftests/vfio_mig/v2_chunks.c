@@ -21,10 +21,6 @@
 #define PAGE		4096UL
 #define WRITTEN		(8 * MIB)
 
-/* VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 and VFIO_PRECOPY_INFO_REINIT, of Linux 7.x */
-#define PRECOPY_INFO_V2	12
-#define REINIT		(1 << 0)
-
 static struct mdev mdev[2];
 
 struct side {
@@ -225,11 +221,6 @@ TEST_F(chunks, what_is_half_read_is_told_as_what_it_was)
 	EXPECT_LE(MIB - 1000, info->dirty_bytes);
 }
 
-static int opt_in(struct side *s)
-{
-	return v2_feature(&s->v2, VFIO_DEVICE_FEATURE_SET | PRECOPY_INFO_V2, NULL, 0);
-}
-
 /* Reads all data, and then lets the device announce new initial data. */
 static void drained(struct __test_metadata *_metadata,
 		    struct _test_data_chunks *self)
@@ -256,10 +247,10 @@ TEST_F(chunks, new_initial_data_are_announced_once)
 	struct v2_precopy_info *info = &self->info;
 	__u64 before;
 
-	if (opt_in(&self->a) == -ENOTTY)
+	if (v2_precopy_opt_in(&self->a.v2) == -ENOTTY)
 		SKIP(return, "the kernel has no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
 	drained(_metadata, self);
-	EXPECT_EQ(REINIT, info->flags);
+	EXPECT_EQ(V2_PRECOPY_REINIT, info->flags);
 	EXPECT_LE(WRITTEN, info->initial_bytes);
 	EXPECT_EQ(0, info->dirty_bytes);
 	do {
@@ -281,7 +272,7 @@ TEST_F(chunks, half_a_chunk_belongs_to_new_initial_data)
 {
 	struct v2_precopy_info *info = &self->info;
 
-	if (opt_in(&self->a) == -ENOTTY)
+	if (v2_precopy_opt_in(&self->a.v2) == -ENOTTY)
 		SKIP(return, "the kernel has no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
 	while (read_once(_metadata, self, MIB))
 		;
@@ -289,7 +280,7 @@ TEST_F(chunks, half_a_chunk_belongs_to_new_initial_data)
 	ASSERT_EQ(1000, read_once(_metadata, self, 1000));
 	ASSERT_RET(0, knob_set(&self->a.dev, "reinit", "1"));
 	ASSERT_RET(0, v2_precopy_info(&self->a.v2, info));
-	EXPECT_EQ(REINIT, info->flags);
+	EXPECT_EQ(V2_PRECOPY_REINIT, info->flags);
 	EXPECT_LT(WRITTEN, info->initial_bytes);
 	EXPECT_EQ(0, info->dirty_bytes);
 	finish(_metadata, self);
@@ -297,7 +288,7 @@ TEST_F(chunks, half_a_chunk_belongs_to_new_initial_data)
 
 TEST_F(chunks, the_opt_in_goes_with_the_user)
 {
-	if (opt_in(&self->a) == -ENOTTY)
+	if (v2_precopy_opt_in(&self->a.v2) == -ENOTTY)
 		SKIP(return, "the kernel has no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
 	side_close(&self->a);
 	side_open(_metadata, &self->a, 0);

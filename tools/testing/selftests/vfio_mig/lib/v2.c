@@ -119,6 +119,12 @@ int v2_precopy_info(struct v2 *v2, struct v2_precopy_info *info)
 	return ioctl(v2->data, PRECOPY_INFO, info) ? -errno : 0;
 }
 
+/* From now on the flags of v2_precopy_info() are valid. -ENOTTY: the kernel has none. */
+int v2_precopy_opt_in(struct v2 *v2)
+{
+	return v2_feature(v2, VFIO_DEVICE_FEATURE_SET | V2_FEATURE_PRECOPY_INFO_V2, NULL, 0);
+}
+
 ssize_t v2_read(struct v2 *v2, void *buf, size_t len)
 {
 	ssize_t ret = read(v2->data, buf, len);

@@ -28,6 +28,9 @@ enum v2_state {
 #define V2_F_PRE_COPY	(1 << 2)
 
 #define V2_FEATURE_DATA_SIZE	9
+/* VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 and VFIO_PRECOPY_INFO_REINIT, of Linux 7.x */
+#define V2_FEATURE_PRECOPY_INFO_V2	12
+#define V2_PRECOPY_REINIT	(1 << 0)
 
 /* struct vfio_precopy_info */
 struct v2_precopy_info {
@@ -53,6 +56,7 @@ int v2_set_state(struct v2 *v2, __u32 state);
 long v2_get_state(struct v2 *v2);
 int v2_data_size(struct v2 *v2, __u64 *size);
 int v2_precopy_info(struct v2 *v2, struct v2_precopy_info *info);
+int v2_precopy_opt_in(struct v2 *v2);
 
 ssize_t v2_read(struct v2 *v2, void *buf, size_t len);
 ssize_t v2_write(struct v2 *v2, const void *buf, size_t len);
