@@ -61,7 +61,7 @@ def lacks(scenario):
     if wanted and wanted not in home.properties:
         return f"{home}'s vfio-pci has no {wanted}"
     if getattr(scenario, "precopy", False) and not home.pre_copy():
-        return "this kernel's v2 has no pre-copy"
+        return f"v2 of {home} on this kernel has no pre-copy"
     if getattr(scenario, "other", False) and (other is None or other is home):
         return "OTHER_QEMU names no other QEMU"
     if not qemus.common_machine():

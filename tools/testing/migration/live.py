@@ -68,15 +68,15 @@ class Migration:
     def _allow_stop_and_copy(self):
         """Let a v2 QEMU stop the guest although the device has no pre-copy.
 
-        Linux before 6.2 has no pre-copy by v2, and a paused guest has none. QEMU then
-        assumes 100 GiB of device state, and waits for ever until the state fits into the
-        downtime limit.
+        Linux before 6.2 and QEMU before 8.1 have no pre-copy by v2, and a paused guest has
+        none. QEMU then assumes 100 GiB of device state, and waits for ever until the state
+        fits into the downtime limit.
         """
         if not self.source.qemu.v1 and (
                 not self.source.qemu.pre_copy() or
                 self.source.status() == "paused"):
             self.source.qmp.execute("migrate-set-parameters",
-                                    avail_switchover_bandwidth=UNLIMITED)
+                                    **self.source.qemu.any_downtime())
 
     def query(self):
         """Return query-migrate's report of the source."""

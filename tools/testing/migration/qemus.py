@@ -49,9 +49,23 @@ class Qemu:
                 "x-enable-migration")
 
     def pre_copy(self):
-        """Return whether QEMU and this kernel do pre-copy. v2 has it from Linux 6.2 on."""
+        """Return whether QEMU and this kernel do pre-copy.
+
+        v2 has it from Linux 6.2 and from QEMU 8.1 on, and QEMU 8.1 renamed the property.
+        """
         release = tuple(int(n) for n in os.uname().release.split(".")[:2])
-        return self.v1 or release >= (6, 2)
+        return self.v1 or (self.enable == "enable-migration" and release >= (6, 2))
+
+    def any_downtime(self):
+        """Return the migration parameter that permits any amount of data in the downtime.
+
+        avail-switchover-bandwidth is the better one, because it limits nothing else. QEMU
+        has it from 8.2 on.
+        """
+        version = tuple(int(n) for n in self.version.split(".")[:2])
+        if version >= (8, 2):
+            return {"avail_switchover_bandwidth": 1 << 40}
+        return {"downtime_limit": 2000000}
 
 
 def _ask(program, *options):
