@@ -346,6 +346,44 @@ TEST_F(qemu_10, cancels_in_pre_copy)
 	is_there(_metadata, &self->p, from);
 }
 
+/*
+ * QEMU 11.1 asks for new initial data once more as the guest stops. If there are any, the
+ * migration fails, because the target did not acknowledge them. The guest continues at the
+ * source, and moves in the next migration.
+ */
+TEST_F(qemu_10, new_initial_data_at_the_switchover)
+{
+	struct vmm *from = &self->p.from;
+	struct v2_precopy_info info;
+
+	if (!self->pre_copy || v2_precopy_opt_in(&from->v2) == -ENOTTY)
+		SKIP(return, "the kernel has no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
+	if (!knob_there(from->dev.path))
+		SKIP(return, "no fault knobs: CONFIG_VFIO_MIG_CORE_FAULT_KNOBS");
+	pre_copy(_metadata, &self->p);
+	ASSERT_RET(0, knob_set(&from->dev, "reinit", "1"));
+	ASSERT_RET(0, set_v2(from, V2_PRE_COPY_P2P, V2_ERROR));
+	ASSERT_RET(0, v2_precopy_info(&from->v2, &info));
+	EXPECT_EQ(V2_PRECOPY_REINIT, info.flags);
+	EXPECT_NE(0, info.initial_bytes);
+	EXPECT_EQ(0, info.dirty_bytes);
+	ASSERT_RET(0, set_v2(from, V2_STOP_COPY, V2_ERROR));
+	resume(_metadata, from);
+	is_there(_metadata, &self->p, from);
+
+	self->p.stream.len = 0;
+	pre_copy(_metadata, &self->p);
+	ASSERT_RET(0, set_v2(from, V2_PRE_COPY_P2P, V2_ERROR));
+	ASSERT_RET(0, v2_precopy_info(&from->v2, &info));
+	EXPECT_EQ(0, info.flags);
+	EXPECT_EQ(0, info.initial_bytes + info.dirty_bytes);
+	ASSERT_RET(0, set_v2(from, V2_STOP_COPY, V2_ERROR));
+	read_all(_metadata, &self->p);
+	ASSERT_RET(0, set_v2(from, V2_STOP, V2_ERROR));
+	load(_metadata, &self->p);
+	is_there(_metadata, &self->p, &self->p.to);
+}
+
 /* A migration that fails in the stop-and-copy phase: the guest continues at the source. */
 TEST_F(qemu_10, goes_on_at_the_source)
 {
