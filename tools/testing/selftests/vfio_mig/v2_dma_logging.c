@@ -3,7 +3,10 @@
  * VFIO_DEVICE_FEATURE_DMA_LOGGING_*: pages of the user's memory that a device wrote. An NVMe
  * controller writes to known places. The log must report these, and no others.
  */
+#define _GNU_SOURCE
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/dma_log.h"
 #include "lib/fixture.h"
@@ -104,6 +107,79 @@ static void check_report(struct __test_metadata *_metadata, struct v2 *v2,
 		     self->seen, first, nr)
 #define READ_TO(at, blocks)						\
 	read_to(_metadata, &self->nvme, self->want, at, blocks)
+
+#define FILE_PAGES	256
+#define MOVED		64	/* pages of a command */
+
+/* Guest memory that is a memfd, and that a VMM maps by the file, not by an address */
+struct file_memory {
+	unsigned char *mem;
+	__u64 iova;
+	int fd;
+};
+
+/* Returns 0, a negative errno, or the status of a command that moves pages of the file. */
+static int move(struct nvme *nvme, __u8 opcode, const struct file_memory *file, size_t first)
+{
+	__u64 *list = guest_alloc(nvme->guest, GUEST_PAGE);
+	struct nvme_cmd cmd = {
+		.opcode = opcode,
+		.nsid = 1,
+		.prp1 = file->iova + first * GUEST_PAGE,
+		.cdw12 = MOVED * GUEST_PAGE / nvme->lba_size - 1,
+	};
+	int i;
+
+	if (!list)
+		return -ENOMEM;
+	for (i = 1; i < MOVED; i++)
+		list[i - 1] = cmd.prp1 + i * GUEST_PAGE;
+	cmd.prp2 = guest_iova(nvme->guest, list);
+	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
+}
+
+/*
+ * QEMU from 10.1 on maps guest memory that is a memfd by IOMMU_IOAS_MAP_FILE. The kernel
+ * copies to such memory by its pages, and not by an address space.
+ */
+TEST_F(dma, memory_that_is_mapped_by_its_file)
+{
+	struct file_memory file = { .iova = self->guest.iova + MEM_BYTES };
+	struct vfio_device_feature_dma_logging_range range = {
+		file.iova, FILE_PAGES * GUEST_PAGE
+	};
+	__u64 seen[FILE_PAGES / WORD_BITS] = { 0 };
+	size_t i;
+	int ret;
+
+	file.fd = memfd_create("guest", MFD_CLOEXEC);
+	ASSERT_LE(0, file.fd);
+	ASSERT_EQ(0, ftruncate(file.fd, FILE_PAGES * GUEST_PAGE));
+	ret = device_map_file(&self->dev, file.fd, file.iova, FILE_PAGES * GUEST_PAGE);
+	if (ret == -ENOTTY)
+		SKIP(return, "needs VFIO_MIG_OPEN=cdev, and IOMMU_IOAS_MAP_FILE of Linux 6.14");
+	ASSERT_RET(0, ret);
+	file.mem = mmap(NULL, FILE_PAGES * GUEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			file.fd, 0);
+	ASSERT_NE(MAP_FAILED, file.mem);
+
+	ASSERT_RET(0, dma_log_start(&self->v2, &range, 1, GUEST_PAGE));
+	for (i = 0; i < MOVED; i++)
+		memset(file.mem + i * GUEST_PAGE, i + 1, GUEST_PAGE);
+	ASSERT_EQ(0, move(&self->nvme, NVME_OP_WRITE, &file, 0));
+	/* Nobody has touched the memory that the device writes now. */
+	ASSERT_EQ(0, move(&self->nvme, NVME_OP_READ, &file, 100));
+	EXPECT_EQ(0, memcmp(file.mem, file.mem + 100 * GUEST_PAGE, MOVED * GUEST_PAGE));
+	ASSERT_RET(0, dma_log_report(&self->v2, range.iova, range.length, GUEST_PAGE, seen));
+	for (i = 0; i < FILE_PAGES; i++)
+		EXPECT_EQ(i >= 100 && i < 100 + MOVED, bit(seen, i))
+			TH_LOG("page %zu", i);
+
+	ASSERT_RET(0, device_unmap(&self->dev, file.iova, FILE_PAGES * GUEST_PAGE));
+	EXPECT_NE(0, move(&self->nvme, NVME_OP_READ, &file, 100));
+	munmap(file.mem, FILE_PAGES * GUEST_PAGE);
+	close(file.fd);
+}
 
 TEST_F(dma, written_pages_are_reported_once_no_others)
 {

@@ -40,8 +40,9 @@ struct attach_pt {
 #define IOAS_ALLOC	_IO(';', 0x81)
 #define IOAS_MAP	_IO(';', 0x85)
 #define IOAS_UNMAP	_IO(';', 0x86)
+#define IOAS_MAP_FILE	_IO(';', 0x8f)
 
-/* struct iommu_ioas_alloc, _map and _unmap, and the flags for _map */
+/* struct iommu_ioas_alloc, _map, _map_file and _unmap, and the flags for both kinds of _map */
 struct ioas_alloc {
 	__u32 size;
 	__u32 flags;
@@ -58,6 +59,16 @@ struct ioas_map {
 	__u32 ioas_id;
 	__u32 reserved;
 	__aligned_u64 user_va;
+	__aligned_u64 length;
+	__aligned_u64 iova;
+};
+
+struct ioas_map_file {
+	__u32 size;
+	__u32 flags;
+	__u32 ioas_id;
+	__s32 fd;
+	__aligned_u64 start;
 	__aligned_u64 length;
 	__aligned_u64 iova;
 };
@@ -158,6 +169,20 @@ static int cdev_map(struct device *dev, void *vaddr, __u64 iova, size_t size)
 	return ioctl(dev->iommufd, IOAS_MAP, &map) ? -errno : 0;
 }
 
+static int cdev_map_file(struct device *dev, int fd, __u64 iova, size_t size)
+{
+	struct ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = MAP_FIXED_IOVA | MAP_WRITEABLE | MAP_READABLE,
+		.ioas_id = dev->ioas,
+		.fd = fd,
+		.length = size,
+		.iova = iova,
+	};
+
+	return ioctl(dev->iommufd, IOAS_MAP_FILE, &map) ? -errno : 0;
+}
+
 static int cdev_unmap(struct device *dev, __u64 iova, size_t size)
 {
 	struct ioas_unmap unmap = {
@@ -175,5 +200,6 @@ const struct opener cdev_opener = {
 	.open = cdev_open,
 	.missing = cdev_missing,
 	.map = cdev_map,
+	.map_file = cdev_map_file,
 	.unmap = cdev_unmap,
 };

@@ -87,6 +87,14 @@ int device_map(struct device *dev, void *vaddr, __u64 iova, size_t size)
 	return dev->opener->map(dev, vaddr, iova, size);
 }
 
+/* -ENOTTY: there is no iommufd, or the kernel is older than 6.14. */
+int device_map_file(struct device *dev, int fd, __u64 iova, size_t size)
+{
+	if (!dev->opener->map_file)
+		return -ENOTTY;
+	return dev->opener->map_file(dev, fd, iova, size);
+}
+
 int device_unmap(struct device *dev, __u64 iova, size_t size)
 {
 	return dev->opener->unmap(dev, iova, size);

@@ -52,6 +52,7 @@ int device_reset(struct device *dev);
 long long device_counter(struct device *dev, const char *name);
 
 int device_map(struct device *dev, void *vaddr, __u64 iova, size_t size);
+int device_map_file(struct device *dev, int fd, __u64 iova, size_t size);
 int device_unmap(struct device *dev, __u64 iova, size_t size);
 
 int device_irq_count(struct device *dev, __u32 index);

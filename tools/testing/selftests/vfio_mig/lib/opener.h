@@ -16,13 +16,15 @@
  * @missing: returns the reason why the running kernel cannot open the device at a path with
  *	this opener, or NULL
  * @map: maps memory for the device's DMA, for reads and writes
- * @unmap: unmaps a range that @map has mapped
+ * @map_file: as @map, for the first bytes of a memfd; NULL where that is not possible
+ * @unmap: unmaps a range that @map or @map_file has mapped
  */
 struct opener {
 	const char *name;
 	int (*open)(struct device *dev);
 	const char *(*missing)(const char *path);
 	int (*map)(struct device *dev, void *vaddr, __u64 iova, size_t size);
+	int (*map_file)(struct device *dev, int fd, __u64 iova, size_t size);
 	int (*unmap)(struct device *dev, __u64 iova, size_t size);
 };
 
