@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Differences between the kernels that the modules are built for, and nothing else */
+/*
+ * Differences between the kernels that the modules are built for
+ *
+ * No other file tests the kernel's version. Where a feature can be probed by a macro of the
+ * kernel's headers, this file does so, because stable kernels get features of later ones.
+ */
 #ifndef _LINUX_VFIO_MIG_COMPAT_H
 #define _LINUX_VFIO_MIG_COMPAT_H
 
@@ -32,7 +37,7 @@
 #define vfio_mig_signal(eventfd)	eventfd_signal(eventfd)
 #endif
 
-/* 6.19 gave VFIO_DEVICE_GET_REGION_INFO an operation of its own. */
+/* 6.19 added an operation for VFIO_DEVICE_GET_REGION_INFO. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
 #define VFIO_MIG_REGION_INFO_OP(fn)
 #else
@@ -83,7 +88,7 @@
 #endif
 #endif
 
-/* 6.17 gave the check of a VF's token an operation of its own. */
+/* 6.17 added an operation that checks the token of a VF. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 #define VFIO_MIG_PCI_TOKEN_OP
 #else
@@ -107,7 +112,7 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 
 /*
  * A kernel that is built without iova_bitmap has stubs of its functions. With these stubs
- * the library would offer DMA logging, and each report would fail. Until 6.2 iova_bitmap
+ * the library would offer DMA logging, and each report would fail. Before 6.2 iova_bitmap
  * was a part of VFIO.
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
@@ -133,8 +138,8 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #endif
 
 /*
- * Threads in a user's process exist since 6.4. Since 6.10 the thread's owner is told when
- * the process is killed.
+ * vhost_task makes a thread of a user's process. Linux 6.4 added it. Since 6.10 a callback
+ * reports that the process was killed, and the library needs this callback.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
 #define VFIO_MIG_HAS_VHOST_TASK	IS_ENABLED(CONFIG_VHOST_TASK)

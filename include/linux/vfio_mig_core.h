@@ -38,31 +38,36 @@ struct vfio_mig_budget {
 };
 
 /**
- * struct vfio_mig_memory_ops - memory of the driver's own that is a paged state
- * @begin: The memory is accessed from now on. A BAR that the user has disabled is enabled,
- *	say. At most 256 KiB are copied until @end. NULL where there is nothing to do.
- * @end: Opposite of @begin.
- * @read: Copy @len bytes at @off of the memory to @to.
- * @write: Copy @len bytes to @off of the memory.
- * @pfn: The page frame of a page, for vfio_mig_pages_mmap(). NULL where that is not used.
- * @track: A save begins, or ends: the device notes from now on which pages are written,
- *	or need not any more. An error is the user's, and there is no save; none at an end.
- *	NULL without @dirty.
- * @dirty: Call vfio_mig_pages_changed() for all that was written since the last call, or
- *	since @track: by the device, by others, and by users in their mappings. NULL where
- *	the device does not know; then the library finds out by page faults what users
- *	store, and the driver calls vfio_mig_pages_changed() for all other writes.
+ * struct vfio_mig_memory_ops - callbacks for a paged state in the driver's own memory
+ * @begin: Make the memory accessible until @end. For example, enable a BAR that the user
+ *	has disabled. The library copies at most 256 KiB before it calls @end. NULL if the
+ *	memory is always accessible.
+ * @end: Opposite of @begin. NULL if and only if @begin is NULL.
+ * @read: Copy @len bytes of the memory, from offset @off on, to @to.
+ * @write: Copy @len bytes from @from to the memory, to offset @off.
+ * @pfn: Return the page frame number of page @index. vfio_mig_pages_mmap() needs this
+ *	callback. NULL in a driver that does not call vfio_mig_pages_mmap().
+ * @track: Start to record which pages are written, or stop to do so if @on is false. The
+ *	library starts the record when a save begins, and stops it when the save ends. If
+ *	the start fails, there is no save, and the user gets the error. The library ignores
+ *	an error of the stop. NULL if and only if @dirty is NULL.
+ * @dirty: Call vfio_mig_pages_changed() for all pages that were written since the last call
+ *	of @dirty, or since @track: by the device, by others, and by users in their mappings.
+ *	NULL for a device that does not record this. Then the library finds the stores of
+ *	users by page faults, and the driver calls vfio_mig_pages_changed() for all other
+ *	writes.
  *
- * @off and @len lie within the memory, and in one page. A callback that fails returns an
- * error: in a save the user gets it and nothing is lost; in a load the device is in the
- * error state, because a part was written.
+ * @off and @len are in bytes. The range is inside the memory, and inside one page. A callback
+ * that fails returns a negative errno. In a save, the user gets this error, and no data are
+ * lost. In a load, the device enters the error state, because a part of the memory was written.
  *
- * Context: may sleep. Most calls come with the session mutex held. Calls of @begin, @read,
- * @write and @end for vfio_mig_pages_read() and vfio_mig_pages_write() do not, and several
- * of these can run at a time, unless @begin takes a lock. A callback may take a lock that
- * is held around vfio_mig_reset_done(), but no lock that is held around any other call of
- * the library. @track does not take it at the end of a save, because vfio_mig_reset_done()
- * ends the save. @pfn is called in page faults.
+ * Context: may sleep. The library calls most callbacks with the session mutex held. For
+ * vfio_mig_pages_read() and vfio_mig_pages_write(), it calls @begin, @read, @write and @end
+ * without this mutex. Several of these calls can run at the same time, unless @begin takes a
+ * lock. A callback may take a lock that is held around vfio_mig_reset_done(), but no lock that
+ * is held around any other call of the library. @track does not take such a lock at the end of
+ * a save, because vfio_mig_reset_done() ends the save. Page faults call @pfn with the page's
+ * lock held.
  */
 struct vfio_mig_memory_ops {
 	int (*begin)(struct vfio_mig_pages *p);
@@ -74,6 +79,7 @@ struct vfio_mig_memory_ops {
 	int (*dirty)(struct vfio_mig_pages *p);
 };
 
+/* Pages share locks, because one lock for each page would take too much memory. */
 #define VFIO_MIG_PAGES_LOCKS	64
 
 /**
@@ -81,10 +87,10 @@ struct vfio_mig_memory_ops {
  * @nr: size, in pages of VFIO_MIG_STREAM_PAGE_SIZE
  * @budget: the budget that the pages are charged to, or NULL
  *
- * A sparse array of pages. A page that was never written, or that was discarded, has no
- * memory and reads as zeros. During a save the library tracks which pages change. The state
- * can also be memory of the driver's own: see vfio_mig_memory_init(). Only the library uses
- * the other members.
+ * A paged state is a sparse array of pages. A page that was never written, or that was
+ * discarded, has no memory and reads as zeros. During a save the library tracks which pages
+ * change. A driver can use its own memory as a paged state instead, see
+ * vfio_mig_memory_init(). Only the library uses the other members.
  */
 struct vfio_mig_pages {
 	pgoff_t nr;
@@ -126,19 +132,23 @@ int __vfio_mig_memory_init(struct vfio_mig_pages *p, pgoff_t nr,
 			   const struct vfio_mig_memory_ops *ops,
 			   struct lock_class_key *key);
 /**
- * vfio_mig_memory_init - set up a paged state that is memory of the driver's own
+ * vfio_mig_memory_init - set up a paged state in the driver's own memory
  * @p: the paged state
  * @nr: its size in pages
- * @ops: how to access the memory. Stays until vfio_mig_pages_destroy().
+ * @ops: callbacks that access the memory. They must stay until vfio_mig_pages_destroy().
  *
- * A BAR, or memory that has to stay where it is. All of the memory is always there. What
- * is in it after a reset, and for the next user, is the driver's business. Only these
- * functions can be used with it: vfio_mig_pages_changed(), vfio_mig_pages_read(),
- * vfio_mig_pages_write(), vfio_mig_pages_mmap(), vfio_mig_pages_track_mmap() and
- * vfio_mig_pages_destroy().
+ * The memory is a BAR, for example, or other memory whose address must not change. All of
+ * the memory exists at any time, so the library never allocates or frees a page of it. The
+ * driver decides what the memory contains after a reset, and clears the memory before the
+ * next user opens the device.
+ *
+ * The driver may call only these functions for such a state: vfio_mig_pages_changed(),
+ * vfio_mig_pages_read(), vfio_mig_pages_write(), vfio_mig_pages_mmap(),
+ * vfio_mig_pages_track_mmap() and vfio_mig_pages_destroy().
  *
  * Context: may sleep.
- * Return: 0, -ENOMEM, or -EINVAL for a size of 0 and for callbacks that do not go together.
+ * Return: 0, -ENOMEM, or -EINVAL for a size of 0, and for @ops that lack a callback which
+ * &struct vfio_mig_memory_ops requires.
  */
 #define vfio_mig_memory_init(p, nr, ops)				\
 	({								\
@@ -166,7 +176,8 @@ int vfio_mig_page_exchange(struct vfio_mig_pages *p, pgoff_t index,
  * @first: the first page
  * @nr: number of pages; 0 if there are none
  *
- * Initialised with zeros. Only the caller uses the pages before vfio_mig_row_exchange().
+ * The driver initialises the structure with zeros. Before vfio_mig_row_exchange(), only the
+ * driver uses the pages.
  */
 struct vfio_mig_row {
 	struct page *first;
@@ -215,11 +226,11 @@ enum vfio_mig_stop_reason {
  * @stop: Stop the device. After a return value of 0 no DMA is in flight, no DMA starts, no
  *	interrupt is signalled, and nothing inside the device changes until @run. Registers
  *	stay accessible and keep values that the user writes. The reason says whether the
- *	device's state is needed. After an error the device still runs. With
+ *	library needs the device's state. After an error the device still runs. With
  *	VFIO_MIG_STOP_FOR_RESET it may be stopped nevertheless.
  * @run: Run the device from its present registers. The device continues submitted work
- *	that is not finished. If @apply or @reset was called since @stop, signals every
- *	interrupt whose cause stands.
+ *	that is not finished. If @apply or @reset was called since @stop, the device signals
+ *	every interrupt whose cause stands.
  * @quiesce: Start no more DMA, and finish no work. The device still serves accesses, with
  *	DMA of other devices. Called before @stop, and for the P2P states of the v2
  *	protocol, which are offered to users if this callback exists. After an error the
@@ -230,31 +241,33 @@ enum vfio_mig_stop_reason {
  * @reset: Set the control state to its power-on values. Called between @stop and @run. Also
  *	called after @stop failed, and then it has to stop the device. Cannot fail.
  * @save: Write the control state to @buf, which has &vfio_mig_desc.control_max bytes.
- *	Returns the length. Only called between @stop and @run.
+ *	Return its length in bytes. Called only between @stop and @run.
  * @version: Return the version of the control state that @save writes now, within the range
  *	of &vfio_mig_desc. The version does not change while the device is open and not
  *	resuming. NULL if it is always &vfio_mig_desc.control_version. This callback is
  *	called in any context, also without the session mutex.
  * @prepare: Check a control state of version @version, which is within the range of
- *	&vfio_mig_desc. @save wrote it on another host, or an attacker made it. Allocate
- *	everything that @apply needs. Changes nothing in the device. Returns a vendor
- *	object, or ERR_PTR(): -ENODEV for a state of another device, or -EINVAL for a value
- *	that no such device can have. Logs which value it is.
+ *	&vfio_mig_desc. @save wrote the state on another host, or an attacker made it.
+ *	Allocate everything that @apply needs, and change nothing in the device. Return a
+ *	vendor object, or ERR_PTR(): -ENOMEM, -ENODEV for a state of another device, or
+ *	-EINVAL for a value that no such device can have. Log this value.
  * @apply: Replace the control state by the object from @prepare, and keep or free the
  *	object. Cannot fail. Called between @stop and @run.
  * @discard: Free an object from @prepare that is not applied. NULL if kfree() is enough.
- * @cancel: The user resets or closes the device, or a close waits for a callback for 10
- *	seconds. Wake a callback that waits, so that it finds vfio_mig_cancelled() true and
- *	gives up. Called without the session mutex, may sleep, does not wait for the
- *	callback. NULL if no callback waits for long.
+ * @cancel: The user resets or closes the device, or a close has waited for a callback for 10
+ *	seconds. Wake a callback that waits. That callback then sees that
+ *	vfio_mig_cancelled() is true, and gives up. @cancel may sleep, but does not wait for
+ *	the other callback. Called without the session mutex. NULL if no callback waits for
+ *	long.
  *
- * @save and @prepare are NULL in a driver whose state is paged or an image.
+ * @save and @prepare are NULL in a driver without control state: the whole state is paged,
+ * or an image.
  *
- * The library calls all of them except @version and @cancel with the session mutex held, in
- * a context that may sleep. They must not call the library, except for the
+ * Context: The library calls all callbacks except @version and @cancel with the session mutex
+ * held, in a context that may sleep. The callbacks must not call the library, except for the
  * vfio_mig_page_*() functions, vfio_mig_control_changed(), vfio_mig_image_changed(),
- * vfio_mig_device_error(), vfio_mig_cancelled() and vfio_mig_pci_signal(). A fatal signal
- * must end the wait of a callback that waits for a device, and so must @cancel. A process
+ * vfio_mig_device_error(), vfio_mig_cancelled() and vfio_mig_pci_signal(). If a callback waits
+ * for the device, a fatal signal must end the wait, and so must @cancel, because a process
  * that is being killed takes no signal when it closes the device.
  */
 struct vfio_mig_ops {
@@ -305,16 +318,17 @@ struct vfio_mig_image_size {
 
 /**
  * struct vfio_mig_image_ops - callbacks for a state that is a stream of any size
- * @save_begin: A save begins; the phase tells whether the device runs. The user gets an
- *	error, and there is no save then. May be NULL.
- * @size: Return the size of the image. Called often, so it has to be fast.
- * @read: Copy up to @len bytes of the image to @buf. Returns the number of bytes, or 0 if
+ * @save_begin: A save begins. The phase says whether the device runs. If the callback fails,
+ *	there is no save, and the user gets the error. May be NULL.
+ * @size: Report the size of the image in @size. The library calls this callback often, so it
+ *	has to be fast.
+ * @read: Copy up to @len bytes of the image to @buf. Return the number of bytes, or 0 if
  *	there are none now. While the device is stopped, 0 before the announced end is an
  *	error. A call that fails has read nothing. The user gets the error, the state does
  *	not change, and the next read(2) calls again.
  * @save_end: The save is over, complete or not. Called once for each @save_begin that
  *	succeeded. May be NULL.
- * @load_begin: An image comes. Drops data of an earlier image. May be NULL.
+ * @load_begin: An image begins. Drop the data of an earlier image. May be NULL.
  * @write: Take @len bytes of the image from offset @off on. The phase is the one in which
  *	the source read these bytes. An attacker may have made them.
  * @check: The image is complete. Check whether &vfio_mig_ops.apply can use it, and do
@@ -405,12 +419,13 @@ struct vfio_mig_dma_access;
 /**
  * struct vfio_mig_dma - a requester of accesses to guest memory
  * @mig: the device
- * @ready: An access is over for which vfio_mig_dma_rw() returned -EAGAIN, so the work that
- *	needs it can begin again. Called with a spinlock held. It may wake other threads,
- *	and must not call the library. There may be more calls than accesses.
+ * @ready: Called when an access has ended for which vfio_mig_dma_rw() returned -EAGAIN. The
+ *	work that needs the access can begin again. The library may hold a spinlock during
+ *	the call, so the callback must not sleep. It may wake other threads, but must not
+ *	call the library. There may be more calls than accesses.
  *
- * A requester is, for example, a queue. It has one access at a time. Only the library uses
- * the other members.
+ * A requester is a queue, for example. A requester has one access at a time. Only the library
+ * uses the other members.
  */
 struct vfio_mig_dma {
 	struct vfio_mig *mig;
