@@ -3,8 +3,12 @@
  * Fault knobs: a device that fails on purpose, for tests of a VMM
  *
  * Each device has a directory in debugfs. Documentation/fault-knobs.rst describes its
- * files. All faults are injected where the library would meet real faults, so that the
- * library handles them as real ones.
+ * files. A fault is injected at the place at which the library would meet a real fault, so
+ * the library handles both in the same way.
+ *
+ * The library calls these functions with the session mutex held, and only if a knob is set
+ * (vfio_mig_faulty()). The files take only &vfio_mig_fault.lock, so that a knob can be changed
+ * during a transition that it delays.
  */
 #include <linux/bits.h>
 #include <linux/debugfs.h>
@@ -62,13 +66,13 @@ static const struct {
 };
 
 /**
- * struct arc - faults of a transition; all members are 0 if there are none
+ * struct transition_fault - faults of a transition; all members are 0 if there are none
  * @delay: delay of the transition in milliseconds
  * @err: errno of the transition, negative
  * @breaks: the device breaks
  * @times: number of further transitions with these faults, 0 for no limit
  */
-struct arc {
+struct transition_fault {
 	u32 delay;
 	int err;
 	bool breaks;
@@ -79,7 +83,7 @@ struct arc {
  * struct vfio_mig_fault - a device's fault knobs
  * @lock: protects the knobs; taken after the session mutex
  * @dir: the directory in debugfs
- * @arcs: faults of transitions, by the old and the new state
+ * @transitions: faults of transitions, by the old and the new state
  * @number: values of the knobs by enum knob, OFF for a knob that is not set
  * @spoil: what happens to chunk @seq
  * @seq: number of a chunk in each save
@@ -90,7 +94,7 @@ struct arc {
 struct vfio_mig_fault {
 	struct mutex lock; /* see above */
 	struct dentry *dir;
-	struct arc arcs[VFIO_MIG_NR_STATES][VFIO_MIG_NR_STATES];
+	struct transition_fault transitions[VFIO_MIG_NR_STATES][VFIO_MIG_NR_STATES];
 	u64 number[NR_KNOBS];
 	enum vfio_mig_spoil spoil;
 	u32 seq;
@@ -101,7 +105,10 @@ struct vfio_mig_fault {
 
 static struct dentry *root;
 
-/* Uses no jiffies, because they lag in a virtual machine that gets little CPU time. */
+/*
+ * Waits for a time, or until the caller is being killed. Does not count jiffies, because they lag
+ * in a virtual machine that gets little CPU time.
+ */
 static int wait_ns(u64 ns)
 {
 	ktime_t time = ns_to_ktime(ns);
@@ -115,20 +122,20 @@ static int wait_ns(u64 ns)
 int __vfio_mig_fault_transition(struct vfio_mig *mig, enum vfio_mig_state to)
 {
 	struct vfio_mig_fault *fault = mig->fault;
-	struct arc *set = &fault->arcs[mig->state][to], arc;
+	struct transition_fault *set = &fault->transitions[mig->state][to], now;
 
 	__vfio_mig_fault_dirty(mig);
 	mutex_lock(&fault->lock);
-	arc = *set;
+	now = *set;
 	if (set->times && !--set->times)
 		memset(set, 0, sizeof(*set));
 	mutex_unlock(&fault->lock);
 
-	if (arc.delay && wait_ns((u64)arc.delay * NSEC_PER_MSEC))
+	if (now.delay && wait_ns((u64)now.delay * NSEC_PER_MSEC))
 		return -EINTR;
-	if (arc.breaks)
+	if (now.breaks)
 		vfio_mig_device_error(mig);
-	return arc.err;
+	return now.err;
 }
 
 int __vfio_mig_fault_stop(struct vfio_mig *mig)
@@ -213,7 +220,7 @@ bool __vfio_mig_fault_reinit(struct vfio_mig *mig)
 	return times != OFF;
 }
 
-/* Marks pages with memory in turn. Pages without memory would be sent at once. */
+/* Marks pages that have memory, in turn. A page without memory takes no time to send. */
 static void dirty_pages(struct vfio_mig_fault *fault, struct vfio_mig_pages *p,
 			u64 nr)
 {
@@ -274,89 +281,89 @@ static int next_state(char **text)
 	return state == VFIO_MIG_ERROR ? -EINVAL : state;
 }
 
-static int parse_fault(char *text, struct arc *arc)
+static int parse_fault(char *text, struct transition_fault *f)
 {
 	const char *word, *value;
 	u32 n;
 
-	memset(arc, 0, sizeof(*arc));
+	memset(f, 0, sizeof(*f));
 	while ((word = next_word(&text))) {
 		if (!strcmp(word, "break")) {
-			arc->breaks = true;
-			arc->err = -EIO;
+			f->breaks = true;
+			f->err = -EIO;
 			continue;
 		}
 		value = next_word(&text);
 		if (!value || kstrtou32(value, 0, &n) || !n)
 			return -EINVAL;
 		if (!strcmp(word, "delay") && n <= DELAY_MAX)
-			arc->delay = n;
+			f->delay = n;
 		else if (!strcmp(word, "fail") && n <= MAX_ERRNO)
-			arc->err = -(int)n;
+			f->err = -(int)n;
 		else if (!strcmp(word, "times"))
-			arc->times = n;
+			f->times = n;
 		else
 			return -EINVAL;
 	}
 	return 0;
 }
 
-static int arcs_store(struct vfio_mig *mig, char *text)
+static int transitions_store(struct vfio_mig *mig, char *text)
 {
 	struct vfio_mig_fault *fault = mig->fault;
 	int from, to, i, j, ret;
-	struct arc arc;
+	struct transition_fault f;
 
 	if (!strcmp(text, "off")) {
-		memset(fault->arcs, 0, sizeof(fault->arcs));
+		memset(fault->transitions, 0, sizeof(fault->transitions));
 		return 0;
 	}
 	from = next_state(&text);
 	to = next_state(&text);
 	if (from < 0 || to < 0)
 		return -EINVAL;
-	ret = parse_fault(text, &arc);
+	ret = parse_fault(text, &f);
 	if (ret)
 		return ret;
 	for (i = VFIO_MIG_STOP; i < VFIO_MIG_NR_STATES; i++) {
 		for (j = VFIO_MIG_STOP; j < VFIO_MIG_NR_STATES; j++) {
 			if (i != j && (from == ANY || from == i) &&
 			    (to == ANY || to == j))
-				fault->arcs[i][j] = arc;
+				fault->transitions[i][j] = f;
 		}
 	}
 	return 0;
 }
 
-static bool arc_set(const struct arc *arc)
+static bool transition_set(const struct transition_fault *f)
 {
-	return arc->delay || arc->err;
+	return f->delay || f->err;
 }
 
-static void show_arc(struct seq_file *s, const struct arc *arc)
+static void show_transition(struct seq_file *s, const struct transition_fault *f)
 {
-	if (arc->delay)
-		seq_printf(s, " delay %u", arc->delay);
-	if (arc->breaks)
+	if (f->delay)
+		seq_printf(s, " delay %u", f->delay);
+	if (f->breaks)
 		seq_puts(s, " break");
-	else if (arc->err)
-		seq_printf(s, " fail %d", -arc->err);
-	if (arc->times)
-		seq_printf(s, " times %u", arc->times);
+	else if (f->err)
+		seq_printf(s, " fail %d", -f->err);
+	if (f->times)
+		seq_printf(s, " times %u", f->times);
 	seq_putc(s, '\n');
 }
 
-static void arcs_show(struct seq_file *s, struct vfio_mig_fault *fault)
+static void transitions_show(struct seq_file *s, struct vfio_mig_fault *fault)
 {
 	int i, j;
 
 	for (i = 0; i < VFIO_MIG_NR_STATES; i++) {
 		for (j = 0; j < VFIO_MIG_NR_STATES; j++) {
-			if (!arc_set(&fault->arcs[i][j]))
+			if (!transition_set(&fault->transitions[i][j]))
 				continue;
 			seq_printf(s, "%s %s", vfio_mig_state_names[i],
 				   vfio_mig_state_names[j]);
-			show_arc(s, &fault->arcs[i][j]);
+			show_transition(s, &fault->transitions[i][j]);
 		}
 	}
 }
@@ -427,7 +434,7 @@ static int data_size_store(struct vfio_mig *mig, char *text)
 	return number_store(mig, DATA_SIZE, text);
 }
 
-/* Pages change from now on, and not from the time of the last call. */
+/* The rate counts from now on, and not from the last call of __vfio_mig_fault_dirty(). */
 static int dirty_rate_store(struct vfio_mig *mig, char *text)
 {
 	WRITE_ONCE(mig->fault->dirty_at, ktime_get_ns());
@@ -469,11 +476,11 @@ static int break_store(struct vfio_mig *mig, char *text)
 
 static bool anything_set(const struct vfio_mig_fault *fault)
 {
-	const struct arc *arc = fault->arcs[0];
+	const struct transition_fault *transition = fault->transitions[0];
 	int i;
 
 	for (i = 0; i < VFIO_MIG_NR_STATES * VFIO_MIG_NR_STATES; i++) {
-		if (arc_set(&arc[i]))
+		if (transition_set(&transition[i]))
 			return true;
 	}
 	for (i = 0; i < NR_KNOBS; i++) {
@@ -549,7 +556,7 @@ static const struct file_operations _name##_fops = {			\
 	.release = single_release,					\
 }
 
-KNOB(arcs, arcs_show(s, fault), arcs_store);
+KNOB(transitions, transitions_show(s, fault), transitions_store);
 KNOB(chunk, chunk_show(s, fault), chunk_store);
 KNOB(bandwidth, number_show(s, fault->number[BANDWIDTH]), bandwidth_store);
 KNOB(pending, number_show(s, fault->number[PENDING]), pending_store);
@@ -587,7 +594,8 @@ void __vfio_mig_fault_init(struct vfio_mig *mig)
 	mig->fault = fault;
 
 	fault->dir = debugfs_create_dir(dev_name(mig->vdev->dev), root);
-	debugfs_create_file("arcs", 0600, fault->dir, mig, &arcs_fops);
+	/* The uapi's word for a transition, which the file has kept */
+	debugfs_create_file("arcs", 0600, fault->dir, mig, &transitions_fops);
 	debugfs_create_file("break", 0200, fault->dir, mig, &break_fops);
 	debugfs_create_file("chunk", 0600, fault->dir, mig, &chunk_fops);
 	debugfs_create_file("bandwidth", 0600, fault->dir, mig,
