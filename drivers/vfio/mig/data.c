@@ -200,9 +200,10 @@ static ssize_t read_some(struct vfio_mig_data *data, struct iov_iter *to)
 }
 
 /*
- * Returns whether a read continues with another chunk. It ends after a chunk if another
- * whole chunk may not fit. A VMM sends the data of each read as one unit. So its stream is
- * at the end of a chunk when a save is given up, and another save may begin there.
+ * Returns whether a read continues with another chunk. The read ends after a chunk if another
+ * whole chunk may not fit, because a VMM sends the data of each read as one unit. If the VMM
+ * gives up the save after a read, the stream is at the end of a chunk, and another save may
+ * begin there.
  */
 static bool goes_on(const struct vfio_mig_data *data, size_t done, size_t room)
 {
@@ -491,7 +492,7 @@ void vfio_mig_data_end(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_data_wake - wake the threads that wait for the data file of the session
+ * vfio_mig_data_wake - wake the threads that wait for the session's data file
  * @mig: the device. It may have no session, or a session without a data file.
  *
  * Context: any.
@@ -528,7 +529,7 @@ struct file *vfio_mig_data_take_file(struct vfio_mig *mig, int err)
 
 /**
  * vfio_mig_data_in_hand - return the number of unread bytes of the current chunk
- * @mig: the device; session mutex held
+ * @mig: the device; session mutex held. There may be no data file.
  */
 size_t vfio_mig_data_in_hand(struct vfio_mig *mig)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DMA: guest memory, for threads that others wait for
+ * DMA: access to guest memory that may be missing
  *
  * Guest memory is user memory. Its owner can make a page missing for any time, because the
  * owner can use userfaultfd or a file system in user space. vfio_dma_rw() holds a lock of
@@ -12,6 +12,11 @@
  * has no address space, so it can access memory that any process mapped. A timer sends
  * SIGKILL to the thread when a copy has taken a time slice. The copy then fails, the
  * container's lock becomes free, and the thread tries again after a pause.
+ *
+ * A requester, such as a queue, has one access at a time. The access is a copy of the bytes
+ * in kernel memory. It belongs to the requester, or to the fault thread if the requester gave
+ * up an access that does not end. &vfio_mig_faulter.lock protects the list of accesses and
+ * their states. The requester's callback &vfio_mig_dma.ready may be called with it held.
  */
 #include <linux/kthread.h>
 #include <linux/list.h>
@@ -126,11 +131,11 @@ int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,
 EXPORT_SYMBOL_GPL(vfio_mig_dma_rw_nofault);
 
 /**
- * vfio_mig_dma_busy - whether the fault thread waits for guest memory
+ * vfio_mig_dma_busy - whether the fault thread may be waiting for guest memory
  * @mig: the device
  *
- * If so, another copy may wait for the container's lock, for at most %DMA_SLICE_MS. A
- * vCPU should not wait, and leaves the copy to another thread.
+ * While the fault thread waits, it holds the container's lock, for at most %DMA_SLICE_MS. Any
+ * other copy waits for this lock. So a vCPU should leave a copy to another thread.
  *
  * Context: any.
  */
@@ -404,7 +409,8 @@ static int dma_rw_pages(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
  * repeats all its accesses. They are fast now, because the memory is present. The caller
  * calls vfio_mig_dma_finish() when the work is complete.
  *
- * Context: may sleep, for a bounded time. The device is open.
+ * Context: may sleep, for a bounded time. The device is open, and has
+ * &vfio_mig_desc.dma_logging, because other devices have no fault thread.
  * Return: 0, -EAGAIN while the access is in progress, or an error of vfio_dma_rw(), which
  * is final. After an error some bytes may have been copied.
  */
@@ -486,6 +492,7 @@ static bool access_end(struct vfio_mig_faulter *f, struct vfio_mig_dma_access *a
 	return tried;
 }
 
+/* Leaves an access to the fault thread, which frees it. Returns false if the copy has ended. */
 static bool access_orphan(struct vfio_mig_faulter *f, struct vfio_mig_dma_access *a)
 {
 	bool tried;
@@ -538,10 +545,12 @@ bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 EXPORT_SYMBOL_GPL(vfio_mig_dma_drop);
 
 /**
- * vfio_mig_dma_init - set up a user of guest memory
- * @dma: the user, for example a member of a queue
+ * vfio_mig_dma_init - set up a requester of accesses to guest memory
+ * @dma: the requester, for example a member of a queue
  * @mig: the device
  * @ready: see &struct vfio_mig_dma
+ *
+ * Context: any.
  */
 void vfio_mig_dma_init(struct vfio_mig_dma *dma, struct vfio_mig *mig,
 		       void (*ready)(struct vfio_mig_dma *dma))
@@ -577,6 +586,7 @@ int vfio_mig_faulter_start(struct vfio_mig *mig)
 	struct vfio_mig_faulter *f = &mig->faulter;
 	struct task_struct *task;
 
+	/* Other devices do not call vfio_mig_dma_rw(). */
 	if (!mig->desc.dma_logging)
 		return 0;
 	f->rest = jiffies;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* DMA: guest memory, for threads that others wait for */
+/* DMA: access to guest memory that may be missing */
 #ifndef VFIO_MIG_DMA_H
 #define VFIO_MIG_DMA_H
 
@@ -20,7 +20,7 @@ struct vfio_mig;
  * @fresh: there is a new access
  * @copying: a copy may be waiting for a page, with the container's lock held
  * @slice: timer that ends a copy after a time slice
- * @rest: time from which on a copy may wait again, in jiffies
+ * @rest: time in jiffies before which no copy waits for a page
  */
 struct vfio_mig_faulter {
 	struct task_struct *task;

@@ -2,10 +2,17 @@
 /*
  * DMA logging: a log of the guest pages that the device wrote
  *
- * The front end of VFIO_DEVICE_FEATURE_DMA_LOGGING_* for devices that do DMA by
- * vfio_mig_dma_rw(). The log is exact to the page. It is offered if the running kernel can
- * give a bitmap to the user. Otherwise the VMM has to use the container's tracking, which
- * also records writes of vfio_dma_rw().
+ * This file implements VFIO_DEVICE_FEATURE_DMA_LOGGING_* for devices that do DMA by
+ * vfio_mig_dma_rw(). The library offers these features if the running kernel can give a bitmap
+ * to the user. Otherwise the VMM has to use the container's tracking, which also records
+ * writes of vfio_dma_rw().
+ *
+ * The log has a bit for each page of guest memory. An XArray has these bits in value entries,
+ * BITS_PER_XA_VALUE in each. If there is no memory for an entry, the whole range that the
+ * user asked to log counts as written.
+ *
+ * DMA and reports run at the same time. They hold the log's lock for reading, and change
+ * entries by xa_cmpxchg(). A start and a stop hold the lock for writing.
  */
 #include <linux/interval_tree.h>
 #include <linux/iova_bitmap.h>
@@ -20,7 +27,7 @@
 #include "pages.h"
 
 /**
- * struct vfio_mig_log_range - a range of addresses that is logged
+ * struct vfio_mig_log_range - a range of addresses that the user asked to log
  * @first: first page of the range
  * @last: last page of the range
  * @all: the whole range counts as written, because there was no memory to log a page
@@ -89,6 +96,10 @@ static void note_write(struct vfio_mig_log *log, dma_addr_t iova, size_t len)
  * @mig: the device
  * @iova: address in the device's I/O address space
  * @len: number of bytes
+ *
+ * Does nothing if DMA logging is off.
+ *
+ * Context: may sleep.
  */
 void vfio_mig_log_write(struct vfio_mig *mig, dma_addr_t iova, size_t len)
 {
@@ -314,7 +325,7 @@ void vfio_mig_log_init(struct vfio_mig *mig)
 
 /**
  * vfio_mig_log_end - end DMA logging when the device is closed
- * @mig: the device, which does no DMA any more
+ * @mig: the device, which does no DMA any more. DMA logging may be off.
  */
 void vfio_mig_log_end(struct vfio_mig *mig)
 {

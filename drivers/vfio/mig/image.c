@@ -3,8 +3,8 @@
  * Images: state that comes from the vendor driver as a stream of any size
  *
  * The library has one piece of an image in memory at a time. It checks the driver's
- * answers, because they may come from firmware. If a driver reads more than the library
- * asked for, or less than the driver announced, then the library logs this, and the user
+ * answers, because they may come from firmware. A driver may read more than the library
+ * asked for, or less than the driver announced. Then the library logs this, and the user
  * gets an error instead of a stream that no device loads.
  *
  * All functions are called with the session mutex held, unless they say otherwise.
@@ -55,7 +55,7 @@ static enum vfio_mig_image_phase phase(const struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_image_save_begin - a save begins
+ * vfio_mig_image_save_begin - tell the driver that a save begins
  * @mig: the device; may have no image
  * @phase: whether the device runs
  *
@@ -76,8 +76,8 @@ int vfio_mig_image_save_begin(struct vfio_mig *mig, enum vfio_mig_image_phase ph
 }
 
 /**
- * vfio_mig_image_save_end - a save ends
- * @mig: the device; may have no image
+ * vfio_mig_image_save_end - tell the driver that the save ends
+ * @mig: the device; may have no image. The driver may have refused the save.
  */
 void vfio_mig_image_save_end(struct vfio_mig *mig)
 {
@@ -85,7 +85,7 @@ void vfio_mig_image_save_end(struct vfio_mig *mig)
 
 	if (mig->image.begun && ops->save_end)
 		ops->save_end(mig->vdev);
-	/* A user who asks for the size next means all of the image, not the rest of it. */
+	/* If a user asks for the size now, the answer is the size of the whole image. */
 	mig->image = (struct vfio_mig_image) {};
 }
 
@@ -138,7 +138,7 @@ static u64 known(const struct vfio_mig_image *image)
 }
 
 /**
- * vfio_mig_image_pending - bytes that are still to be read now
+ * vfio_mig_image_pending - return the number of bytes that can be read now
  * @mig: the device; may have no image
  *
  * Return: the driver's last estimate. While the device is stopped, the exact number
@@ -159,8 +159,10 @@ u64 vfio_mig_image_pending(const struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_image_initial - bytes that should be read before the device is stopped
+ * vfio_mig_image_initial - return the number of bytes to read before the device is stopped
  * @mig: the device; may have no image
+ *
+ * Return: the driver's last estimate. 0 if the user does not expect new initial data.
  */
 u64 vfio_mig_image_initial(const struct vfio_mig *mig)
 {

@@ -12,7 +12,7 @@ struct vfio_mig;
 /**
  * struct vfio_mig_image - an image that is being saved
  * @size: the driver's last answer about the size
- * @begun: the driver knows of a save
+ * @begun: &vfio_mig_image_ops.save_begin has succeeded
  * @off: bytes that were read in this save
  * @final: the device is stopped, and the driver has announced the size of the rest
  * @left: announced bytes that are still to be read

@@ -2,9 +2,12 @@
 /*
  * Interrupts of an emulated PCI function whose eventfds the library keeps
  *
- * Handles VFIO_DEVICE_SET_IRQS as vfio-pci does. One of INTx, MSI and MSI-X is in use at a
- * time. INTx is masked when it is signalled. The user may signal any interrupt to test its
- * own handler.
+ * This file handles VFIO_DEVICE_SET_IRQS as vfio-pci does. One of INTx, MSI and MSI-X is in use
+ * at a time. INTx is masked when it is signalled. The user may signal any interrupt to test
+ * its own handler (loopback).
+ *
+ * A mutex serialises VFIO_DEVICE_SET_IRQS. A spinlock protects the eventfds while a driver
+ * signals an interrupt, because a driver may do so in any context.
  */
 #include <linux/eventfd.h>
 #include <linux/slab.h>
@@ -111,7 +114,7 @@ static struct eventfd_ctx **get_eventfds(const s32 *fds, u32 nr)
 	return eventfds;
 }
 
-/* The first eventfd of a kind allocates memory for all interrupts of this kind. */
+/* Allocates memory for all eventfds of a kind when the user sets the first of them. */
 static int make_room(struct vfio_mig_irqs *irqs, u32 index, u32 nr)
 {
 	struct eventfd_ctx **room;
@@ -303,8 +306,8 @@ int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
  * @irqs: the interrupts of a device
  * @held: true when the device stops, false when it runs again
  *
- * The other kinds need no such hold. Only the vendor driver signals them, which does not
- * do so while the device is stopped, and the user's loopback.
+ * The other kinds need no such hold, because no eventfd unmasks them. Only the vendor driver
+ * and the user's loopback signal them, and the driver of a stopped device signals nothing.
  */
 void vfio_mig_irqs_hold(struct vfio_mig_irqs *irqs, bool held)
 {

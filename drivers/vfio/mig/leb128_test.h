@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* For the KUnit tests: numbers and their LEB128 form, for writer and reader */
+/* Numbers and their LEB128 form, for the KUnit tests of the stream's writer and reader */
 #ifndef VFIO_MIG_LEB128_TEST_H
 #define VFIO_MIG_LEB128_TEST_H
 

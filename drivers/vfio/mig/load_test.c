@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* KUnit tests of the stream's reader, and of both sides; a part of parse.c */
+/* KUnit tests of the stream's reader, and of writer and reader together; a part of parse.c */
 #include <linux/uio.h>
 
 #include "leb128_test.h"
@@ -15,7 +15,7 @@ struct pair {
 	u8 *stream;
 	size_t at[CHUNKS_MAX + 1];	/* where each chunk starts, and the end */
 	int nr_chunks;
-	u8 page[2][PAGE_SIZE];		/* of each, to be compared */
+	u8 page[2][PAGE_SIZE];		/* a page of each device, for a comparison */
 };
 
 static int pair_init(struct kunit *test)

@@ -5,6 +5,12 @@
  * A state has two properties: the activity of the device, and the kind of session. A
  * transition changes one or both of them. So one function does all transitions. Each
  * protocol has a table of the transitions that it permits.
+ *
+ * A transition slows the device down first, then changes the session, and lets the device run
+ * last. So a step that fails can be undone: the device continues in its old state.
+ *
+ * All functions are called with the session mutex held. A lockless reader may read the state
+ * and the owner.
  */
 #include <trace/events/vfio_mig.h>
 
@@ -63,7 +69,7 @@ static enum activity activity(const struct vfio_mig *mig, enum vfio_mig_state st
 	return states[state].activity;
 }
 
-/* The user asks for @target, on whose way the device stops. */
+/* Returns the reason for a stop on the way to @target, which is the state that the user wants. */
 static enum vfio_mig_stop_reason stop_reason(enum vfio_mig_state target)
 {
 	switch (states[target].session) {
@@ -80,7 +86,7 @@ static int stop(struct vfio_mig *mig, enum vfio_mig_stop_reason reason)
 {
 	int ret = mig->desc.ops->stop(mig->vdev, reason);
 
-	/* An interrupt that becomes unmasked while stopped waits until the device runs. */
+	/* If the user unmasks INTx now, the interrupt waits until the device runs. */
 	if (!ret)
 		vfio_mig_irqs_hold(&mig->irqs, true);
 	return ret;

@@ -82,7 +82,7 @@ static void owner_is_of_the_session(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, VFIO_MIG_OWNER_NONE, m->mig.owner);
 }
 
-/* The driver learns why it stops the device: also on the way to another state. */
+/* The driver gets the reason for a stop, also if STOP is only a state on the way to another. */
 static void stop_has_a_reason(struct kunit *test)
 {
 	static const struct {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfio-mig-core: functions that a vendor driver calls
+ * vfio-mig-core: a device's life from creation to removal, and the session mutex
+ *
+ * A vendor driver calls vfio_mig_create() and vfio_mig_destroy() once for each device,
+ * vfio_mig_open() and vfio_mig_close() for each user of the device, and vfio_mig_reset() or
+ * vfio_mig_reset_done() for each reset. mig.h describes the terms and the order of the locks.
  */
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -209,7 +213,10 @@ void vfio_mig_destroy(struct vfio_mig *mig)
 }
 EXPORT_SYMBOL_GPL(vfio_mig_destroy);
 
-/* Takes all pages from the user's mappings, so that they do not show the next user's. */
+/*
+ * Removes all pages from the user's mappings, because these mappings must not show the data of
+ * the next user.
+ */
 static void drop_mappings(struct vfio_mig *mig)
 {
 	if (mig->window)
@@ -364,9 +371,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
  * Context: &pci_error_handlers.reset_done of a driver that embeds a struct
  * vfio_pci_core_device. VFIO holds its memory_lock during the call, and callbacks that run
  * with the session mutex held may take memory_lock. Callbacks that end a session or run the
- * device do not take it, because this function may call them: &vfio_mig_ops.reset, start, run
- * and discard, &vfio_mig_image_ops.save_end and load_end, &vfio_mig_memory_ops.track at the end of
- * a save. May sleep.
+ * device must not take memory_lock, because this function may call them. These callbacks are
+ * &vfio_mig_ops.reset, start, run and discard, &vfio_mig_image_ops.save_end and load_end, and
+ * &vfio_mig_memory_ops.track at the end of a save. May sleep.
  */
 void vfio_mig_reset_done(struct vfio_mig *mig)
 {

@@ -15,9 +15,13 @@
  * the page as changed. A read-only mapping has the page without the permission, or the
  * zero page, so that a read needs no memory.
  *
- * A fault enters memory of the driver's own as it is, and marks the page for reads, too. So
- * every page in a page table counts as changed. If the device itself knows what changed,
- * the library marks nothing and removes nothing.
+ * If the memory is the driver's own, a fault enters the driver's page, and also marks the page
+ * if the fault is a read. So every page in a page table counts as changed. If the driver
+ * records itself which pages are written, the library marks no page and removes no entry.
+ *
+ * vfio-pci maps the BARs of a physical function itself. For such a BAR the library replaces
+ * the fault handler of vfio-pci's mapping by bar_fault(), which calls vfio-pci's handler and
+ * marks the page.
  *
  * A page is entered with the page's lock held. An entry becomes stale when a copy replaces
  * the page, and by a discard or a load. Each of these removes the entry with the lock held
@@ -175,7 +179,7 @@ static const struct vm_operations_struct mapping_vm_ops = {
 	.pfn_mkwrite = mapping_mkwrite,
 };
 
-/* Whatever a page table has of it counts as changed, so that no right is taken away. */
+/* Marks the page for a read, too, because the entry permits stores without another fault. */
 static vm_fault_t memory_fault(struct vm_fault *vmf)
 {
 	struct vfio_mig_mapping *m = vmf->vma->vm_private_data;
@@ -217,12 +221,12 @@ static const struct vm_operations_struct memory_vm_ops = {
  * user memory inside a page access. vfio_mig_pages_read() and vfio_mig_pages_write() use a
  * buffer for this reason.
  *
- * Memory of the driver's own is mapped by &vfio_mig_memory_ops.pfn. The caller may change
- * &vm_area_struct.vm_page_prot afterwards, for memory that is not to be cached.
+ * The driver's own memory is mapped by &vfio_mig_memory_ops.pfn. If this memory must not be
+ * cached, the caller changes &vm_area_struct.vm_page_prot after this function.
  *
  * Context: the vendor driver's &vfio_device_ops.mmap.
- * Return: 0, -EINVAL for a private mapping, for a mapping that exceeds the memory, and for
- * memory without pfn(), -ENOMEM or -ENFILE.
+ * Return: 0, -ENOMEM, -ENFILE, or -EINVAL for a private mapping, for a mapping that exceeds
+ * the memory, and for a driver's own memory without &vfio_mig_memory_ops.pfn.
  */
 int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 			pgoff_t first)
@@ -240,12 +244,14 @@ int vfio_mig_pages_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 EXPORT_SYMBOL_GPL(vfio_mig_pages_mmap);
 
 /**
- * struct vfio_mig_bar - a BAR that vfio-pci maps, and the library tracks
- * @ops: what its mappings have in place of @theirs
- * @theirs: vfio-pci's
- * @pages: the memory
- * @space: finds the mappings: the device file's
- * @first: page of the file at which the memory starts
+ * struct vfio_mig_bar - a BAR that vfio-pci maps and the library tracks
+ * @ops: operations of the BAR's mappings, in place of @theirs
+ * @theirs: vfio-pci's operations
+ * @pages: the paged state that the BAR is
+ * @space: address space of the device's file, which has all mappings of the BAR
+ * @first: page of the device's file at which the BAR starts
+ *
+ * Exists from the first mapping until vfio_mig_pages_destroy().
  */
 struct vfio_mig_bar {
 	const struct vm_operations_struct ops;
@@ -255,6 +261,7 @@ struct vfio_mig_bar {
 	pgoff_t first;
 };
 
+/* The save side takes the page's lock for writing, so it never comes between the two steps. */
 static vm_fault_t bar_fault(struct vm_fault *vmf)
 {
 	struct vfio_mig_bar *bar = container_of(vmf->vma->vm_ops, struct vfio_mig_bar, ops);
@@ -292,20 +299,19 @@ static struct vfio_mig_bar *bar_get(struct vfio_mig_pages *p, struct vm_area_str
 }
 
 /**
- * vfio_mig_pages_track_mmap - track what is stored to a mapping that vfio-pci has made
- * @p: the paged state, whose memory is a BAR, the one of &vfio_mig_desc.pages
+ * vfio_mig_pages_track_mmap - track stores to a mapping of a BAR that vfio-pci has made
+ * @p: the paged state that is the BAR, which is &vfio_mig_desc.pages
  * @vma: the mapping, after vfio_pci_core_mmap() has succeeded
- * @first: page of the BAR at which it starts
+ * @first: page of the BAR at which the mapping starts
  *
- * The mapping stays vfio-pci's, which takes the pages away in a reset and when the user
- * disables the BARs. Its faults enter a page at a time from now on, and mark it. Where
- * the device itself knows what changed, nothing is done.
+ * The mapping stays a mapping of vfio-pci, so vfio-pci removes its pages in a reset, and when
+ * the user disables the BARs. From now on a fault enters one page, and marks the page as
+ * changed. If the driver records itself which pages are written, this function does nothing.
  *
- * Faults take the lock of a page, then vfio-pci's memory_lock.
- *
- * Context: the vendor driver's &vfio_device_ops.mmap.
- * Return: 0, -ENOMEM, -EINVAL for a mapping that is not wholly inside, or -EOPNOTSUPP
- * where vfio-pci does not map a page in a fault, which is before Linux 6.12.
+ * Context: the vendor driver's &vfio_device_ops.mmap. A fault in the mapping takes the page's
+ * lock, and then vfio-pci's memory_lock.
+ * Return: 0, -ENOMEM, -EINVAL for a mapping that exceeds the BAR, or -EOPNOTSUPP before Linux
+ * 6.12, because a fault in vfio-pci's mapping enters the whole mapping there.
  */
 int vfio_mig_pages_track_mmap(struct vfio_mig_pages *p, struct vm_area_struct *vma,
 			      pgoff_t first)
@@ -329,19 +335,20 @@ int vfio_mig_pages_track_mmap(struct vfio_mig_pages *p, struct vm_area_struct *v
 EXPORT_SYMBOL_GPL(vfio_mig_pages_track_mmap);
 
 /**
- * vfio_mig_mapping_lock - prevent that KVM looks up a page while it is removed
+ * vfio_mig_mapping_lock - take mmap_lock, so that KVM looks up no page that is being removed
  * @p: the paged state
  *
- * KVM causes a fault for a page, and then looks the page up in the page table. It holds
- * mmap_lock during both steps. If the entry is removed in between, KVM takes the address
- * for a bad one, and the guest ends. So this function takes mmap_lock for writing before
- * entries are removed. It takes the lock of the caller, because the caller is the VMM.
+ * KVM causes a fault for a page, and then looks the page up in the page table. KVM holds
+ * mmap_lock for reading during both steps. If the entry is removed in between, KVM treats the
+ * address as a bad one, and the guest ends. So the library takes mmap_lock for writing before
+ * it removes entries. This is the caller's mmap_lock, because the caller is the VMM.
  *
  * The wait is bounded, because the caller holds the session mutex, and the holder of
  * mmap_lock may wait for user memory for any time.
  *
  * Context: the session mutex is held, the pages' locks are not.
- * Return: the argument for vfio_mig_mapping_unlock(), which may be NULL.
+ * Return: the argument for vfio_mig_mapping_unlock(). It is NULL if there is no mapping, and if
+ * the lock was not taken in time. The caller then removes the entries without the lock.
  */
 struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
 {
@@ -350,7 +357,10 @@ struct mm_struct *vfio_mig_mapping_lock(struct vfio_mig_pages *p)
 
 	if (!mm || !(READ_ONCE(p->mapping) || READ_ONCE(p->bar)))
 		return NULL;
-	/* Newer kernels have no mmap_write_trylock(). No VMA changes here. */
+	/*
+	 * Newer kernels lack mmap_write_trylock(). The sequence count that mmap_write_lock()
+	 * changes is for readers of VMAs, and no VMA changes here.
+	 */
 	while (!down_write_trylock(&mm->mmap_lock)) {
 		if (fatal_signal_pending(current) || ktime_get_ns() > end)
 			return NULL;
@@ -391,8 +401,11 @@ void vfio_mig_mapping_unmap(struct vfio_mig_pages *p, pgoff_t first,
 }
 
 /**
- * vfio_mig_mapping_close - take all pages from mappings when the device was closed
+ * vfio_mig_mapping_close - remove all pages from mappings when the device is closed
  * @p: the paged state
+ *
+ * The mappings stay, and any access to them raises SIGBUS. The next user's mappings have
+ * another object.
  */
 void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 {
@@ -502,8 +515,8 @@ static ssize_t pages_rw(struct vfio_mig_pages *p, char __user *buf, size_t count
  * vfio_mig_pages_read - read(2) of device memory
  * @p: the paged state that is the memory
  * @buf: user buffer, which may be a mapping of the same memory
- * @count: bytes to read
- * @off: where
+ * @count: number of bytes to read
+ * @off: offset in the memory, in bytes
  *
  * Context: may sleep and fault; not inside a page access.
  * Return: the number of bytes read, which is less than @count at the end of the memory
@@ -521,8 +534,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_pages_read);
  * vfio_mig_pages_write - write(2) of device memory
  * @p: the paged state that is the memory
  * @buf: user buffer, which may be a mapping of the same memory
- * @count: bytes to write
- * @off: where
+ * @count: number of bytes to write
+ * @off: offset in the memory, in bytes
  *
  * Context: may sleep and fault; not inside a page access.
  * Return: the number of bytes written, which is less than @count at the end of the memory

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of the driver's own that is a paged state
+ * A paged state in the driver's own memory
  *
- * A BAR, a carve-out, or system memory that has to stay where it is. A page of it is
- * copied when it is sent, because the chunk cannot share it. So the page can change
- * while the chunk waits for its reader, and the chunk's checksum still holds.
+ * The memory is a BAR, a carve-out, or system memory whose address must not change. The
+ * driver accesses it by the callbacks of struct vfio_mig_memory_ops.
  *
- * A page counts as sent before it is copied. A later writer marks the page after the
- * write, so the page is sent again. mapping.c finds the stores to mappings of users.
+ * A chunk cannot share a page of this memory, so the save side copies the page for the
+ * chunk. The page can change while the chunk waits for its reader, and the chunk's checksum
+ * stays right. The save side marks a page as sent before it copies the page. A writer marks
+ * the page as changed after the write. So if a write and a copy overlap, the page is sent
+ * again. mapping.c finds the stores of users to their mappings.
  *
- * A load stages pages as it does for the library's own memory, and writes the memory
- * when it takes effect.
+ * A load stages pages as it does for the library's own memory. When the load takes effect, it
+ * writes the staged pages to the driver's memory. This can fail in the middle. Then the device
+ * has no valid state, and enters the error state.
+ *
+ * Saves and loads call these functions with the session mutex held. read(2) and write(2) of
+ * the memory do not take this mutex.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -41,13 +47,14 @@ int __vfio_mig_memory_init(struct vfio_mig_pages *p, pgoff_t nr,
 EXPORT_SYMBOL_GPL(__vfio_mig_memory_init);
 
 /**
- * vfio_mig_pages_changed - say that memory of the driver's own was written
+ * vfio_mig_pages_changed - report that the driver's own memory was written
  * @p: the paged state
- * @off: where, in bytes
- * @len: how many bytes; what is beyond the end of the memory does not count
+ * @off: offset of the first byte in the memory
+ * @len: number of bytes. Bytes beyond the end of the memory do not count.
  *
- * A save that goes on will send the pages again. To be called after the write: what is
- * written after the call may not be sent.
+ * If a save is in progress, it sends the pages again. The driver calls this function after
+ * the write, because bytes that are written after the call may not be sent. Without a save
+ * the function does nothing.
  *
  * Context: any.
  */
@@ -59,7 +66,7 @@ void vfio_mig_pages_changed(struct vfio_mig_pages *p, u64 off, u64 len)
 	if (!len || off >= size)
 		return;
 	len = min(len, size - off);
-	/* Whoever takes the mark away sees the write, see vfio_mig_memory_take(). */
+	/* The thread that clears the mark sees the write; pairs with vfio_mig_memory_take(). */
 	smp_mb();
 	for (i = off >> PAGE_SHIFT; i <= (off + len - 1) >> PAGE_SHIFT; i++)
 		vfio_mig_pages_redirty(p, i);
@@ -67,8 +74,10 @@ void vfio_mig_pages_changed(struct vfio_mig_pages *p, u64 off, u64 len)
 EXPORT_SYMBOL_GPL(vfio_mig_pages_changed);
 
 /**
- * vfio_mig_memory_begin - a save begins
- * @p: the paged state
+ * vfio_mig_memory_begin - let the driver record which pages are written
+ * @p: the paged state; may be the library's own memory
+ *
+ * Called when a save begins.
  *
  * Return: 0, or the driver's error.
  */
@@ -78,8 +87,8 @@ int vfio_mig_memory_begin(struct vfio_mig_pages *p)
 }
 
 /**
- * vfio_mig_memory_end - a save ends
- * @p: the paged state
+ * vfio_mig_memory_end - let the driver stop its record when a save ends
+ * @p: the paged state; may be the library's own memory
  */
 void vfio_mig_memory_end(struct vfio_mig_pages *p)
 {
@@ -88,10 +97,12 @@ void vfio_mig_memory_end(struct vfio_mig_pages *p)
 }
 
 /**
- * vfio_mig_memory_sync - have the device say which pages it knows to have changed
- * @mig: the device; session mutex held. It may have no such memory, or no save goes on.
+ * vfio_mig_memory_sync - let the driver mark the pages that its record has
+ * @mig: the device; session mutex held
  *
- * Return: 0 or an error, for the user.
+ * Does nothing without a save, and for a driver without such a record.
+ *
+ * Return: 0, or an error for the user.
  */
 int vfio_mig_memory_sync(struct vfio_mig *mig)
 {
@@ -105,12 +116,12 @@ int vfio_mig_memory_sync(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_memory_error - report that the driver cannot reach its memory
+ * vfio_mig_memory_error - log that the driver cannot access its memory
  * @mig: the device; session mutex held
- * @what: what failed
- * @err: what a callback returned, not 0
+ * @what: the operation that failed, for the log
+ * @err: return value of a callback, not 0
  *
- * Return: an error for the user.
+ * Return: the error for the user.
  */
 int vfio_mig_memory_error(struct vfio_mig *mig, const char *what, int err)
 {
@@ -134,10 +145,11 @@ static void end(struct vfio_mig_pages *p)
 /**
  * vfio_mig_memory_read - copy from the driver's memory
  * @p: the paged state
- * @off: where
- * @to: where to
- * @len: bytes, all within a page
+ * @off: offset in the memory, in bytes
+ * @to: kernel buffer
+ * @len: number of bytes, all within a page
  *
+ * Context: may sleep. The session mutex need not be held.
  * Return: 0 or the driver's error.
  */
 int vfio_mig_memory_read(struct vfio_mig_pages *p, u64 off, void *to, size_t len)
@@ -152,13 +164,14 @@ int vfio_mig_memory_read(struct vfio_mig_pages *p, u64 off, void *to, size_t len
 }
 
 /**
- * vfio_mig_memory_write - copy to the driver's memory, which changes
+ * vfio_mig_memory_write - copy to the driver's memory, and mark the page as changed
  * @p: the paged state
- * @off: where
- * @from: where from
- * @len: bytes, all within a page
+ * @off: offset in the memory, in bytes
+ * @from: kernel buffer
+ * @len: number of bytes, all within a page
  *
- * Return: 0 or the driver's error.
+ * Context: may sleep. The session mutex need not be held.
+ * Return: 0 or the driver's error. After an error a part may have been written.
  */
 int vfio_mig_memory_write(struct vfio_mig_pages *p, u64 off, const void *from, size_t len)
 {
@@ -172,7 +185,7 @@ int vfio_mig_memory_write(struct vfio_mig_pages *p, u64 off, const void *from, s
 	return ret;
 }
 
-/* Changed pages from @first on that share a lock with it, @max at most. */
+/* Counts changed pages from @first on that share its lock, up to @max. */
 static u32 count_near(struct vfio_mig_pages *p, pgoff_t first, u32 max)
 {
 	pgoff_t end = min(p->nr, round_down(first, BLOCK) + BLOCK), i = first;
@@ -185,7 +198,7 @@ static u32 count_near(struct vfio_mig_pages *p, pgoff_t first, u32 max)
 	return n;
 }
 
-/* Returns how many were copied; *@err says why not all. */
+/* Returns the number of copied pages. If it is less than @n, *@err is the driver's error. */
 static u32 copy_pages(struct vfio_mig_pages *p, struct page **pages, const pgoff_t *index,
 		      u32 n, int *err)
 {
@@ -214,17 +227,20 @@ static u32 alloc_copies(struct vfio_mig_pages *p, struct page **pages, u32 nr)
 }
 
 /**
- * vfio_mig_memory_take - copy changed pages of the driver's memory, to be sent
+ * vfio_mig_memory_take - copy changed pages of the driver's memory to send them
  * @p: the paged state, tracked
- * @first: the first of them, a changed page
- * @max: the most to take, not 0
- * @pages: where to put the copies, which are the caller's
- * @index: where to put their page numbers
+ * @first: number of the first page, which has changed
+ * @max: the limit of pages to take, not 0
+ * @pages: the copies are stored here, and belong to the caller
+ * @index: the page numbers are stored here
  *
- * As vfio_mig_pages_take(). No lock but the session mutex is held during the copy.
+ * Does the same as vfio_mig_pages_take() for the driver's own memory. If the driver fails in
+ * the middle, the pages that were not copied count as changed again.
  *
- * Context: may sleep.
- * Return: how many were taken; -ENOMEM or what the driver's read said, and none was.
+ * Context: may sleep. The session mutex is held. The library holds no other lock during the
+ * copy, because the driver's begin() may take a lock that page faults need.
+ * Return: the number of pages that were taken; or -ENOMEM or the driver's error, and then no
+ * page was taken.
  */
 int vfio_mig_memory_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 			 struct page **pages, pgoff_t *index)
@@ -236,7 +252,7 @@ int vfio_mig_memory_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 	if (!nr)
 		return -ENOMEM;
 	n = vfio_mig_pages_take(p, first, nr, NULL, index);
-	/* Either a write is seen by the copy, or its page is marked again. */
+	/* Either the copy has a write, or the writer marks the page after the take. */
 	smp_mb();
 	done = copy_pages(p, pages, index, n, &ret);
 	for (i = done; i < n; i++)
@@ -246,7 +262,10 @@ int vfio_mig_memory_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 	return done ? done : ret;
 }
 
-/* Writes pages from @first on that share a lock. */
+/*
+ * Writes the block of pages that begins with @first. The driver's begin() may hold a lock, so
+ * it is called once for each block, and other threads get the lock in between.
+ */
 static int load_block(struct vfio_mig_pages *p, struct xarray *xa, pgoff_t first)
 {
 	pgoff_t i, last = min(p->nr, first + BLOCK);
@@ -265,13 +284,13 @@ static int load_block(struct vfio_mig_pages *p, struct xarray *xa, pgoff_t first
 }
 
 /**
- * vfio_mig_memory_load - write what a load has staged to the driver's memory
+ * vfio_mig_memory_load - write the staged pages of a load to the driver's memory
  * @mig: the device; session mutex held
- * @xa: the staged pages. A page that is not there is one of zeros.
+ * @xa: the staged pages. A page that is not in the array is written as zeros.
  *
- * Context: may sleep. Goes on when the caller is being killed, because half a state is
- * none, and stops when the device is to be reset or closed.
- * Return: 0, or an error for the user. Then a part of the memory was written.
+ * Context: may sleep. Continues if the caller is being killed, because a part of a state is
+ * not valid. Ends if a user waits to reset or close the device.
+ * Return: 0; or an error for the user, and then a part of the memory was written.
  */
 int vfio_mig_memory_load(struct vfio_mig *mig, struct xarray *xa)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Memory of the driver's own that is a paged state */
+/* A paged state in the driver's own memory */
 #ifndef VFIO_MIG_MEMORY_H
 #define VFIO_MIG_MEMORY_H
 

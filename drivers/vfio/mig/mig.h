@@ -1,5 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Structures that the library's files share */
+/*
+ * Structures that the library's files share
+ *
+ * A session is one save or one load of a device's state. A front end is the code that speaks
+ * one protocol with user space: region.c and window.c for v1, v2.c and data.c for v2. Both front
+ * ends use the same state machine (machine.c), the same writer (save.c) and the same reader
+ * (load.c, parse.c, stage.c). A device has one session at most, which belongs to one front end.
+ * The device and its data files hold references to the library's object, struct vfio_mig.
+ *
+ * Locks, in the order in which they are taken:
+ *
+ * - &vfio_mig_data.lock of a data file, during copies to and from user memory
+ * - the session mutex, &vfio_mig.lock. No user memory is accessed while it is held.
+ * - mmap_lock of a user, see vfio_mig_mapping_lock()
+ * - the lock of the window (window.c), or that of the mappings of device memory (mapping.c)
+ * - the page locks, see page_lock()
+ * - the lock of the DMA log (dma_log.c)
+ *
+ * Locks of the vendor driver's callbacks come after the session mutex. Spinlocks come last.
+ */
 #ifndef VFIO_MIG_MIG_H
 #define VFIO_MIG_MIG_H
 
@@ -70,8 +89,9 @@ enum vfio_mig_owner {
  * @size: number of prepared bytes
  * @seen: bytes that were read by read(2), a bit each; allocated when needed
  * @unmapped: the data section had no mapping when the iteration was opened
- * @nr: number of the iteration, new in each session. An access that copies without the
- *	session mutex compares it, to find whether the data section still shows the same.
+ * @nr: number of the iteration, which no other iteration of the device has. An access that
+ *	releases the session mutex compares the number, to find out whether the data section
+ *	still shows the same data.
  */
 struct vfio_mig_iteration {
 	bool open;
@@ -128,12 +148,13 @@ enum vfio_mig_counter {
  * @owner: front end that moved the device out of RUNNING and STOP
  * @opened: a user has the device open
  * @broken: the vendor driver reported an error that only a reset fixes; set without @lock
- * @faulty: a knob of @fault is set; looked at without any lock
+ * @faulty: a knob of @fault is set; read without any lock
  * @control_dirty: the control state changed since it was last saved; set without @lock
  * @image: the image that is being saved
  * @save: exists while saving
  * @load: exists while resuming
- * @data: the v2 session's data file. vfio_mig_data_wake() looks at it without @lock.
+ * @data: the v2 session's data file. vfio_mig_data_wake() reads it without @lock, in an RCU
+ *	read-side section.
  * @v2_ops: operations that the VFIO core calls; leads from the device to this structure
  * @faulter: carries out DMA that has to wait for a page; has its own lock
  * @log_dma: the DMA log; has its own lock
@@ -189,7 +210,7 @@ static inline bool vfio_mig_has_v2(const struct vfio_mig *mig)
 	return mig->desc.protocols & VFIO_MIG_PROTOCOL_V2;
 }
 
-/* The VFIO core gives us the device, whose pointer to our table leads back. */
+/* &vfio_device.mig_ops points to a member of the library's object, if the device has v2. */
 static inline struct vfio_mig *vfio_mig_of(struct vfio_device *vdev)
 {
 	return container_of(vdev->mig_ops, struct vfio_mig, v2_ops);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For the KUnit tests of this folder: a migratable device that is memory only.
+ * A migratable device for the KUnit tests in this directory
  *
- * Nothing registers it, so nobody but the test uses it. The session mutex is
- * taken only where lockdep asks for it: an assertion that fails ends the test's
- * thread, and must not leave it locked.
+ * The device is a structure in memory. It is not registered, so only the test uses it. The
+ * tests take the session mutex only if lockdep checks that it is held, because an assertion
+ * that fails ends the test's thread, and the mutex would stay locked.
  */
 #ifndef VFIO_MIG_MOCK_TEST_H
 #define VFIO_MIG_MOCK_TEST_H
@@ -21,7 +21,7 @@
 
 #define MOCK_PAGES	1000
 #define MOCK_CONTROL	100
-/* One iteration can have all data that these tests send. */
+/* The data section is large enough for all data of a test in one iteration. */
 #define MOCK_WINDOW	SZ_256K
 
 /* Counts calls of the driver's callbacks, and has their return values. */
@@ -117,7 +117,7 @@ static const struct vfio_mig_ops mock_ops = {
 	.apply = mock_apply,
 };
 
-/* The same operations, and those of a device that can be quiesced. */
+/* As mock_ops, for a device that can be quiesced */
 static const struct vfio_mig_ops mock_p2p_ops __maybe_unused = {
 	.quiesce = mock_quiesce,
 	.stop = mock_stop,

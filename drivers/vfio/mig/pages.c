@@ -16,6 +16,17 @@
  *
  * A page's reference count grows with the page's lock held for writing only, and
  * falls at any time.
+ *
+ * The pages of a block share a lock. A page access holds the lock for reading. Code that
+ * stores another page in the array, removes a page, or takes a page to send it holds the lock
+ * for writing.
+ *
+ * During a save, the dirty set has a bit for each page that changed since it was last sent.
+ * The end of a page access sets the bit. Threads find the dirty set by RCU, so the end of a
+ * save does not wait for them.
+ *
+ * If the paged state is the driver's own memory, the array stays empty, and memory.c accesses
+ * the pages. The page locks and the dirty set are the same.
  */
 #include <linux/bitmap.h>
 #include <linux/memcontrol.h>
@@ -30,8 +41,8 @@
 /**
  * struct vfio_mig_dirty - pages that changed since they were last sent
  * @rcu: a writer may still hold the set when the save has ended
- * @count: bits that are set
- * @bits: a bit a page
+ * @count: number of bits that are set; may be wrong for a moment
+ * @bits: one bit for each page
  */
 struct vfio_mig_dirty {
 	struct rcu_head rcu;
@@ -211,7 +222,7 @@ static void free_old_array(struct work_struct *work)
 /**
  * vfio_mig_pages_free_array_later - free an array without delaying the caller
  * @p: the paged state that the pages are charged to
- * @xa: the array; nobody else uses it
+ * @xa: the array, which no other thread uses
  *
  * The guest is stopped while a load takes effect, and freeing 1 GiB takes too long for
  * that. So a work item frees the array, if there is memory for the work item.
@@ -637,7 +648,7 @@ static void mark_block(struct vfio_mig_dirty *dirty, unsigned long block,
 	atomic_long_add(hweight_long(bits & ~old), &dirty->count);
 }
 
-/* Memory of the driver's is all there. */
+/* The driver's own memory has all pages at any time. */
 static void redirty_memory(struct vfio_mig_pages *p, struct vfio_mig_dirty *dirty)
 {
 	unsigned long block, blocks = p->nr / BLOCK;
@@ -682,7 +693,7 @@ void vfio_mig_pages_redirty_all(struct vfio_mig_pages *p)
 }
 
 /**
- * vfio_mig_pages_track - start to track which pages change
+ * vfio_mig_pages_track - start tracking which pages change
  * @p: the paged state; not tracked yet
  *
  * At first all pages that have memory count as changed.
@@ -706,7 +717,7 @@ int vfio_mig_pages_track(struct vfio_mig_pages *p)
 }
 
 /**
- * vfio_mig_pages_untrack - stop to track which pages change
+ * vfio_mig_pages_untrack - stop tracking which pages change
  * @p: the paged state; may be untracked already
  */
 void vfio_mig_pages_untrack(struct vfio_mig_pages *p)
@@ -753,8 +764,10 @@ pgoff_t vfio_mig_pages_next_dirty(struct vfio_mig_pages *p, pgoff_t start)
 
 /**
  * vfio_mig_pages_redirty - mark a page as changed
- * @p: the paged state, tracked
+ * @p: the paged state. The function does nothing if it is not tracked.
  * @index: page number
+ *
+ * Context: any.
  */
 void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -766,8 +779,8 @@ void vfio_mig_pages_redirty(struct vfio_mig_pages *p, pgoff_t index)
  * @p: the paged state, tracked
  * @first: number of the first page, which has changed
  * @max: the limit of pages to take, not 0
- * @pages: the pages are stored here, NULL for a page that reads as zeros
- *	@pages is NULL for memory of the driver's own: only page numbers are stored.
+ * @pages: the pages are stored here, NULL for a page that reads as zeros. If the memory is
+ *	the driver's own, @pages is NULL, and only the page numbers are stored.
  * @index: the page numbers are stored here
  *
  * Takes the page and changed pages after it that share its lock, and marks them as sent.
@@ -799,7 +812,7 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 		index[n++] = i;
 	}
 	atomic_long_sub(n, &dirty->count);
-	/* A device that knows what is stored to a mapping leaves it alone. */
+	/* If the driver records itself which pages are written, the mappings keep the pages. */
 	if (!p->memory || !p->memory->dirty)
 		vfio_mig_mapping_unmap(p, first, index[n - 1] - first + 1);
 	up_write(page_lock(p, first));

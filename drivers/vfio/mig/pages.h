@@ -12,7 +12,10 @@
  */
 #define VFIO_MIG_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-/* Its work items free replaced pages. They access no user memory and take no lock. */
+/*
+ * Its work items free pages that a load has replaced. They access no user memory and take no
+ * lock, so a flush of the workqueue takes a bounded time.
+ */
 extern struct workqueue_struct *vfio_mig_wq;
 
 /*
@@ -26,7 +29,10 @@ static inline struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t i
 	return &p->locks[index / BLOCK % VFIO_MIG_PAGES_LOCKS];
 }
 
-/* Another thread may hold a reference for a moment. This costs a copy and does no harm. */
+/*
+ * Returns whether the array has the only reference, so that the page may be changed. Another
+ * thread may hold a reference for a moment. Then the page is copied, which does no harm.
+ */
 static inline bool page_writable(struct page *page)
 {
 	return page && page_count(page) == 1;

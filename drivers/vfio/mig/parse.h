@@ -142,8 +142,8 @@ struct load_cursor {
  * @stage: the staged pages
  * @control: the control state; two buffers, so that a new state can be undone
  * @piece: the current piece of the image
- * @image_begun: the driver knows of an image
- * @handed_over: the driver got data of this portion, and cannot undo that
+ * @image_begun: &vfio_mig_image_ops.load_begin has succeeded
+ * @handed_over: the driver got data of this portion, which it cannot undo
  * @prepared: the object that the vendor driver made from the control state
  * @prepared_before: value of @prepared at the start of the open portion
  * @prepared_changed: the open portion changed @prepared

@@ -7,6 +7,10 @@
  * a read of pending_bytes concludes it. In between, the registers and the data do not
  * change. While resuming, a write of data_size commits the data that the user put into the
  * data section.
+ *
+ * The session mutex protects the registers, the iteration and the content of the data section.
+ * User memory is accessed without it. So an access to the data section uses a buffer, and
+ * checks for each piece whether the iteration is still the same.
  */
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -62,7 +66,7 @@ static const u32 v1_value[VFIO_MIG_NR_STATES] = {
 	[VFIO_MIG_PRE_COPY_P2P]	= VFIO_MIG_V1_PRE_COPY,
 };
 
-/* By the value that a user writes: the state, and the values that may follow. */
+/* For each value of device_state: the state, and the values that the user may write next */
 static const struct {
 	enum vfio_mig_state state;
 	u32 leads_to;
@@ -186,8 +190,8 @@ static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
 
 /*
  * The user reads data_offset. Prepares chunks until another one does not fit, until enough
- * pages were looked at, or until the time is over. The window shows the data of the last save
- * until then.
+ * pages were looked at, or until the time is over. Up to now, the window shows the data of the
+ * last session.
  */
 static int open_iteration(struct vfio_mig *mig)
 {
@@ -225,7 +229,7 @@ static int open_iteration(struct vfio_mig *mig)
 	return 0;
 }
 
-/* The user reads pending_bytes. The data count as consumed, read or not. */
+/* The user reads pending_bytes. All data of the iteration count as consumed. */
 static void conclude_iteration(struct vfio_mig *mig)
 {
 	struct vfio_mig_iteration *it = &mig->iteration;
@@ -638,9 +642,11 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_size);
  * @mig: the device
  * @caps: the capability is added here
  *
- * For &vfio_pci_regops.add_capability, where VFIO adds the region's type. Other drivers
- * call vfio_mig_region_info().
+ * Other drivers than those of vfio-pci call vfio_mig_region_info() instead, which adds this
+ * capability, too.
  *
+ * Context: &vfio_pci_regops.add_capability. VFIO itself adds the capability for the region's
+ * type there.
  * Return: 0 or -ENOMEM.
  */
 int vfio_mig_region_sparse(struct vfio_mig *mig, struct vfio_info_cap *caps)

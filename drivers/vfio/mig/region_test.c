@@ -2,7 +2,7 @@
 /* KUnit tests of the v1 front end's logic; a part of region.c */
 #include "mock_test.h"
 
-/* The protocol's transitions. Row: from state 000 to 100. Column: to state 000 to 100. */
+/* The protocol's transitions. A row has the old state, 000 to 100, and a column the new one. */
 static const char * const transition_table[] = {
 	"=yyny",
 	"y=yyy",

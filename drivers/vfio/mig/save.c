@@ -7,6 +7,9 @@
  * any. When the device is stopped, the control state follows, and END when nothing is
  * left. A user can write a register of the stopped device after that. Then the changed
  * state is sent, and another END follows.
+ *
+ * All functions are called with the session mutex held, unless they say otherwise. A chunk
+ * belongs to the front end, so the front end can copy the chunk without this mutex.
  */
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -221,10 +224,10 @@ void vfio_mig_save_end(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_save_ask - ask the driver how much there is to send
- * @mig: the device; session mutex held
+ * vfio_mig_save_ask - ask the driver how much data there are to send
+ * @mig: the device; session mutex held. There may be no save.
  *
- * Called before the user is told.
+ * A front end calls this function before it reports a size to the user.
  *
  * Return: 0, or an error for the user.
  */
@@ -514,9 +517,9 @@ static int take(struct vfio_mig_pages *p, pgoff_t first, u32 max, struct page **
 
 /*
  * Takes changed pages from @first on. Ends when @max pages have data, when the buffer of
- * the runs is full, when enough pages were looked at, when the chunk takes too long, when the
- * caller is being killed, or when a user waits to reset or close the device. An early end
- * loses nothing, because the pages so far are a complete chunk. Returns the size of the
+ * the runs is full, when enough pages were looked at, or when the chunk takes too long. Also
+ * ends if the caller is being killed, or if a user waits to reset or close the device. An early end
+ * loses nothing, because the pages up to there are a complete chunk. Returns the size of the
  * encoded runs, or an error if no page was taken.
  *
  * The user decides how long this takes. For a mapped memory, each block of pages needs the
@@ -596,7 +599,7 @@ static int make_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 	return 0;
 }
 
-/* Makes the next piece of the control state. Saves the state if none is being sent. */
+/* Makes the next piece of the control state. If none is being sent, the driver saves one. */
 static void make_control(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
 {
 	struct vfio_mig_save *save = mig->save;

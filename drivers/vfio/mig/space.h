@@ -9,7 +9,7 @@
 
 /**
  * struct vfio_mig_space - the file that an object's mappings are moved to
- * @file: the file, which holds the object
+ * @file: the file. Its private_data is the object, and its last reference frees the object.
  */
 struct vfio_mig_space {
 	struct file *file;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The directory "migration" of a device, for administrators
+ *
+ * No file takes the session mutex, so an administrator can look at a device whose transition
+ * does not end. Documentation/ABI/testing/sysfs-bus-mdev-vfio-mig describes the files.
  */
 #include <linux/device.h>
 #include <linux/sysfs.h>
@@ -30,7 +33,6 @@ const char * const vfio_mig_state_names[VFIO_MIG_NR_STATES] = {
 	[VFIO_MIG_PRE_COPY_P2P]	= "pre-copy-p2p",
 };
 
-/* Reads without the session mutex, because a slow transition must not delay this. */
 static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
 {

@@ -263,7 +263,7 @@ size_t vfio_mig_window_size(struct vfio_mig_window *win)
 }
 
 /**
- * vfio_mig_window_mapped - whether anybody has the window mapped now
+ * vfio_mig_window_mapped - whether there is a mapping of the window now
  * @win: the window
  */
 bool vfio_mig_window_mapped(struct vfio_mig_window *win)

@@ -30,7 +30,7 @@
 #endif
 
 /**
- * struct vfio_mig_worker - a worker
+ * struct vfio_mig_worker - a thread for the user who opened the device
  * @work: function that the worker calls after each wake-up
  * @data: argument of @work
  * @busy: held while the worker works
@@ -105,7 +105,7 @@ static void worker_take_notice(void)
  */
 static void worker_exit(void)
 {
-	/* A thread keeps its own until it has ended. */
+	/* A thread keeps its sighand until it has ended. */
 	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
 
 	spin_lock_irq(&sighand->siglock);
@@ -155,7 +155,10 @@ static void worker_end(struct vfio_mig_worker *w)
 	vhost_task_stop(w->vtsk);
 }
 #else
-/* A worker works several times at once, because it takes long to use an address space. */
+/*
+ * A worker keeps the address space for this number of calls, because it takes long to switch
+ * to an address space.
+ */
 #define WORKER_TURNS	64
 
 /* Holds the user's address space only while there is work, and for a limited time. */
@@ -325,7 +328,10 @@ int vfio_mig_workers_init(void)
 }
 
 /**
- * vfio_mig_workers_exit - clean up when the library is unloaded, after all threads ended
+ * vfio_mig_workers_exit - clean up when the library is unloaded
+ *
+ * All threads have ended, because each of them holds a reference to the module. The workqueue
+ * may still execute the end of worker_bury(), and destroy_workqueue() waits for that.
  */
 void vfio_mig_workers_exit(void)
 {
