@@ -12,12 +12,20 @@
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/gfp.h>
 #include <linux/mm_types.h>
 #include <linux/rwsem.h>
 #include <linux/types.h>
 #include <linux/vfio.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
+
+/*
+ * Flags for memory whose size or number a user, a guest or a stream decides. If the memory
+ * control group is at its limit, the allocation fails and the user gets an error. The kernel
+ * kills no process of the group.
+ */
+#define VFIO_MIG_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 struct mem_cgroup;
 struct vfio_mig_bar;

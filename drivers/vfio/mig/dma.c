@@ -29,7 +29,6 @@
 
 #include "dma.h"
 #include "mig.h"
-#include "pages.h"
 
 /* Limit of bytes in one access of the fault thread */
 #define DMA_ACCESS_MAX		SZ_64K

@@ -24,7 +24,6 @@
 
 #include "dma_log.h"
 #include "mig.h"
-#include "pages.h"
 
 /**
  * struct vfio_mig_log_range - a range of addresses that the user asked to log

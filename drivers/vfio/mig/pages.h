@@ -7,12 +7,6 @@
 #include <uapi/linux/vfio_mig_stream.h>
 
 /*
- * For large allocations. If the memory control group is at its limit, the allocation
- * fails and the user gets an error. No process of the group is killed.
- */
-#define VFIO_MIG_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
-/*
  * Its work items free pages that a load has replaced. They access no user memory and take no
  * lock, so a flush of the workqueue takes a bounded time.
  */

@@ -12,7 +12,6 @@
 
 #include "load.h"
 #include "mig.h"
-#include "pages.h"
 #include "parse.h"
 
 /**

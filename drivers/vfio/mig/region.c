@@ -27,7 +27,6 @@
 #include "load.h"
 #include "machine.h"
 #include "mig.h"
-#include "pages.h"
 #include "region.h"
 #include "save.h"
 #include "window.h"

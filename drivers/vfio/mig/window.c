@@ -21,9 +21,9 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/vfio_mig_core.h>
 #include <linux/vmalloc.h>
 
-#include "pages.h"
 #include "space.h"
 #include "window.h"
 

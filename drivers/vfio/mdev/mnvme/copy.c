@@ -157,7 +157,7 @@ static u16 mnvme_copy_data(struct mnvme_req *req,
 	void *buf, *at;
 	u32 i;
 
-	buf = kvmalloc(to.len, MNVME_GFP);
+	buf = kvmalloc(to.len, VFIO_MIG_GFP);
 	if (!buf)
 		return NVME_SC_INTERNAL;
 

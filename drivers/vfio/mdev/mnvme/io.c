@@ -171,7 +171,7 @@ static u16 mnvme_read_pages(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos
 	size = round_down(size, 1u << req->dev->type->lba_shift);
 	if (size <= MNVME_NS_PAGE_SIZE)
 		return NVME_SC_SUCCESS;
-	buf = kvmalloc(size, MNVME_GFP);
+	buf = kvmalloc(size, VFIO_MIG_GFP);
 	if (!buf)
 		return NVME_SC_SUCCESS;
 	status = mnvme_read_by(req, d, pos, buf, size);

@@ -53,8 +53,8 @@ static void *mnvme_mig_prepare(struct vfio_device *vdev, u32 version,
 	struct mnvme *shadow;
 	const char *why;
 
-	prepared = kvmalloc(struct_size(prepared, buf, len), MNVME_GFP);
-	shadow = kvzalloc(sizeof(*shadow), MNVME_GFP);
+	prepared = kvmalloc(struct_size(prepared, buf, len), VFIO_MIG_GFP);
+	shadow = kvzalloc(sizeof(*shadow), VFIO_MIG_GFP);
 	if (!prepared || !shadow) {
 		why = NULL;
 		goto err;

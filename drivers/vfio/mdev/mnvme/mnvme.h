@@ -50,12 +50,6 @@
 #define MNVME_COPY_RANGES	128	/* source range entries, which fill a page */
 #define MNVME_BUF_SIZE		SZ_4K	/* size of an executor's buffer */
 
-/*
- * For memory that a guest or a stream makes the driver allocate. If the memory control group
- * is at its limit, the allocation fails, and no process of the group is killed.
- */
-#define MNVME_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
 #define MNVME_AER_MAX		4	/* outstanding Asynchronous Event Requests */
 #define MNVME_ERROR_LOG		64	/* entries */
 #define MNVME_BATCH		16	/* commands fetched at once */
