@@ -2,7 +2,9 @@
 /*
  * PCI configuration space
  *
- * A byte array with a mask of the writable bits. The whole array migrates.
+ * Configuration space is an array of bytes, &mnvme.config, which &mnvme.lock protects. A table
+ * has the value of each field after a reset, and a mask of its writable bits. The whole array
+ * migrates.
  */
 
 #include "mnvme.h"
@@ -83,7 +85,7 @@ static const struct mnvme_config_field mnvme_config_fields[] = {
 	{ MNVME_CAP_EXP + PCI_EXP_FLAGS, 2, 2 | PCI_EXP_TYPE_ENDPOINT << 4 },
 	{ MNVME_CAP_EXP + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER |
 					     PCI_EXP_DEVCAP_FLR },
-	/* The bit that starts a function level reset is not stored, so not in the mask. */
+	/* The mask lacks the bit that starts a function level reset, because it is not stored. */
 	{ MNVME_CAP_EXP + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_RELAX_EN |
 					     PCI_EXP_DEVCTL_READRQ_512B,
 					     MNVME_DEVCTL_WRITABLE,

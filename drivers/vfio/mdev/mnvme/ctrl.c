@@ -2,9 +2,9 @@
 /*
  * States of the controller: enable, reset, shutdown (NVMe 7.3, 7.6), stop and run
  *
- * A write of a register does none of this. A work item reads the registers and acts on
- * them, so the steps are serialised. After a stop the same work item acts on values that
- * were written while the device was stopped.
+ * A write of a register only stores the value and queues a work item. The work item reads the
+ * registers and acts on them, with &mnvme.ctrl held, so the steps are serialised. When a
+ * stopped device runs again, the same work item acts on values that were written meanwhile.
  */
 #include <linux/jiffies.h>
 #include <linux/sched/signal.h>
@@ -63,9 +63,9 @@ static void mnvme_ctrl_enable(struct mnvme *dev)
 }
 
 /*
- * Ends the execution of commands. All queues are told to stop, and then waited for, so the
- * wait is as long as that for the slowest queue. The admin queue comes first, because its
- * commands create other queues.
+ * Ends the execution of commands, and deletes all queues. @resetting ends the commands of all
+ * queues at once, so the wait takes only as long as the slowest queue. The admin queue comes
+ * first, because its commands create other queues.
  */
 static void mnvme_halt(struct mnvme *dev)
 {
@@ -178,7 +178,7 @@ static void mnvme_shutdown(struct mnvme *dev)
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_CMPLT);
 }
 
-/* The step that the registers ask for. They are read with &mnvme.lock held. */
+/* The next step of the work item. The registers, read with &mnvme.lock held, determine it. */
 enum mnvme_ctrl_step {
 	MNVME_CTRL_NOTHING,
 	MNVME_CTRL_POWER_ON,
@@ -233,9 +233,10 @@ void mnvme_ctrl_work(struct work_struct *work)
 }
 
 /*
- * Returns -EAGAIN if guest memory is not present. The host has to reset a controller that
- * failed or was shut down, so its completions are dropped. They are no part of a state, and a
- * later state must not find them.
+ * Posts the queue's completions, or drops them if they cannot be posted. Returns -EAGAIN if
+ * guest memory is not present. A controller that failed or was shut down posts no completion,
+ * because the host has to reset it. A state does not contain completions, so a completion that
+ * stays would be posted to the queues of the next state that is loaded.
  */
 static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
 {
@@ -250,8 +251,9 @@ static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
 }
 
 /*
- * Posts completions that wait for guest memory, so that the host has them at the stop. @end is
- * the same for all queues, because a user could have the memory of each queue answer late.
+ * Posts completions that wait for guest memory, so that the host has them at the stop. All
+ * queues have the same time limit @end. Otherwise a user whose memory answers late for each
+ * queue could multiply the limit.
  *
  * The stop fails if a user waits to reset the device. That user can still be killed, and then
  * nobody resets the device, so a state without these completions must not be saved.
@@ -274,6 +276,7 @@ static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned l
 	}
 }
 
+/* Posts all completions if @post, and then waits until no queue executes a command. */
 static int mnvme_come_to_rest(struct mnvme *dev, bool post)
 {
 	unsigned long end = jiffies + MNVME_STOP_TIMEOUT;

@@ -64,10 +64,11 @@ static int mnvme_dbbuf_init(struct mnvme *dev, u16 qid, bool is_cq, u32 val)
 }
 
 /*
- * A copy from user memory may read a value byte by byte while the host changes it. 00ffh
- * and 0100h can be read as 01ffh then. So a value counts if two reads in a row return it,
- * because the host only increases the value, and by less than one turn of the ring while
- * its commands are not taken. For the same reason @known and @rung are valid values.
+ * A copy from user memory may read a value byte by byte while the host changes it. For example,
+ * the copy can read 01ffh while the host changes 00ffh to 0100h. So a value counts only if two
+ * reads in a row return it. This is enough, because the host only increases the value, and by
+ * less than one turn of the ring until its commands are taken. A read of @known or @rung counts
+ * at once, because the host has written these values before.
  */
 static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known,
 			     u32 rung, u32 *val)
@@ -133,8 +134,9 @@ static void mnvme_sq_ring_again(struct mnvme_sq *sq, u32 rung)
 }
 
 /*
- * Reads the tail. Context: &mnvme_sq.exec of both queues is held. Return: 1 if the tail
- * moved, 0 if not, -EAGAIN from mnvme_dma(), or -EBUSY for a value that always changes.
+ * Reads the tail of @sq from guest memory, with an access of the queue @by. The exec of both
+ * queues is held. Returns 1 if the tail moved, 0 if not, an error of mnvme_dma(), or -EBUSY for
+ * a value that always changes.
  */
 static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 {
@@ -238,7 +240,7 @@ static u32 mnvme_cq_rung(struct mnvme_cq *cq)
 	return rung;
 }
 
-/* Reads the head. Context: &mnvme_cq.post and @by's exec are held. See mnvme_sq_look(). */
+/* As mnvme_sq_look(), for the head. &mnvme_cq.post and the exec of @by are held. */
 static int mnvme_cq_look(struct mnvme_cq *cq, struct mnvme_sq *by)
 {
 	u32 rung = mnvme_cq_rung(cq), head = READ_ONCE(cq->head), val;
@@ -398,7 +400,10 @@ static void mnvme_cq_settle_rung(struct mnvme_cq *cq)
 	WRITE_ONCE(cq->rung, MNVME_NO_DOORBELL);
 }
 
-/* Goes back to the register, with the last known value. Returns -EAGAIN or 0. */
+/*
+ * Makes a queue use the register again, and reads the value in memory for the last time.
+ * Returns 0, or -EAGAIN if the memory is not present.
+ */
 static int mnvme_sq_leave(struct mnvme_sq *sq)
 {
 	int ret = 0;
@@ -496,7 +501,7 @@ static int mnvme_cq_enter(struct mnvme_cq *cq)
 	return ret;
 }
 
-/* Existing queues continue with their present values. */
+/* Makes all existing queues use memory, beginning with their present values. */
 static int mnvme_dbbuf_enter(struct mnvme *dev)
 {
 	int ret = 0;
@@ -511,7 +516,7 @@ static int mnvme_dbbuf_enter(struct mnvme *dev)
 	return ret;
 }
 
-/* Goes back to the registers, without a read of memory. */
+/* Makes all queues use the registers again, without a read of memory. */
 static void mnvme_dbbuf_forget(struct mnvme *dev)
 {
 	u16 i;

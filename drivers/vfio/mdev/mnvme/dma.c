@@ -4,7 +4,7 @@
  */
 #include "mnvme.h"
 
-/* Context: a spinlock of the library is held. */
+/* Context: the library may hold a spinlock. */
 static void mnvme_dma_ready(struct vfio_mig_dma *dma)
 {
 	mnvme_sq_kick(container_of(dma, struct mnvme_sq, dma));

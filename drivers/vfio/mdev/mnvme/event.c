@@ -3,9 +3,10 @@
  * Asynchronous events (NVMe 5.2)
  *
  * Any code can raise an event. Only the admin queue's executor knows the outstanding
- * requests and posts to the admin completion queue, so the executor reports the event. A
- * reported type is masked until the host reads its log page. The log page contains all
- * events that were raised before the read, so these are not reported.
+ * requests and posts to the admin completion queue, so the executor reports the event. After
+ * the report, the event's type is masked until the host reads the log page of this type. The
+ * log page contains all events that were raised before the read, so the controller does not
+ * report them any more.
  */
 #include "mnvme.h"
 

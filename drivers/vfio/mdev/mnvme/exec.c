@@ -64,8 +64,8 @@ bool mnvme_may_execute(const struct mnvme *dev)
  * mnvme_sq_may_execute() - whether a queue's commands may go on
  * @sq: the queue
  *
- * A command also checks this between its pieces, so that a stop, a reset and a deletion of
- * the queue do not wait for a long command, and so that SIGKILL ends the thread.
+ * A command also checks this between its pieces, so that SIGKILL ends the thread. A stop, a
+ * reset and a deletion of the queue then do not wait for a long command either.
  *
  * Return: false as for mnvme_may_execute(), if the queue was deleted, or if the thread is
  * being killed.
@@ -77,7 +77,7 @@ bool mnvme_sq_may_execute(const struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_sq_turn_over - whether other queues wait too long for this one
+ * mnvme_sq_turn_over() - whether other queues wait too long for this one
  * @sq: the queue, with its exec held
  *
  * A host can make a single command long, for example by many SGL descriptors or by ranges
@@ -89,7 +89,7 @@ bool mnvme_sq_turn_over(const struct mnvme_sq *sq)
 	return local_clock() > sq->turn_end;
 }
 
-/* Commands that the doorbell announced, up to the end of the queue's memory. */
+/* Returns the number of submitted commands, up to the end of the queue's memory. */
 static u32 mnvme_sq_pending(struct mnvme_sq *sq)
 {
 	u32 nr;
@@ -116,7 +116,7 @@ static u32 mnvme_sq_reserve(struct mnvme_sq *sq, u32 nr)
 	return got;
 }
 
-/* Fetches as many commands as there is room for their completions. */
+/* Fetches commands, but no more than entries for their completions can be reserved. */
 static u32 __mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 {
 	u32 nr;
@@ -141,8 +141,9 @@ static u32 __mnvme_sq_fetch(struct mnvme_sq *sq, struct nvme_command *cmd)
 }
 
 /*
- * All known commands are executed. A queue that is polled does not ask the host to ring.
- * The thread that wrote a doorbell leaves the polling to the executor.
+ * Returns whether there are more commands after all known ones were executed. If the queue is
+ * polled, EventIdx is not set, because the host then need not write the register. The thread
+ * that wrote a doorbell leaves the polling to the executor.
  */
 static bool mnvme_sq_more(struct mnvme_sq *sq)
 {
@@ -279,7 +280,7 @@ static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
  */
 static void mnvme_count_busy(struct mnvme_sq *sq, u64 start)
 {
-	/* No command was executed otherwise. */
+	/* If no command was executed since @start, the last one is older. */
 	if (sq->last_ns > start)
 		sq->count.busy_ns += sq->last_ns - start;
 }
@@ -361,7 +362,7 @@ void mnvme_sq_execute(struct mnvme_sq *sq)
 		mnvme_sq_kick(sq);
 }
 
-/* The bytes that a command moves; U32_MAX for a command whose time is not known. */
+/* Returns the bytes that a command moves, or U32_MAX if the time that it takes is not known. */
 static u32 mnvme_weight(const struct mnvme *dev, const struct nvme_command *cmd)
 {
 	switch (cmd->common.opcode) {
@@ -377,7 +378,10 @@ static u32 mnvme_weight(const struct mnvme *dev, const struct nvme_command *cmd)
 	}
 }
 
-/* How many of the first commands move no more than @bytes together. */
+/*
+ * Returns how many of the first commands move at most *@bytes together. Subtracts the bytes of
+ * these commands.
+ */
 static u32 mnvme_light(const struct mnvme *dev, const struct nvme_command *cmd,
 		       u32 nr, u32 *bytes)
 {
@@ -392,13 +396,13 @@ static u32 mnvme_light(const struct mnvme *dev, const struct nvme_command *cmd,
 	return i;
 }
 
-/* Whether the host may have submitted more commands. Doorbells in memory are not read. */
+/* Returns whether there may be more commands. Does not read doorbells in memory. */
 static bool mnvme_sq_may_have_more(struct mnvme_sq *sq)
 {
 	return READ_ONCE(sq->shadow) || mnvme_sq_pending(sq);
 }
 
-/* Called with @sq's exec held. Returns false if the executor has to go on. */
+/* Called with @sq's exec held. Returns false if the executor has to continue. */
 static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
 {
 	struct nvme_command cmd[MNVME_BATCH];

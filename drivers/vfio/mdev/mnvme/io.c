@@ -2,14 +2,16 @@
 /*
  * The NVM command set (NVMe 6)
  *
- * Data are copied once between guest memory and a page of the namespace. If a whole page is
- * written, a new page is filled first, and then replaces the old page. So a write of one
- * logical block is atomic (NVMe 6.4.1). A page access never waits for guest memory.
+ * If a whole page is written, a new page is filled by DMA first, and then replaces the old page.
+ * A part of a page is written to a buffer by DMA, and then copied to the page. So a write of
+ * one logical block is atomic (NVMe 6.4.1). A page access never waits for guest memory.
  *
- * Whole pages are moved in rows, with one copy for each contiguous part of guest memory. These
- * copies do not wait for missing memory. If memory is missing, the rest of the command is
- * moved page by page. A read that has to wait for memory writes several pages at once, because
- * guests read into memory that they never touched, and a wait for each page would be slow.
+ * Whole pages are moved in rows, with one copy for each contiguous part of guest memory. A row
+ * is a sequence of pages of the namespace that share a page lock. The copies do not wait for
+ * missing memory. If memory is missing, the rest of the command is moved page by page.
+ *
+ * A read that has to wait for guest memory moves several pages at once. Guests often read into
+ * memory that they have never touched, and a wait for each page would be slow.
  */
 #include <linux/blkdev.h>
 #include <linux/mm.h>
@@ -190,20 +192,20 @@ static u16 mnvme_read_pages(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos
 static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
 			    u32 *len)
 {
-	u32 several = 0;
+	u32 done = 0;
 	u16 status;
 	void *buf;
 
 	if (mnvme_read_direct(req->dev, d, pos, *len))
 		return NVME_SC_SUCCESS;
-	/* The vCPU's thread must not wait for memory. */
+	/* A thread that wrote a doorbell must not wait for memory. */
 	if (!req->sq->here) {
-		status = mnvme_read_pages(req, d, pos, &several);
+		status = mnvme_read_pages(req, d, pos, &done);
 		if (status)
 			return status;
 	}
-	if (several) {
-		*len = several;
+	if (done) {
+		*len = done;
 		return NVME_SC_SUCCESS;
 	}
 	/* Page by page, because the error log has the first block in error. */
@@ -398,7 +400,7 @@ static void mnvme_count(struct mnvme_req *req, u64 len, bool write)
 	}
 }
 
-/* Moves a row, or a piece of a page, or pages. Sets @len to the number of bytes. */
+/* Moves a row, a piece of a page or several pages. Sets @len to the number of moved bytes. */
 static u16 mnvme_move(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, bool write,
 		      u32 *len)
 {
@@ -578,9 +580,9 @@ static void mnvme_skip_zeros(struct mnvme *dev, struct mnvme_range *r)
 }
 
 /*
- * Zeroes a range in pieces, because it may be most of the namespace. If this takes long,
- * the command begins again in the queue's next turn. The command has freed a page by then,
- * so it comes to its end.
+ * Zeroes a range in pieces, because it may be most of the namespace. If this takes long, the
+ * command begins again in the queue's next turn. In each turn the command frees at least one
+ * page, so the command ends after a finite number of turns.
  */
 static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
 {

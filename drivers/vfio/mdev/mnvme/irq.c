@@ -2,10 +2,13 @@
 /*
  * Interrupts
  *
- * VFIO_DEVICE_SET_IRQS sets the kind of interrupt and an eventfd for each vector. A vector
- * stays pending while it cannot be signalled. This is so while the device is stopped or may
- * not write to memory, and while the vector is masked or has no eventfd. After that the
- * vector is signalled if its cause still stands.
+ * VFIO_DEVICE_SET_IRQS sets the kind of interrupt and an eventfd for each vector. A vector that
+ * cannot be signalled stays pending. The reason can be that the device is stopped, that it may
+ * not write to memory, that the vector is masked, or that it has no eventfd. When the reason
+ * is gone, the vector is signalled if its cause still stands.
+ *
+ * The cause of a vector is a completion queue with entries that the host has not taken.
+ * &mnvme_irq.lock is an innermost lock. &mnvme.lock serialises VFIO_DEVICE_SET_IRQS.
  */
 #include <linux/delay.h>
 #include <linux/slab.h>
@@ -193,9 +196,10 @@ void mnvme_irq_update(struct mnvme *dev)
  * @vectors: bits that were set before
  *
  * With MSI, clearing a mask bit sends a message if the vector has entries that the host has
- * not taken, also if a message was sent for these entries before (NVMe 7.5.1.1). The heads of
- * queues with shadow doorbells can be old, and a message each time would never end. So such
- * queues have a message for entries that were posted while the vector was masked.
+ * not taken (NVMe 7.5.1.1). A message that was sent for these entries before does not matter.
+ * A queue with shadow doorbells is an exception. Its head can be old, so the messages would
+ * never end. Such a queue sends a message only for entries that were posted while the vector
+ * was masked.
  */
 void mnvme_irq_unmask(struct mnvme *dev, u32 vectors)
 {
@@ -268,8 +272,8 @@ void mnvme_irq_hold(struct mnvme *dev)
 }
 
 /*
- * After a load the host may or may not have seen an interrupt for the entries in its
- * queues. Another interrupt does no harm.
+ * Lets interrupts be signalled again. After a load, it is not known whether the host has seen an
+ * interrupt for the entries in its queues, so there is another one, which does no harm.
  */
 void mnvme_irq_unhold(struct mnvme *dev)
 {
@@ -312,7 +316,7 @@ void mnvme_irq_reset(struct mnvme *dev)
 	spin_unlock(&irq->lock);
 }
 
-/* Sets an eventfd, and drops the old one. */
+/* Sets an eventfd, and drops the reference to the old one. */
 static void mnvme_set_trigger(struct mnvme_irq *irq, struct eventfd_ctx **place,
 			      struct eventfd_ctx *ctx)
 {
@@ -326,7 +330,7 @@ static void mnvme_set_trigger(struct mnvme_irq *irq, struct eventfd_ctx **place,
 		eventfd_ctx_put(old);
 }
 
-/* A trigger of the user is for the eventfds that are set now. */
+/* Removes all eventfds. Also drops the user's triggers, because they were for these eventfds. */
 static void mnvme_vectors_disable(struct mnvme_irq *irq)
 {
 	u16 v;
@@ -356,7 +360,7 @@ void mnvme_irq_release_user(struct mnvme *dev)
 	mnvme_set_trigger(&dev->irq, &dev->irq.req, NULL);
 }
 
-/* @off is an offset in the BAR. The table has four words for each vector. */
+/* Reads a word of the MSI-X table or of the pending bits. @off is an offset in the BAR. */
 u32 mnvme_msix_read(struct mnvme *dev, u32 off)
 {
 	struct mnvme_irq *irq = &dev->irq;
@@ -563,8 +567,8 @@ static void mnvme_intx_set_masked(struct mnvme *dev, bool mask)
  * Called for the unmask eventfd, which KVM signals at the guest's end of interrupt.
  *
  * A user may connect the two eventfds of INTx, so that each signal leads to the next while
- * there are entries. A work item of VFIO executes this function, and nobody is charged for
- * its CPU time. So it sleeps if there are no new entries and the host takes none.
+ * there are entries. A work item of VFIO executes this function, and no user is charged for its
+ * CPU time. So the function sleeps if there are no new entries and the host takes none.
  */
 static void mnvme_intx_unmask_thread(void *opaque, void *unused)
 {

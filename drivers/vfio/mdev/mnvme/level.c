@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Levels: a guest sees the same controller after a migration
+ * Levels: versions of the controller that a guest sees
  *
  * Identify, the registers and configuration space depend on the controller's level, as
  * QEMU's devices depend on the machine type. The level is the version of the state. A
@@ -19,11 +19,12 @@ bool mnvme_offers_dbbuf(const struct mnvme *dev)
 }
 
 /**
- * mnvme_offers_update() - decide what is offered to a host that starts the controller
+ * mnvme_offers_update() - decide which features to offer to a host that starts the controller
  * @dev: the controller
  *
- * The host may use what it was told of until it starts the controller again, so a change of
- * the parameter does not count before. What the source of a migration offered stays.
+ * A host may use an offered feature until it starts the controller again. So a change of the
+ * module's parameter has no effect before. A controller that came by a migration keeps the
+ * source's offer until the device is closed.
  *
  * Context: &mnvme.lock is held.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mnvme: module, parent device, mdev types, limits
+ * mnvme: the module, its parent device, its mdev types, and the limits for all devices together
  */
 #include <linux/device.h>
 #include <linux/mm.h>

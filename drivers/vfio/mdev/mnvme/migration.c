@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Migration: the callbacks for vfio-mig-core. state.c has the contents of the control
- * state. The library moves the namespace, which is paged state.
+ * Migration: the callbacks for vfio-mig-core
+ *
+ * state.c has the contents of the control state. The library saves and loads the namespace
+ * without the driver's help, because the namespace is paged state.
  */
 #include <linux/slab.h>
 
@@ -131,7 +133,6 @@ int mnvme_migration_init(struct mnvme *dev)
 		.p2p = true,
 		.dma_logging = true,
 	};
-
 	u16 i;
 
 	dev->mig = vfio_mig_create(&dev->vdev, &desc);

@@ -2,7 +2,21 @@
 /*
  * mnvme: a mediated NVMe controller whose namespace is host memory
  *
- * Documentation/driver-api/mnvme.rst describes the device and its locking.
+ * The namespace is the paged state of vfio-mig-core, and all other state is control state. An
+ * executor is a thread that executes commands. A work item, &mnvme.ctrl_work, enables, resets
+ * and shuts down the controller. A level is a set of features that a guest sees, as a number.
+ * Documentation/driver-api/mnvme.rst describes the device.
+ *
+ * Locks, in the order in which they are taken:
+ *
+ * - the library's session mutex, which is held in the callbacks of migration.c
+ * - &mnvme.ctrl, which its holder keeps while it waits for executors
+ * - &mnvme.lock, whose holder waits for no executor and for no guest memory
+ * - &mnvme_sq.exec of the admin queue, and then that of an I/O queue
+ * - &mnvme_cq.post
+ * - the library's page locks, in a page access
+ * - &mnvme_sq.lock and &mnvme_cq.lock, and then the spinlocks of events, log and irq
+ *
  * "NVMe" in comments is the NVM Express Base Specification, revision 1.4.
  */
 #ifndef _MNVME_H
@@ -29,7 +43,7 @@
 #define MNVME_NR_VECTORS	MNVME_NR_QUEUES
 #define MNVME_NR_MSI		32
 
-/* Largest queue in entries. CAP.MQES reports one less. */
+/* Largest queue in entries. CAP.MQES reports this number minus 1. */
 #define MNVME_QUEUE_SIZE_MAX	4096
 
 #define MNVME_PAGE_SHIFT_MIN	12
@@ -63,9 +77,9 @@
 #define MNVME_CONFIG_SIZE	256	/* higher offsets read as 0 */
 
 /*
- * NVMe 1.4, section 4.6.1 (status field), without the phase bit. <linux/nvme.h> renamed
- * both bits, also within a stable series. They are enumerators there, which the
- * preprocessor cannot test.
+ * NVMe 4.6.1 (status field), without the phase bit. <linux/nvme.h> renamed its names of both
+ * bits, also within a stable series. They are enumerators there, which the preprocessor cannot
+ * test, so this driver has names of its own.
  */
 #define MNVME_STATUS_MORE	0x2000
 #define MNVME_STATUS_DNR	0x4000
@@ -409,8 +423,8 @@ struct mnvme_events {
  * @shadow: guest address of the doorbells
  * @event_idx: guest address of the EventIdx values
  * @admin: tail and head of the admin queue in guest memory when they were read or written
- *	last; %MNVME_NO_DOORBELL if they are not known, because the state came from a driver
- *	that did not read them
+ *	last. %MNVME_NO_DOORBELL if they are not known, because the state came from a driver
+ *	that did not read them.
  * @look: read the admin queue's doorbells before it continues; not a part of a state
  *
  * Written with &mnvme_sq.exec of the admin queue held. A queue that uses shadow doorbells
@@ -815,8 +829,8 @@ int mnvme_migration_init(struct mnvme *dev);
 
 /* level.c */
 /*
- * 1: the first level. 2: shadow doorbells, and Copy. 3: a serial number that can be set, a
- * count of power cycles, NOWS, and read-only bits of Device Control.
+ * Level 1 is the first one. Level 2 adds shadow doorbells and Copy. Level 3 adds a serial number
+ * that can be set, a count of power cycles, NOWS, and read-only bits of Device Control.
  */
 #define MNVME_LEVEL_MIN		1
 #define MNVME_LEVEL_MAX		3

@@ -22,7 +22,7 @@
 #include "mnvme.h"
 
 #define MNVME_POLL_MAX_US	100000U
-/* Shorter polling would end before the host has handled an interrupt. */
+/* A shorter time of polling would end before the host has handled an interrupt. */
 #define MNVME_POLL_MIN		(20ull * NSEC_PER_USEC)
 /* After so many waits in a row without more completions, interrupts do not wait. */
 #define MNVME_GAIN		8

@@ -165,7 +165,7 @@ static void mnvme_set_phases(struct mnvme_sq *sq, const struct mnvme_cq *cq)
 	}
 }
 
-/* Called before the host can see an entry, because its head must not pass the tail. */
+/* Called before the host can see an entry, because the host's head must not pass the tail. */
 static void mnvme_cq_advance(struct mnvme_cq *cq, u32 nr)
 {
 	u32 next;

@@ -79,7 +79,7 @@ static void mnvme_close_device(struct vfio_device *vdev)
 	 * the state of a controller that has lost its power.
 	 */
 	vfio_mig_close(dev->mig);
-	/* Closing the device is like a loss of power, and the next user finds the disk. */
+	/* Closing the device is like a loss of power. The next user finds the namespace's data. */
 	mnvme_power_went(dev);
 	mnvme_power_on(dev);
 
