@@ -90,7 +90,10 @@ static struct mscratch *to_mscratch(struct vfio_device *vdev)
 	return container_of(vdev, struct mscratch, vdev);
 }
 
-/* A word of configuration space after a reset. Only the pin differs between types. */
+/*
+ * Returns a word of configuration space after a reset. Only the interrupt pin differs
+ * between the types.
+ */
 static u32 mscratch_config_reset(struct mscratch *s, int i)
 {
 	if (i == PCI_INTERRUPT_LINE / 4)
@@ -207,8 +210,8 @@ static void *mscratch_prepare(struct vfio_device *vdev, u32 version, const void 
 }
 
 /*
- * A cause that stands is signalled again by run(), because the source may have
- * signalled its eventfd to nobody.
+ * If the cause of an interrupt stands, run() signals the interrupt again. The source may
+ * have signalled it when no guest was listening any more.
  */
 static void mscratch_apply(struct vfio_device *vdev, void *prepared)
 {
@@ -323,7 +326,7 @@ static const struct vfio_mig_pci mscratch_pci = {
 	.access = mscratch_access,
 };
 
-/* The next user must not see the memory of this user. */
+/* Discards the memory, because the next user must not see this user's data. */
 static void mscratch_close(struct vfio_device *vdev)
 {
 	struct mscratch *s = to_mscratch(vdev);

@@ -2,11 +2,15 @@
 /*
  * ivshmem-vfio-pci: a vfio-pci variant driver on vfio-mig-core
  *
- * For QEMU's ivshmem-plain, a PCI function whose BAR2 is memory. The memory stays where
- * it is, and the user maps it as with vfio-pci. The function does no DMA and raises no
- * interrupt, so there is nothing to stop. One register keeps what is written to it.
+ * The driver is for QEMU's ivshmem-plain, a PCI function whose BAR2 is memory. BAR2 is the
+ * paged state, and the user maps it as with vfio-pci. One register in BAR0 keeps the value
+ * that is written to it, which is the control state. The function does no DMA and raises no
+ * interrupt, so the driver has nothing to stop.
  *
- * A function is bound by its driver_override only: ivshmem_vfio_pci.
+ * vfio-pci's memory_lock protects the command register. Code that enables or disables the BARs
+ * holds this lock for writing. The library's session mutex comes before memory_lock.
+ *
+ * Only the driver_override "ivshmem_vfio_pci" binds a function to this driver.
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -21,12 +25,12 @@
 #define IVSHMEM_INTR_MASK	0	/* register in BAR0 */
 
 struct ivshmem {
-	struct vfio_pci_core_device core;	/* first: it is the driver's data */
+	struct vfio_pci_core_device core;	/* first, because vfio-pci needs it as drvdata */
 	struct vfio_mig *mig;
 	struct vfio_mig_pages pages;	/* BAR2 */
 	void __iomem *regs;
 	void __iomem *memory;
-	u16 command;			/* as the user left it; with memory_lock held */
+	u16 command;			/* the user's value, from begin() to end() */
 };
 
 static struct ivshmem *to_ivshmem(struct vfio_device *vdev)
@@ -35,15 +39,16 @@ static struct ivshmem *to_ivshmem(struct vfio_device *vdev)
 }
 
 /*
- * The user may have disabled the BARs, so they are enabled as long as the driver accesses
- * them. VFIO holds the lock in a reset, and when the user enables or disables them.
+ * Enables the BARs, because the user may have disabled them. VFIO takes memory_lock in a reset,
+ * and when the user enables or disables the BARs. So no other code changes them until
+ * ivshmem_end().
  */
 static int ivshmem_enable(struct ivshmem *iv)
 {
 	struct pci_dev *pdev = iv->core.pdev;
 
 	lockdep_assert_held_write(&iv->core.memory_lock);
-	/* Reads of a function that is gone return no data. */
+	/* Reads from a removed function would return ones. */
 	if (!pci_device_is_present(pdev))
 		return -EIO;
 	pci_read_config_word(pdev, PCI_COMMAND, &iv->command);
@@ -52,7 +57,7 @@ static int ivshmem_enable(struct ivshmem *iv)
 	return 0;
 }
 
-/* A function that the user put to sleep returns no data. */
+/* Fails if the user has suspended the function, because its BARs cannot be accessed then. */
 static int ivshmem_begin(struct vfio_mig_pages *pages)
 {
 	struct ivshmem *iv = container_of(pages, struct ivshmem, pages);
@@ -98,7 +103,10 @@ static int ivshmem_stop(struct vfio_device *vdev, enum vfio_mig_stop_reason reas
 	return 0;
 }
 
-/* Also for a reset, which the function has done. VFIO may hold memory_lock there. */
+/*
+ * Does nothing, and is also the reset callback, because vfio-pci has reset the function before.
+ * VFIO may hold memory_lock during a reset, so this function must not take the lock.
+ */
 static void ivshmem_run(struct vfio_device *vdev)
 {
 }
@@ -116,7 +124,7 @@ static size_t ivshmem_save(struct vfio_device *vdev, void *buf)
 	return sizeof(__le32);
 }
 
-/* The register takes any value. */
+/* Checks only the length, because the register takes any value. */
 static void *ivshmem_prepare(struct vfio_device *vdev, u32 version, const void *buf, size_t len)
 {
 	if (len == sizeof(__le32))
@@ -147,7 +155,7 @@ static const struct vfio_mig_ops ivshmem_mig_ops = {
 	.apply = ivshmem_apply,
 };
 
-/* A write that fails may have stored a part. */
+/* Reports a change also for a write that failed, because it may have stored a part. */
 static ssize_t ivshmem_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			     loff_t *ppos)
 {
@@ -173,7 +181,7 @@ static int ivshmem_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 					 (pos & VFIO_PCI_OFFSET_MASK) >> PAGE_SHIFT);
 }
 
-/* An eventfd that stores to a BAR would do so unnoticed. */
+/* VFIO_DEVICE_IOEVENTFD is refused, because the library cannot track the stores of an eventfd. */
 static long ivshmem_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
 {
 	return cmd == VFIO_DEVICE_IOEVENTFD ? -ENOTTY : vfio_pci_core_ioctl(vdev, cmd, arg);
@@ -195,8 +203,8 @@ static int ivshmem_open(struct vfio_device *vdev)
 }
 
 /*
- * Clears the memory, because the next user must not see what this one left. In pieces,
- * because the memory is not cached and may be large.
+ * Clears the memory, because the next user must not see this user's data. Clears it in pieces,
+ * because this takes long: the memory may be large, and it is not cached.
  */
 static void ivshmem_clear(struct ivshmem *iv)
 {
@@ -215,7 +223,10 @@ static void ivshmem_clear(struct ivshmem *iv)
 	}
 }
 
-/* The user may have put the function to sleep, and VFIO wakes it up later only. */
+/*
+ * Resumes the function to clear its memory, because the user may have suspended it, and VFIO
+ * resumes it only in vfio_pci_core_close_device().
+ */
 static void ivshmem_close(struct vfio_device *vdev)
 {
 	struct ivshmem *iv = to_ivshmem(vdev);
@@ -255,7 +266,7 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (IS_ERR(iv))
 		return PTR_ERR(iv);
 	dev_set_drvdata(&pdev->dev, &iv->core);
-	/* Uncached, as in the user's mapping. */
+	/* The mapping is uncached, as the user's mappings of the BARs are. */
 	iv->regs = pcim_iomap(pdev, VFIO_PCI_BAR0_REGION_INDEX, 0);
 	iv->memory = pcim_iomap(pdev, IVSHMEM_MEMORY, 0);
 	ret = iv->regs && iv->memory ?
@@ -270,7 +281,7 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		.ops = &ivshmem_mig_ops,
 		.pages = &iv->pages,
 		.protocols = VFIO_MIG_PROTOCOL_V2,
-		.dma_logging = true,	/* it does no DMA, so all of it is logged */
+		.dma_logging = true,	/* It does no DMA, so the log is complete. */
 	});
 	ret = PTR_ERR_OR_ZERO(iv->mig);
 	if (ret)
@@ -295,7 +306,11 @@ static void ivshmem_remove(struct pci_dev *pdev)
 	vfio_put_device(&iv->core.vdev);
 }
 
-/* VFIO holds memory_lock, which ivshmem_begin() waits for with the session mutex held. */
+/*
+ * VFIO holds memory_lock. This must not wait for the session mutex, because another thread may
+ * hold that mutex and wait for memory_lock in ivshmem_begin(). vfio_mig_reset_done() does not
+ * wait for it.
+ */
 static void ivshmem_reset_done(struct pci_dev *pdev)
 {
 	struct ivshmem *iv = dev_get_drvdata(&pdev->dev);
