@@ -573,17 +573,17 @@ TEST_F(reason, a_broken_device_waits_for_its_reset)
 	ASSERT_RET(0, device_reset(&self->end->dev));
 }
 
-/* A driver that stops its device in two steps has to run it in two steps, also then. */
+/* A driver that stops its device in two steps runs it in two steps after an open and a reset. */
 TEST_F(reason, an_open_and_a_reset_start)
 {
 	long starts = testdev_calls(&mdev[0], "start"), runs = testdev_calls(&mdev[0], "run");
 
-	/* A device that rests */
+	/* A stopped device */
 	ASSERT_RET(0, endpoint_rest(self->end));
 	ASSERT_RET(0, device_reset(&self->end->dev));
 	EXPECT_EQ(starts + 1, testdev_calls(&mdev[0], "start"));
 	EXPECT_EQ(runs + 1, testdev_calls(&mdev[0], "run"));
-	/* A device that runs, which the reset stops */
+	/* A device that runs: the reset stops it first. */
 	ASSERT_RET(0, device_reset(&self->end->dev));
 	EXPECT_EQ(starts + 2, testdev_calls(&mdev[0], "start"));
 	EXPECT_EQ(runs + 2, testdev_calls(&mdev[0], "run"));

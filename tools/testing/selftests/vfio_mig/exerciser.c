@@ -47,7 +47,7 @@ static struct mdev mdev[EXERCISE_DEVICES];
 static struct exercise_counts *counts;
 static unsigned long generations, removals;
 
-/* The keeper's. */
+/* Variables of the keeper's process */
 static struct exercised devices[EXERCISE_DEVICES];
 static struct actor actors[THREADS];
 static volatile int stop;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Lets an operation fail at each point at which it can lack memory, or at which the user's
- * memory is missing: at the first point, at the second, and so on until the operation
- * succeeds. The operation must return the errno of the failure, leave the state unchanged,
- * and succeed when it is repeated.
+ * memory is missing. The first attempt fails at the first point, the second attempt at the
+ * second point, and so on until the operation succeeds. The operation must return the errno of
+ * the failure, leave the state unchanged, and succeed when it is repeated.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -233,7 +233,7 @@ TEST_F_TIMEOUT(busy, a_state_is_saved_while_the_BAR_is_disabled, 120)
 	buffer_free(&off);
 }
 
-/* The next user sees nothing of this one, who put the function to sleep and went. */
+/* A user suspends the function and closes it. The next user must not see this user's data. */
 TEST_F_TIMEOUT(busy, a_sleeping_device_is_cleared, 60)
 {
 	struct vfio_device_feature sleep = {

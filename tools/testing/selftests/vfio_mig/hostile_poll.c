@@ -428,7 +428,7 @@ TEST_F_TIMEOUT(dead, a_file_does_not_wait_for_the_device, 60)
 	EXPECT_RET(0, s->ret);
 }
 
-/* Whoever waits for a dead file would learn what the next user of the device does. */
+/* If the next session woke a dead file, its owner would learn what the next user does. */
 TEST_F(dead, a_file_is_not_woken_by_the_next_session)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };

@@ -86,7 +86,7 @@ static void put_ends(struct buffer *s, const struct buffer *model)
 		stream_put_end(s, SAVE, seq++, 0);
 }
 
-/* On the processor where it is, because processor 0 may belong to others. */
+/* Binds the process to its present processor, because it may not be allowed on processor 0. */
 static int stay_on_one_cpu(void)
 {
 	int cpu = sched_getcpu();

@@ -40,7 +40,7 @@ FIXTURE(memory) {
 	struct end a, b;
 	struct buffer stream;
 	size_t size;
-	int unfit;		/* the named devices are no such pair */
+	int unfit;		/* the devices cannot be used for this variant */
 };
 
 FIXTURE_VARIANT(memory) {

@@ -364,7 +364,7 @@ TEST_F(control, s5_2_an_event_before_its_request)
 	EXPECT_EQ(EVENT_VALUE, event(nvme));
 }
 
-/* ... unless the host has read the log page of the event before. */
+/* The controller drops an event if the host reads its log page before it requests events. */
 TEST_F(control, s5_2_a_read_clears_what_was_not_reported)
 {
 	struct nvme *nvme = &self->f.nvme;

@@ -556,7 +556,7 @@ static void *scribble(void *arg)
 	return NULL;
 }
 
-/* The host changes its memory at random. This must harm only the host. */
+/* The host changes its doorbells in memory at random. Only this host's own I/O may suffer. */
 TEST_F_TIMEOUT(dbbuf, values_that_change_at_random_hurt_nobody, 120)
 {
 	struct nvme *nvme = &self->p.nvme;

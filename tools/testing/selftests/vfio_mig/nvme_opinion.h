@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where mnvme and QEMU's NVMe controller differ, and why. Part of nvme_opinion.c. */
+/* Known differences between mnvme and QEMU's NVMe controller; a part of nvme_opinion.c */
 
 static __u32 cdw10(const struct command *c)
 {
@@ -59,7 +59,10 @@ static bool sgl_type(const struct command *c)
 	return c->pointer == SGL_TYPE;
 }
 
-/* Both refuse a command with more than one wrong field: which one is told is open. */
+/*
+ * Both controllers refuse a command that has more than one wrong field. NVMe does not say which
+ * of the errors they report.
+ */
 static bool many(const struct command *c)
 {
 	const struct nvme_cmd *cmd = &c->cmd;
@@ -181,7 +184,7 @@ static bool hints(const struct command *c)
 }
 
 static struct difference known[] = {
-	/* QEMU is laxer than 1.4 asks for. */
+	/* QEMU accepts a command that NVMe 1.4 requires it to refuse, or reports another error. */
 	{ true, ANY, ST_INVALID_FIELD, ANY, has_nsid,
 	  "1.4, NSID: an admin command that does not use it refuses it; QEMU ignores it" },
 	{ true, ADMIN_GET_FEATURES, ST_INVALID_NS, ANY, namespace_2,
@@ -220,14 +223,14 @@ static struct difference known[] = {
 	  "5.21.1.4: a sensor that is not there is refused; QEMU ignores it" },
 	{ true, ADMIN_SET_FEATURES, ST_INVALID_FIELD, ST_SUCCESS, events,
 	  "5.21.1.11: events that OAES does not have are refused; QEMU takes them" },
-	/* Another status, where 1.4 names one. */
+	/* NVMe 1.4 names the status, and QEMU reports another one. */
 	{ true, ADMIN_DELETE_CQ, ST_QUEUE_ID, ST_CQ_INVALID, any,
 	  "5.5: Invalid Queue Identifier; QEMU says Completion Queue Invalid" },
 	{ true, ADMIN_CREATE_SQ, ANY, ST_CQ_INVALID, any,
 	  "5.4: 0 and above the maximum are Invalid Queue Identifier; QEMU has one status" },
 	{ true, ADMIN_GET_LOG, ST_LOG_PAGE, ST_INVALID_FIELD, any,
 	  "5.14: Invalid Log Page; QEMU says Invalid Field" },
-	/* The one has what the other has not. */
+	/* One controller has an optional feature that the other does not have. */
 	{ true, ADMIN_IDENTIFY, ST_INVALID_FIELD, ANY, more_of_identify,
 	  "QEMU has more I/O command sets and controllers to identify" },
 	{ true, ADMIN_SET_FEATURES, ANY, ANY, own_features,
@@ -248,7 +251,7 @@ static struct difference known[] = {
 	  "6.7: a range behind the end is LBA Out of Range; QEMU skips it" },
 	{ false, NVME_OP_DSM, ANY, ANY, hints,
 	  "6.7: hints only: QEMU does not read the ranges" },
-	/* Neither is wrong. */
+	/* NVMe 1.4 permits both results. */
 	{ true, ADMIN_CREATE_CQ, ANY, ANY, not_aligned,
 	  "5.3: which of two errors is told is the controller's" },
 	{ true, ANY, ANY, ANY, many,

@@ -811,7 +811,7 @@ static void *keep_ringing(void *arg)
 	return NULL;
 }
 
-/* The driver knows two queues. So this waits for the phase tag of the third one's entry. */
+/* Waits for the phase tag of an entry of the third queue, which the driver does not know. */
 static bool third_completes(volatile struct nvme_cqe *cqe, double seconds)
 {
 	double until = clock_now() + seconds;
@@ -822,9 +822,10 @@ static bool third_completes(volatile struct nvme_cqe *cqe, double seconds)
 }
 
 /*
- * A completion waits for the completion queue's memory, and the host deletes both queues. Its
- * doorbells make the controller look at the queue at that time. A new queue of the same number
- * has other memory, and does not wait for that of the old one.
+ * A completion waits for the completion queue's memory, and the host deletes both queues.
+ * Meanwhile another thread writes the doorbell, so that the controller looks at the submission
+ * queue during the deletion. A new queue with the same identifier has other memory, and must
+ * not wait for the memory of the old queue.
  */
 TEST_F_TIMEOUT(again, a_new_queue_waits_for_no_old_memory, 180)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A controller migrates in any state, by both protocols: requests for events, features,
- * counters, masked interrupts, commands that were not executed, and a controller that is
- * disabled, in reset, shut down or failed
+ * A controller migrates in any state, by both protocols. The state has requests for events,
+ * features, counters, masked interrupts and commands that were not executed. The controller
+ * can be disabled, in reset, shut down or failed.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -489,7 +489,7 @@ TEST_F(states, in_reset_and_enabled_again)
 	nvme->admin.tail = 0;
 	nvme->admin.phase = 1;
 	MOVE();
-	/* It was ready, and becomes ready again at an unknown time. */
+	/* CSTS.RDY is set before and after the reset, so the test cannot wait for a change. */
 	usleep(200000);
 	EXPECT_EQ(0, nvme_wait_csts(nvme, CSTS_RDY));
 	/* The admin queue is at its beginning, and the I/O queue is deleted. */
@@ -704,7 +704,7 @@ static void *keep_failing(void *arg)
 	return NULL;
 }
 
-/* A stopped device logs errors while its state is saved. Each state is whole all the same. */
+/* A stopped device logs errors while its state is saved. The target must accept the state. */
 TEST_F_TIMEOUT(states, errors_while_it_is_saved, 180)
 {
 	struct buffer s = { 0 };

@@ -69,7 +69,7 @@ FIXTURE_TEARDOWN(turns)
 	mdev_remove(&self->mdev);
 }
 
-/* A block whose SGL segment leads to itself: the controller reads it very often. */
+/* Submits a command whose SGL segment points to itself, so the controller reads it very often. */
 static int submit_long(struct nvme *nvme, __u8 opcode, __u64 *list)
 {
 	__u64 iova = guest_iova(nvme->guest, list);
@@ -83,7 +83,7 @@ static int submit_long(struct nvme *nvme, __u8 opcode, __u64 *list)
 	return nvme_submit(nvme, &nvme->io[0], &cmd);
 }
 
-/* Why such commands are not executed here, or NULL */
+/* Returns the reason why this kernel is too slow for such commands, or NULL. */
 static const char *too_long(void)
 {
 	return waiter_patience(1) > 1 ? "such a command takes minutes on this kernel" : NULL;
@@ -106,7 +106,7 @@ static void wait_all(struct __test_metadata *_metadata, struct nvme *nvme, int n
 	}
 }
 
-/* Seconds for one long command. */
+/* Returns the seconds that one long command takes. */
 static double measure(struct __test_metadata *_metadata, struct nvme *nvme, __u8 opcode,
 		      __u64 *list)
 {
@@ -119,7 +119,7 @@ static double measure(struct __test_metadata *_metadata, struct nvme *nvme, __u8
 	return clock_now() - start;
 }
 
-/* The share that the write of a doorbell has in the time of two long commands */
+/* Executes two long commands. Returns the share of the time that the doorbell's write takes. */
 static double share_of_ringing(struct __test_metadata *_metadata, struct nvme *nvme,
 			       __u64 *list)
 {
@@ -174,7 +174,7 @@ TEST_F_TIMEOUT(turns, another_queue_has_its_turn, 120)
 		       all * 1e3);
 }
 
-/* Seconds of a stop in the middle of a long command, which takes @one */
+/* Returns the seconds that a stop takes in the middle of a long command of @one seconds. */
 static double stop_in_the_middle(struct __test_metadata *_metadata, struct nvme *nvme,
 				 struct v1 *v1, __u64 *list, double one)
 {
@@ -209,7 +209,7 @@ TEST_F_TIMEOUT(turns, a_long_command_does_not_delay_a_stop, 120)
 		TH_LOG("the stop takes %.0f ms", least * 1e3);
 }
 
-/* The process with the device. @ready: it has rung, or comes to it next. */
+/* Runs in the process that has the device. Sets *@ready just before it writes the doorbell. */
 static void ring_and_wait(const char *path, __u8 opcode, volatile int *ready)
 {
 	struct device dev;
@@ -282,7 +282,7 @@ static int deallocate(struct nvme *nvme, const void *ranges, int nr)
 	return nvme_do(nvme, &nvme->io[0], &cmd, NULL);
 }
 
-/* Nothing is written, so there is nothing to free: 4 TiB in all. */
+/* The ranges have 4 TiB together. They have no memory, so the command frees nothing. */
 TEST_F(turns, ranges_without_memory_take_no_time)
 {
 	struct range *range = (void *)self->buf;
@@ -299,7 +299,7 @@ TEST_F(turns, ranges_without_memory_take_no_time)
 
 #define FILLED		(64 * MIB)
 
-/* Has a range freed in several turns, all but the first and the last block of it. */
+/* The command takes several turns. It frees all blocks except the first and the last. */
 TEST_F_TIMEOUT(turns, a_long_range_is_freed_to_its_end, 60)
 {
 	__u32 blocks = MIB / self->nvme.lba_size, total = FILLED / self->nvme.lba_size;

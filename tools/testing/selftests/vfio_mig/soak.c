@@ -54,7 +54,7 @@ static struct ledger *ledger;
 static struct mdev mdev[2];
 static long kills, removals, reloads;
 
-/* A child's. */
+/* Variables of a child's process */
 static struct endpoint end[2];
 static struct guest guest;
 static struct nvme nvme;

@@ -100,7 +100,7 @@ static bool is_named(int ret)
 	}
 }
 
-/* Whatever was loaded, a guest that starts its driver gets a working device. */
+/* A guest that starts its driver must get a working device, whatever stream was loaded. */
 static void check_io(struct __test_metadata *_metadata,
 		     struct hostile *self, const char *what)
 {

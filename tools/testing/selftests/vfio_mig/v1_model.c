@@ -21,7 +21,10 @@
 #define RANDOM_OPS	1000000
 #define RANDOM_OPS_LONG	20000000
 #define WINDOW_LARGE	(1 << 20)
-/* One of so many sequences; coprime to the number of operations, so that each is there. */
+/*
+ * If the data section is large, one of so many sequences is tried. The number is coprime to the
+ * number of operations, so each operation occurs at each position.
+ */
 #define STEP_LARGE	10
 
 FIXTURE(model) {
@@ -129,7 +132,7 @@ static const struct op moves[] = {
 	{ OP_RESET },
 };
 
-/* Other operations, which must not change the situation */
+/* Other operations. All except the last two, the feeds, must not change the situation. */
 static const struct op others[] = {
 	{ OP_SET_STATE, 5 },
 	{ OP_SET_STATE, V1_ERROR },
@@ -190,7 +193,7 @@ static void every_sequence(struct __test_metadata *_metadata, struct model *m,
 	for (i = 0; i < depth; i++)
 		total *= base;
 	if (base == ARRAY_SIZE(moves)) {
-		tail = ARRAY_SIZE(others) - 2;	/* feeds do matter */
+		tail = ARRAY_SIZE(others) - 2;	/* without feeds, which change the situation */
 		memcpy(ops + depth, others, tail * sizeof(*ops));
 	}
 	for (nr = 0; nr < total; nr += step) {

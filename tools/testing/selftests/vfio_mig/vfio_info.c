@@ -213,7 +213,7 @@ TEST_F(info, an_index_beyond_the_last_is_EINVAL)
 	EXPECT_RET(-EINVAL, ask(self, VFIO_DEVICE_GET_IRQ_INFO, ROOM, 1U << 31));
 }
 
-/* Without capabilities vfio-pci leaves what the user had there. */
+/* If there are no capabilities, vfio-pci does not change the user's value. */
 static int cap_offset_fits(const struct vfio_region_info *r)
 {
 	if (r->flags & VFIO_REGION_INFO_FLAG_CAPS)

@@ -271,7 +271,7 @@ TEST_F(irq, a_count_of_0_is_for_taking_all_back)
 		for (n = 0; i <= MSIX && n < 2; n++) {
 			EXPECT_RET(-EINVAL, irq_fire(&self->dev, i, 0, 1));
 			EXPECT_EQ(0, taken(self, 0));
-			/* It enables nothing. */
+			/* A count of 0 does not enable the kind of interrupt. */
 			EXPECT_GT(0, irq_eventfds(&self->dev, i, 0, self->fd, 0));
 		}
 		ASSERT_RET(0, enable(self, i));
@@ -292,7 +292,7 @@ TEST_F(irq, minus_1_takes_one_eventfd_back)
 		n = self->count[i] / 2;
 		EXPECT_RET(0, irq_eventfds(&self->dev, i, n, &none, 1));
 		ret = irq_fire(&self->dev, i, 0, self->count[i]);
-		/* There is one ERR and one REQ. vfio-pci has nothing left to signal then. */
+		/* ERR and REQ have one eventfd. Without it, vfio-pci refuses to signal. */
 		if (i <= MSIX || ret != -EINVAL)
 			EXPECT_RET(0, ret);
 		EXPECT_EQ(0, taken(self, n));
@@ -319,7 +319,7 @@ TEST_F(irq, another_eventfd_replaces_the_first)
 	}
 }
 
-/* A range of which one is none leaves all as it was, and the kind out of use. */
+/* If one file of a range is no eventfd, the call sets none, and does not enable the kind. */
 TEST_F(irq, what_is_no_eventfd_is_refused_as_a_whole)
 {
 	const struct {

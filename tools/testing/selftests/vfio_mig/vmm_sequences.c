@@ -116,7 +116,7 @@ static void pair_end(struct pair *p)
 	end(&p->to);
 }
 
-/* The guest works: some memory, a register, the doorbell. */
+/* The guest writes some memory, a register and the doorbell. */
 static void work(struct __test_metadata *_metadata, struct pair *p,
 		 struct vmm *vmm)
 {
@@ -243,7 +243,7 @@ TEST_F(qemu_7_2, resets_the_guest_in_pre_copy)
 
 /* QEMU 10 and 11, and steps of all VMMs that use v2 */
 
-/* vfio_migration_set_state(): another state on failure, else a reset. */
+/* vfio_migration_set_state(): after a failure it enters @recover, or else resets the device. */
 static int set_v2(struct vmm *vmm, __u32 state, __u32 recover)
 {
 	int ret = v2_set_state(&vmm->v2, state);
@@ -269,7 +269,7 @@ FIXTURE_TEARDOWN(qemu_10)
 	pair_end(&self->p);
 }
 
-/* vfio_save_block(): 1 MiB at a time. Until there is nothing, for now or for good. */
+/* vfio_save_block(): reads 1 MiB at a time, until there are no data now, or no more data. */
 static void read_all(struct __test_metadata *_metadata, struct pair *p)
 {
 	ASSERT_LE(0, v2_drain(&p->from.v2, &p->stream, MIB));
@@ -426,7 +426,7 @@ TEST_F(qemu_10, resets_where_there_is_no_other_state)
 	work(_metadata, &self->p, from);
 }
 
-/* Cloud Hypervisor, 2026: no pre-copy, no P2P, the state as one blob. */
+/* Cloud Hypervisor of 2026 uses neither pre-copy nor P2P, and moves the state as one blob. */
 
 FIXTURE(cloud_hypervisor) {
 	struct pair p;
@@ -462,7 +462,7 @@ static void load_blob(struct __test_metadata *_metadata, struct pair *p)
 
 	ASSERT_RET(0, set_v2(to, V2_RESUMING, V2_RUNNING));
 	ASSERT_RET(0, v2_feed(&to->v2, p->stream.data, p->stream.len, 0));
-	/* While it is RESUMING. */
+	/* Cloud Hypervisor sets up the device while it is RESUMING. */
 	set_up(_metadata, to);
 	ASSERT_RET(0, set_v2(to, V2_RUNNING, V2_ERROR));
 }
@@ -505,7 +505,7 @@ TEST_F(cloud_hypervisor, goes_on_at_the_source)
 	is_there(_metadata, &self->p, &self->p.from);
 }
 
-/* The state that it recovers to, then a reset, and all is set up again. */
+/* The VMM enters the state to recover to, resets the device, and loads the state again. */
 TEST_F(cloud_hypervisor, resets_after_a_load_that_failed)
 {
 	struct pair *p = &self->p;

@@ -291,7 +291,7 @@ static int let_go(void)
 	return close_fd(DEVICE);
 }
 
-/* The device under attack, after the attack */
+/* Steps with the device under attack, after the attack */
 static int reopen(void)
 {
 	struct buffer s = { 0 };

@@ -21,7 +21,7 @@
 	__CHECK_RET(EXPECT_EQ, want, call, "")
 #define ASSERT_RET(want, call)						\
 	__CHECK_RET(ASSERT_EQ, want, call, "")
-/* As EXPECT_RET(). The message says also what was tested. */
+/* As EXPECT_RET(). The message also says which case failed. */
 #define EXPECT_RET_FOR(want, call, fmt, ...)				\
 	__CHECK_RET(EXPECT_EQ, want, call, ": " fmt, ##__VA_ARGS__)
 #define ASSERT_RET_FOR(want, call, fmt, ...)				\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Children that do not outlive their parent: what they have open ends with the test. */
+/* Child processes that do not outlive their parent, so that their open files end with the test */
 #ifndef VFIO_MIG_CHILD_H
 #define VFIO_MIG_CHILD_H
 
@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 /**
- * child_ends_with() - the calling process is killed when its parent ends
- * @parent: who started it; the signal does not come if the parent has ended before
+ * child_ends_with() - let the kernel kill the calling process when its parent ends
+ * @parent: the parent. If it has ended already, no signal comes, so the process exits.
  *
- * A child that somebody else adopted can wait for the parent's memory for ever.
+ * Otherwise the process could wait for ever for memory that its parent provides.
  */
 static inline void child_ends_with(pid_t parent)
 {
@@ -20,7 +20,7 @@ static inline void child_ends_with(pid_t parent)
 		_exit(0);
 }
 
-/** child_start() - fork(); the child ends with its parent. */
+/** child_start() - fork a child that ends with its parent */
 static inline pid_t child_start(void)
 {
 	pid_t parent = getpid(), pid = fork();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the fixtures of several programs have in common. */
+/* Setup and teardown that the fixtures of several programs have in common */
 #ifndef VFIO_MIG_LIB_FIXTURE_H
 #define VFIO_MIG_LIB_FIXTURE_H
 

@@ -222,7 +222,7 @@ static bool judge_read_all(struct model *m, const struct result *r)
 		return want_ret(m, r, -EINVAL);
 	if (!want_ret(m, r, 0))
 		return false;
-	/* Reads only one byte if data_size was not read. */
+	/* If data_size was not read, the operation reads only one byte. */
 	if (!m->size)
 		return true;
 	if (m->learned)

@@ -83,7 +83,7 @@ struct nvme {
 	volatile __u32 *shadow;	/* doorbells in memory, or NULL */
 	volatile __u32 *event_idx;
 	int shadow_admin;	/* whether the admin queue has some, too */
-	int ring_all;		/* write the registers, too, whatever EventIdx is */
+	int ring_all;		/* also write the registers, and ignore EventIdx */
 	unsigned long rings;	/* number of writes to doorbell registers */
 	struct nvme_queue admin;
 	struct nvme_queue io[NVME_QUEUES_MAX];

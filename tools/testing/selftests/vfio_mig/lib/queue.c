@@ -47,7 +47,7 @@ int nvme_submit(struct nvme *nvme, struct nvme_queue *q, struct nvme_cmd *cmd)
 	return cid;
 }
 
-/* Buffers are contiguous in guest memory, so all that varies is whether there is a list. */
+/* Buffers are contiguous in guest memory. A list is needed only for more than two pages. */
 static void set_prps(struct nvme *nvme, struct nvme_queue *q,
 		     struct nvme_cmd *cmd, int cid, const void *buf, size_t len)
 {
