@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "migdev.h"
@@ -15,6 +16,7 @@
 #include "vfio-mig.h"
 
 #define TEMPORARY	".vfio-mig.XXXXXX"
+#define ACL		"system.posix_acl_access"
 
 /* The file that a signal must remove. It changes only while signals are blocked. */
 static char *temporary;
@@ -160,10 +162,28 @@ static int make_temporary(struct output *out)
 }
 
 /*
- * A file that is replaced keeps its mode and, if permitted, its owner and group. The rights
- * of another group are not for the user's own group.
+ * Copies the access control list of the file that is replaced. Returns false if the mode's
+ * bits for the group are not those of the file's group: with a list they limit its entries.
  */
-static void take_over(int fd, const struct stat *st)
+static bool take_over_acl(int fd, const char *path)
+{
+	char acl[4096];
+	ssize_t len;
+
+	len = getxattr(path, ACL, acl, sizeof(acl));
+	if (len >= 0)
+		return !fsetxattr(fd, ACL, acl, len, 0);
+	/* The new file can have a list of its directory. */
+	if (errno == ENODATA)
+		return !fremovexattr(fd, ACL) || errno == ENODATA;
+	return errno == EOPNOTSUPP;
+}
+
+/*
+ * A file that is replaced keeps its mode, its access control list and, if permitted, its
+ * owner and group. The rights of another group are not for the user's own group.
+ */
+static void take_over(int fd, const char *path, const struct stat *st)
 {
 	mode_t mode = st->st_mode & 07777;
 
@@ -172,6 +192,8 @@ static void take_over(int fd, const struct stat *st)
 			return;
 		mode &= 0707;
 	}
+	if (!take_over_acl(fd, path))
+		mode &= 0707;
 	fchmod(fd, mode);
 }
 
@@ -197,7 +219,7 @@ static int open_replacement(struct output *out, const struct stat *st)
 		return error_errno(-errno, "%s", out->name);
 	ret = make_temporary(out);
 	if (!ret)
-		take_over(out->fd, st);
+		take_over(out->fd, out->path, st);
 	return ret;
 }
 

@@ -421,10 +421,46 @@ t_new_files_are_for_their_owner() {
 t_rights_are_not_for_another_group() {
 	expect 0 vfio-mig save "$a" state && mkdir shared && echo before > shared/image &&
 		chmod 664 shared/image && chown -R 65534:12345 shared &&
-		chmod 755 . && chmod 644 state && cp "$(command -v vfio-mig)" . || return
+		chmod 755 . && chmod 644 state && install "$(command -v vfio-mig)" . || return
 	expect 0 setpriv --reuid=65534 --regid=65534 --clear-groups \
 		./vfio-mig dump -q -x shared/image state &&
 		[ "$(stat -c '%a %u %g' shared/image)" = "604 65534 65534" ]
+}
+
+# The bits of the mode for the group are the mask of the list. The new file "plain" must not
+# get the list of the directory.
+t_access_control_lists_stay() {
+	expect 0 vfio-mig save "$a" state && mkdir lists || return
+	expect 0 python3 -I -S -c 'if 1:
+		import errno, os, struct, subprocess, sys
+
+		NAME = "system.posix_acl_access"
+
+		def acl(group, mask):
+			entries = (1, 6, -1), (2, 6, 12345), (4, group, -1), (16, mask, -1), (32, 0, -1)
+			return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *e) for e in entries)
+
+		def rights(path):
+			return (os.stat(path).st_mode, NAME in os.listxattr(path) and
+				os.getxattr(path, NAME))
+
+		for path, mode in ("lists/listed", 0o600), ("lists/plain", 0o640):
+			open(path, "w").close()
+			os.chmod(path, mode)
+		try:
+			os.setxattr("lists/listed", NAME, acl(0, 6))
+		except OSError as error:
+			sys.exit(4 if error.errno == errno.EOPNOTSUPP else str(error))
+		for path in "lists/listed", "lists/plain":
+			before = rights(path)
+			subprocess.run(["vfio-mig", "dump", "-q", "-x", path, "state"], check=True)
+			if rights(path) != before:
+				sys.exit(f"{path}: {rights(path)} instead of {before}")
+			os.setxattr("lists", "system.posix_acl_default", acl(0, 7))
+		' && return
+	grep -qs . err && { cat err; return 1; }
+	echo "# this file system has no access control lists"
+	return "$KSFT_SKIP"
 }
 
 t_report_apart_from_the_data() {
