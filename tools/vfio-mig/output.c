@@ -21,7 +21,11 @@
 /* The file that a signal must remove. It changes only while signals are blocked. */
 static char *temporary;
 
-static const int deadly[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU };
+/* Signals that end a program and are no fault of the program itself. */
+static const int deadly[] = {
+	SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGPWR, SIGQUIT, SIGSTKFLT, SIGTERM, SIGUSR1,
+	SIGUSR2, SIGVTALRM, SIGXCPU,
+};
 
 #define NR_DEADLY	(sizeof(deadly) / sizeof(*deadly))
 

@@ -328,7 +328,7 @@ dies_of() {
 t_signals_keep_what_was_there() {
 	local signal pid
 	mkdir signals && echo before > signals/state && slow "$a"
-	for signal in HUP INT QUIT TERM XCPU; do
+	for signal in ALRM HUP INT IO PROF PWR QUIT STKFLT TERM USR1 USR2 VTALRM XCPU; do
 		# A shell's background processes ignore some signals.
 		env --default-signal vfio-mig save -q "$a" signals/state &
 		pid=$!
