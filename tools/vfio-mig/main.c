@@ -179,16 +179,29 @@ static void print_version(void)
 	puts("vfio-mig " VERSION);
 }
 
-/* Says which option getopt_long() did not take. */
+static bool is_option(int c)
+{
+	const struct option *o;
+
+	for (o = options; o->name; o++)
+		if (o->val == c)
+			return true;
+	return false;
+}
+
+/*
+ * Says which option getopt_long() did not take. optind is behind a long option, but not always
+ * behind a word of short options. optopt is 0 for an unknown long option.
+ */
 static int bad_option(const struct command *cmd, int c, char **argv)
 {
 	const char *word = argv[optind - 1];
 
 	if (c == ':')
 		return usage("%s: %s needs a value", cmd->name, word);
-	if (!strncmp(word, "--", 2))
-		return usage("%s does not take %s", cmd->name, word);
-	return usage("%s has no option -%c", cmd->name, optopt);
+	if (optopt && !is_option(optopt))
+		return usage("%s has no option -%c", cmd->name, optopt);
+	return usage("%s does not take %s", cmd->name, word);
 }
 
 static int run(const struct command *cmd, int argc, char **argv)

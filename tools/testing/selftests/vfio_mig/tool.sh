@@ -277,6 +277,8 @@ t_exit_codes() {
 		expect 2 vfio-mig save "$a" -t && says err '-t needs a value' &&
 		expect 2 vfio-mig save --fly "$a" && says err 'not take --fly' &&
 		expect 2 vfio-mig save -qx f "$a" && says err 'no option -x' &&
+		expect 2 vfio-mig save --json -Zq "$a" && says err 'no option -Z' &&
+		expect 2 vfio-mig info --json=3 "$a" && says err 'not take --json=3' &&
 		expect 0 vfio-mig --version && expect 0 vfio-mig save --version &&
 		expect 1 vfio-mig save no-such-device f && says err 'no device' &&
 		expect 1 vfio-mig restore "$a" no-such-file &&
