@@ -301,15 +301,22 @@ static int dump(struct dump *d, FILE *in, const char *name)
 	return totals.complete ? EXIT_OK : EXIT_STREAM;
 }
 
-/* The output must not replace the file that is read. */
-static int check_extract(const struct options *o, FILE *in)
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* No output may replace the file that is read, or append to the file. */
+static int check_outputs(const struct options *o, FILE *in)
 {
 	struct stat from, to;
 
-	if (o->extract && !fstat(fileno(in), &from) && !stat(o->extract, &to) &&
-	    S_ISREG(from.st_mode) && from.st_dev == to.st_dev &&
-	    from.st_ino == to.st_ino)
+	if (fstat(fileno(in), &from))
+		return EXIT_OK;
+	if (o->extract && !stat(o->extract, &to) && same_file(&from, &to))
 		return usage("%s is the stream itself", o->extract);
+	if (!fstat(STDOUT_FILENO, &to) && same_file(&from, &to))
+		return usage("standard output is the stream itself");
 	return EXIT_OK;
 }
 
@@ -317,11 +324,11 @@ static int dump_and_extract(struct dump *d, FILE *in, const char *name)
 {
 	int ret;
 
-	if (!d->options->extract)
-		return dump(d, in, name);
-	ret = check_extract(d->options, in);
+	ret = check_outputs(d->options, in);
 	if (ret)
 		return ret;
+	if (!d->options->extract)
+		return dump(d, in, name);
 	ret = image_open(&d->image, d->options->extract);
 	if (!ret)
 		ret = dump(d, in, name);

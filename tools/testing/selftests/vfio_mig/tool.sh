@@ -514,6 +514,17 @@ t_stream_is_not_replaced() {
 		expect 0 vfio-mig dump -q state
 }
 
+t_nothing_is_appended_to_the_stream() {
+	local options
+	expect 0 vfio-mig save "$a" state && cp state before || return
+	# expect keeps the output in a file, and here the output is the stream.
+	for options in '' -j '-x -'; do
+		# shellcheck disable=SC2086,SC2094 # an option and its value; what must not be done
+		vfio-mig dump $options state >> state 2> err
+		[ $? -eq 2 ] && says err 'is the stream itself' && cmp state before || return
+	done
+}
+
 t_no_device() {
 	local name command
 	for name in '' . .. / /etc/passwd /dev/null /sys /sys/bus/mdev/devices \
