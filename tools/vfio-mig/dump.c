@@ -289,7 +289,8 @@ static int dump(struct dump *d, FILE *in, const char *name)
 	if (d->options->json) {
 		json_close(&d->json, ']');
 		totals_json(d, &totals);
-	} else if (!d->options->quiet) {
+	} else if (!ret && !d->options->quiet) {
+		/* An error of a file does not tell whether the stream is good. */
 		print_totals(&totals);
 	}
 	if (d->image_error)

@@ -383,6 +383,7 @@ t_full_disk() {
 		expect 1 vfio-mig dump -q -x small/state state && says err ENOSPC &&
 		expect 1 env TMPDIR=small vfio-mig dump -q -x /dev/null state &&
 		says err 'temporary file .*ENOSPC' &&
+		expect 1 vfio-mig dump -x small/state state && ! grep '^NOT GOOD' out &&
 		nothing_else small state && grep -qx before small/state
 	local status=$?
 	umount small
