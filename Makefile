@@ -2,6 +2,10 @@
 # Builds vfio-mig-core and mnvme out of tree. `make help` lists the targets.
 # kbuild does not read this file: it starts at Kbuild.
 
+ifneq ($(words $(subst :, ,x$(CURDIR)x)),1)
+$(error $(CURDIR): a path with a blank or a colon, which kbuild cannot use: move the checkout)
+endif
+
 # Before anything is downloaded or built.
 VALUES := KERNEL OTHER_KERNEL GUEST_KERNEL QEMU OTHER_QEMU
 ifneq ($(strip $(foreach v,$(VALUES),$($(v)))),)

@@ -2,8 +2,20 @@
 # shellcheck shell=bash
 # Functions for the scripts of this directory and others. They source this file.
 
-# Everything that is downloaded goes here and nowhere else.
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/vfio-mig
+# Scripts read what apt and others print, and no other language. LANGUAGE wins over C.UTF-8.
+export LC_ALL=C.UTF-8
+unset LANGUAGE
+# Users of a VM or of a new Debian read what root writes.
+umask 022
+
+# Everything that is downloaded goes here and nowhere else. XDG's specification says to ignore
+# a path that is not absolute. A service or a job can be without HOME.
+case ${XDG_CACHE_HOME:-} in
+/*) ;;
+*) XDG_CACHE_HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6 || true)}/.cache ;;
+esac
+export XDG_CACHE_HOME
+CACHE=$XDG_CACHE_HOME/vfio-mig
 
 say() {
 	echo "${0##*/}: $*" >&2
@@ -46,8 +58,20 @@ need_debian() {
 	esac
 }
 
+# Stops if a path here is one that kbuild, make or QEMU's options take for more than one.
+need_plain_paths() {
+	local path
+	for path in "$(realpath "$(dirname "${BASH_SOURCE[0]}")/../../..")" "$CACHE"; do
+		[[ $path == *[[:space:]:,]* ]] || continue
+		say "$path: a path with a blank, a colon or a comma, which kbuild or QEMU" \
+			"cannot use: move the checkout, or set XDG_CACHE_HOME for the cache"
+		exit 2
+	done
+}
+
 # Stops a user who is not root, before anything is downloaded or built for a VM.
 need_root() {
+	need_plain_paths
 	[ "$(id -u)" -ne 0 ] || return 0
 	say "run as root, because the VM shares the files of this machine"
 	exit 2
@@ -64,9 +88,12 @@ default_qemu() {
 
 # one_of WORD WORD...: returns whether the first word is among the others.
 one_of() {
-	local word=$1
+	local word=$1 other
 	shift
-	[[ " $* " == *" $word "* ]]
+	for other in "$@"; do
+		[ "$word" != "$other" ] || return 0
+	done
+	return 1
 }
 
 # The suite that has Debian's kernel of a version.
@@ -114,6 +141,7 @@ hidden_part() {
 # paths in them absolute. Scripts call it first.
 check_values() {
 	local name value tools
+	need_plain_paths
 	tools=$(dirname "${BASH_SOURCE[0]}")
 	for name in KERNEL OTHER_KERNEL GUEST_KERNEL QEMU OTHER_QEMU; do
 		value=${!name:-}
