@@ -251,3 +251,12 @@ all_depends() {
 depends() {
 	all_depends "$@" | head -n 1 | grep .
 }
+
+# need_number NAME [MAXIMUM]: stops unless the variable is empty or a number from 1 on.
+need_number() {
+	local value=${!1:-}
+	[ -n "$value" ] || return 0
+	[[ $value =~ ^[1-9][0-9]{0,8}$ && $value -le ${2:-999999999} ]] && return
+	say "$1=$value: no number from 1 to ${2:-999999999}"
+	exit 2
+}
