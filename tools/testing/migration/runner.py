@@ -54,6 +54,17 @@ def no_more_signals():
         signal.signal(number, lambda *_: None)
 
 
+def die_of(number):
+    """End by a signal, as any program does that does not handle the signal.
+
+    After an ordinary exit, a shell script that called this program continues with its next
+    command, also if it got the Ctrl-C, too.
+    """
+    sys.stdout.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
 def say(text):
     """Print a line for a person, apart from the TAP."""
     print(f"run: {text}", file=sys.stderr, flush=True)
@@ -83,6 +94,7 @@ def parse():
                         help="if a QEMU dies by a signal, show where in gdb")
     parser.add_argument("scenario", nargs="*", help="all, if none is named")
     args = parser.parse_args()
+    args.interrupted = None     # the signal that ends the run
     if args.time_limit < 0:
         parser.error("--time-limit must not be negative")
     return args
@@ -141,10 +153,12 @@ def run_vm(args, run):
                 sys.stdout.buffer.write(line)
                 sys.stdout.flush()
         except Interrupted as number:
+            args.interrupted = number.args[0]
             process.terminate()
             process.communicate()
             return 128 + number.args[0]
-    return process.returncode
+    # As a shell has it, if a signal ended the VM.
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 def verdict(status, events, found):
@@ -242,9 +256,12 @@ def main():
         run = new_run()
         status = run_vm(args, run)
         no_more_signals()
-        sys.exit(report(args, run, status))
+        status = report(args, run, status)
+        if args.interrupted:
+            die_of(args.interrupted)
+        sys.exit(status)
     except Interrupted as number:
-        sys.exit(128 + number.args[0])
+        die_of(number.args[0])
     except OSError as error:
         # Python's own status for an exception is 1, which means a failed scenario.
         say(f"the harness failed: {error}")

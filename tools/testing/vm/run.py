@@ -359,9 +359,16 @@ def interrupted(signum, _frame):
     raise Interrupted(signum)
 
 
+def die_of(number):
+    """Ends by a signal, because a shell continues after an ordinary exit of a command."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
 def main():
     """Runs one command in one VM."""
     args = parse()
+    killer = None
     for signum in SIGNALS:
         signal.signal(signum, interrupted)
     with open(os.path.join(args.kernel_dir, "release"), encoding="ascii") as f:
@@ -377,13 +384,14 @@ def main():
         return vm.verdict()
     except Interrupted as e:
         say("interrupted")
-        return 128 + e.args[0]
+        killer = e.args[0]
     finally:
         vm.kill()
         keep_logs(run, args.logs)
         shutil.rmtree(os.path.join(run, "modules"), ignore_errors=True)
         if os.path.exists(os.path.join(run, "initrd")):
             os.remove(os.path.join(run, "initrd"))
+    return die_of(killer)
 
 
 if __name__ == "__main__":
