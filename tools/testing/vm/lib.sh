@@ -167,17 +167,24 @@ lock_cache() {
 	fi
 }
 
-# Prints the Debian mirror of this machine's own apt. Before the first "apt-get update" apt
-# does not know the origin of a suite, so its name has to suffice.
+# Prints the Debian mirror of this machine's own apt: that of the release itself, if there are
+# more, because a disc or a mirror of debug symbols lacks packages. Before the first "apt-get
+# update" apt does not know the origin of a suite, so its name has to suffice. Images for clouds
+# have the mirrors in a file.
 mirror() {
 	local uri
 	# shellcheck disable=SC2016 # apt expands it
 	uri=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(SUITE)|$(CODENAME)' \
 		'Created-By: Packages' | awk -F '|' -v suite="$(host_suite)" '
-		$3 ~ /security/ || $4 ~ /security/ || $1 ~ /security/ { next }
-		$2 == "Debian" { print $1; found = 1; exit }
+		$3 ~ /security/ || $4 ~ /security/ || $1 ~ /security|^cdrom:/ { next }
+		$2 == "Debian" && $4 == suite && !own { own = $1 }
+		$2 == "Debian" && !any { any = $1 }
 		$2 == "" && ($3 == suite || $4 == suite) && !guess { guess = $1 }
-		END { if (!found) print guess }')
+		END { print own ? own : any ? any : guess }')
+	if [[ $uri == mirror+file:* ]]; then
+		uri=${uri#mirror+file:}
+		uri=$(awk '/^[^#]/ { print $1; exit }' "${uri%/}")
+	fi
 	[ -n "$uri" ] || die "apt has no Debian mirror here: add one to its sources, and run apt-get update"
 	echo "$uri"
 }
@@ -190,11 +197,13 @@ private_apt() {
 	local suite=$1 dir=$CACHE/apt/$1 part uri
 	shift
 	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
-	if [ ! -f "$dir/suites.list" ]; then
+	# With each update, because a cache can come from a machine with another mirror.
+	if [ ! -s "$dir/suites.list" ] || [ "${2:-}" = update ]; then
 		uri=$(mirror) || exit
 		for part in "$suite" "${suite%-backports}"; do
 			echo "deb $uri $part main"
-		done | sort -u > "$dir/suites.list"
+		done | sort -u > "$dir/suites.list.new" &&
+			mv "$dir/suites.list.new" "$dir/suites.list" || exit
 	fi
 	"$1" -q -q -o Dir::Etc::sourcelist="$dir/suites.list" \
 		-o APT::Default-Release="$suite" \
