@@ -269,3 +269,12 @@ need_number() {
 	say "$1=$value: no number from 1 to ${2:-999999999}"
 	exit 2
 }
+
+# lock_output DIR: waits until no other run writes DIR, which the caller is going to remove.
+lock_output() {
+	mkdir -p "$(dirname "$1")"
+	exec 8>> "$1.lock"
+	flock -n 8 && return
+	say "waiting for another run that writes $1"
+	flock 8
+}
