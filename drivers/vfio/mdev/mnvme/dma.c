@@ -26,7 +26,7 @@ void mnvme_cq_dma_init(struct mnvme_cq *cq)
 	vfio_mig_dma_init(&cq->dma, cq->dev->mig, mnvme_cq_dma_ready);
 }
 
-/* Copies bytes for @sq by an access of @dma, which @sq has the lock of. */
+/* Copies bytes for @sq by an access of @dma. The caller holds the lock of @dma. */
 static int mnvme_dma_by(struct mnvme_sq *sq, struct vfio_mig_dma *dma, u64 iova, void *buf,
 			size_t len, bool write)
 {
