@@ -4,6 +4,7 @@
 #define VFIO_MIG_CHILD_H
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -28,6 +29,12 @@ static inline pid_t child_start(void)
 	if (!pid)
 		child_ends_with(parent);
 	return pid;
+}
+
+/** child_shared_page() - map a page that parent and child share. Returns MAP_FAILED if there is none. */
+static inline void *child_shared_page(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 #endif
