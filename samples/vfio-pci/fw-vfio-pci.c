@@ -2,13 +2,17 @@
 /*
  * fw-vfio-pci: a vfio-pci variant driver on vfio-mig-core, for a function with firmware
  *
- * Firmware suspends the function, and gives its state as an image that the driver cannot
- * look into. The function is QEMU's ivshmem-plain, which has no firmware. So the first part
- * of this file takes the place of firmware: it serves BAR0 and BAR2 from memory of its own,
- * and carries out commands. A command takes a while, and can fail. The second part is what
- * a driver needs in order to migrate such a function. The rest binds both to vfio-pci.
+ * Firmware suspends the function, and returns the function's state as an image whose format
+ * the driver does not know. The function is QEMU's ivshmem-plain, which has no firmware. So the
+ * first part of this file, fw_*(), takes the place of firmware. It serves BAR0 and BAR2 from
+ * its own memory, and executes commands. A command takes a while, and can fail. The second
+ * part, my_*(), is the code that a driver needs to migrate such a function. The third part,
+ * fw_vfio_*(), connects both to vfio-pci.
  *
- * A function is bound by its driver_override only: fw_vfio_pci.
+ * &fw_function.lock protects the state of the firmware. It is taken after the library's session
+ * mutex, and no user memory is accessed while it is held.
+ *
+ * Only the driver_override "fw_vfio_pci" binds a function to this driver.
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -23,14 +27,14 @@
 #define FW_IMAGE_MAX		SZ_1G
 #define FW_COMMAND_MS		1	/* time of a command */
 
-/* What of the function is suspended: its own DMA, and also its answers to accesses */
+/* Parts of the function that can be suspended: its own DMA, and its answers to accesses */
 #define FW_INITIATOR		BIT(0)
 #define FW_RESPONDER		BIT(1)
 
 struct fw_function {
-	struct vfio_pci_core_device core;	/* first: it is the driver's data */
+	struct vfio_pci_core_device core;	/* first, because vfio-pci needs it as drvdata */
 	struct vfio_mig *mig;
-	wait_queue_head_t wq;		/* wakes up who waits for a command */
+	wait_queue_head_t wq;		/* woken to cancel a command */
 	size_t saved;			/* bytes of the image that were read */
 
 	struct mutex lock;		/* protects the firmware's members */
@@ -47,7 +51,10 @@ static struct fw_function *to_fw(struct vfio_device *vdev)
 
 /* The firmware */
 
-/* Waits for the end of a command, as for the interrupt of a device. */
+/*
+ * Waits for the end of a command, as a driver waits for an interrupt. A fatal signal, or a user
+ * who waits to reset or close the device, ends the wait.
+ */
 static int fw_command(struct fw_function *fw)
 {
 	int ret = wait_event_killable_timeout(fw->wq, vfio_mig_cancelled(fw->mig),
@@ -82,7 +89,7 @@ static int fw_resume(struct fw_function *fw, u32 what)
 	return 0;
 }
 
-/* This part of the firmware is part of the function's reset, so it cannot fail. */
+/* Cannot fail, because it is a part of the function's reset and not a command. */
 static void fw_reset(struct fw_function *fw)
 {
 	mutex_lock(&fw->lock);
@@ -92,7 +99,7 @@ static void fw_reset(struct fw_function *fw)
 	mutex_unlock(&fw->lock);
 }
 
-/* Writes to a function whose responder is suspended are lost. */
+/* Accesses the firmware's memory. A write is lost while the responder is suspended. */
 static void fw_access(struct fw_function *fw, size_t off, void *data, size_t len, bool write)
 {
 	mutex_lock(&fw->lock);
@@ -115,7 +122,7 @@ static u64 fw_query_size(struct fw_function *fw)
 	return size;
 }
 
-/* Returns the number of bytes. */
+/* Copies bytes of the image. Returns their number, or an error. */
 static ssize_t fw_save(struct fw_function *fw, size_t off, void *buf, size_t len)
 {
 	int ret = fw_command(fw);
@@ -167,13 +174,13 @@ static void my_run(struct vfio_device *vdev)
 		vfio_mig_device_error(to_fw(vdev)->mig);
 }
 
-/* A reset of the function that VFIO has done is a reset of the firmware, too. */
+/* VFIO has reset the function before, and a reset of the function also resets its firmware. */
 static void my_reset(struct vfio_device *vdev)
 {
 	fw_reset(to_fw(vdev));
 }
 
-/* Loading has put the image in place. */
+/* Does nothing, because my_write() has loaded the image into the function already. */
 static void my_apply(struct vfio_device *vdev, void *prepared)
 {
 }
@@ -199,7 +206,7 @@ static int my_save_begin(struct vfio_device *vdev, enum vfio_mig_image_phase pha
 	return 0;
 }
 
-/* The firmware gives its image only while the function is suspended. */
+/* All bytes count as bytes for the stop, because only a suspended function returns an image. */
 static int my_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 		   struct vfio_mig_image_size *size)
 {
@@ -223,7 +230,7 @@ static ssize_t my_read(struct vfio_device *vdev, enum vfio_mig_image_phase phase
 	return n;
 }
 
-/* The function is suspended, and its state ends here. */
+/* Drops the function's own state, because my_write() loads the image into the function itself. */
 static int my_load_begin(struct vfio_device *vdev)
 {
 	fw_reset(to_fw(vdev));
@@ -256,7 +263,7 @@ static const struct vfio_mig_desc my_desc = {
 	.dma_logging = true,	/* The function does no DMA, so all of it is logged. */
 };
 
-/* The v1 protocol: from here. v1 needs a region of its own in vfio-pci, and v2 does not. */
+/* The v1 protocol: from here. Only v1 needs a region, which is registered with vfio-pci. */
 static ssize_t my_region_rw(struct vfio_pci_core_device *core, char __user *buf, size_t count,
 			    loff_t *ppos, bool write)
 {
@@ -308,13 +315,19 @@ static int my_add_region(struct fw_function *fw)
 
 /* The v1 protocol: up to here */
 
-/* Between vfio_pci_core_enable(), which forgets regions, and vfio_pci_core_finish_enable() */
+/*
+ * Called after vfio_pci_core_enable(), which drops all regions of vfio-pci, and before
+ * vfio_pci_core_finish_enable().
+ */
 static int my_open(struct fw_function *fw)
 {
 	return my_add_region(fw) ?: vfio_mig_open(fw->mig);
 }
 
-/* VFIO holds its memory_lock, so the library may have to reset the device later. */
+/*
+ * VFIO holds its memory_lock. The library does not wait for the session mutex, so the device
+ * may be reset after this function has returned.
+ */
 static void my_reset_done(struct pci_dev *pdev)
 {
 	struct fw_function *fw = dev_get_drvdata(&pdev->dev);
@@ -324,7 +337,7 @@ static void my_reset_done(struct pci_dev *pdev)
 
 /* Migration: up to here */
 
-/* In pieces by way of the stack, because no lock may be held over a copy to user memory. */
+/* Copies in pieces by a buffer on the stack, because fw_access() must not access user memory. */
 static ssize_t fw_rw(struct fw_function *fw, char __user *buf, size_t count, size_t off,
 		     bool write)
 {
@@ -345,7 +358,7 @@ static ssize_t fw_rw(struct fw_function *fw, char __user *buf, size_t count, siz
 	return done;
 }
 
-/* Returns whether an access is to memory of the firmware, and which. */
+/* Returns whether the firmware serves the region of @pos, and the region's place and size. */
 static bool fw_range(struct fw_function *fw, loff_t pos, size_t *off, size_t *size)
 {
 	u64 index = VFIO_PCI_OFFSET_TO_INDEX(pos);
@@ -389,7 +402,7 @@ static ssize_t fw_vfio_write(struct vfio_device *vdev, const char __user *buf, s
 	return fw_vfio_rw(vdev, (char __user *)buf, count, ppos, true);
 }
 
-/* An eventfd that stores to a BAR would store to the function's own BAR. */
+/* VFIO_DEVICE_IOEVENTFD is refused, because it stores to the real BAR and not to the firmware's. */
 static long fw_vfio_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
 {
 	return cmd == VFIO_DEVICE_IOEVENTFD ? -ENOTTY : vfio_pci_core_ioctl(vdev, cmd, arg);
@@ -413,7 +426,7 @@ static int fw_vfio_open(struct vfio_device *vdev)
 	return 0;
 }
 
-/* The next user must not see what this one left. */
+/* Clears the firmware's memory, because the next user must not see this user's data. */
 static void fw_vfio_close(struct vfio_device *vdev)
 {
 	vfio_mig_close(to_fw(vdev)->mig);
