@@ -403,13 +403,18 @@ TEST_F(registers, reset_while_stopped_is_a_power_on)
 #define CC_AT(level)	(16 + ((level) >= 3 ? 21 : 0) + 256)
 #define CLOSES		10
 
+/* A thread that reads the data file of a session */
+struct reader {
+	struct v2 v2;
+	struct buffer out;
+};
+
 /* The device is closed while another thread reads the data file. */
 FIXTURE(close) {
 	struct device dev;
 	struct guest guest;
 	struct nvme nvme;
-	struct v2 v2;
-	struct buffer out;
+	struct reader reader;
 };
 
 FIXTURE_SETUP(close)
@@ -420,7 +425,7 @@ FIXTURE_SETUP(close)
 		SKIP(return, "no fault knobs of vfio-mig-core in debugfs");
 	ASSERT_RET(0, guest_create(&self->guest, 4 << 20));
 	ASSERT_RET(0, device_open(&self->dev, suite_device()));
-	if (v2_open(&self->v2, &self->dev))
+	if (v2_open(&self->reader.v2, &self->dev))
 		SKIP(return, "the device does not speak the v2 protocol");
 	/* Without pages the control state is the second chunk. */
 	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
@@ -435,14 +440,14 @@ FIXTURE_TEARDOWN(close)
 {
 	if (self->dev.path[0] && knob_there(suite_device()))
 		EXPECT_RET(0, knob_set(&self->dev, "bandwidth", "off"));
-	buffer_free(&self->out);
+	buffer_free(&self->reader.out);
 }
 
 static void *read_stream(void *arg)
 {
-	FIXTURE_DATA(close) *self = arg;
+	struct reader *r = arg;
 
-	v2_drain(&self->v2, &self->out, 0);
+	v2_drain(&r->v2, &r->out, 0);
 	return NULL;
 }
 
@@ -474,23 +479,23 @@ TEST_F_TIMEOUT(close, a_reader_gets_no_reset_state, 120)
 
 	for (i = 0; i < CLOSES; i++) {
 		self->guest.used = 0;
-		self->out.len = 0;
+		self->reader.out.len = 0;
 		ASSERT_RET(0, device_open(&self->dev, suite_device()));
-		ASSERT_RET(0, v2_open(&self->v2, &self->dev));
+		ASSERT_RET(0, v2_open(&self->reader.v2, &self->dev));
 		ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
 		ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 1, 16));
-		ASSERT_RET(0, v2_set_state(&self->v2, V2_STOP_COPY));
+		ASSERT_RET(0, v2_set_state(&self->reader.v2, V2_STOP_COPY));
 		ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "1"));
 
-		ret = pthread_create(&thread, NULL, read_stream, self);
+		ret = pthread_create(&thread, NULL, read_stream, &self->reader);
 		ASSERT_EQ(0, ret);
 		usleep(waiter_patience(100000));
 		nvme_close(&self->nvme);
 		device_close(&self->dev);
 		pthread_join(thread, NULL);
-		v2_close(&self->v2);
+		v2_close(&self->reader.v2);
 		ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "off"));
-		ASSERT_TRUE(is_enabled(&self->out))
+		ASSERT_TRUE(is_enabled(&self->reader.out))
 			TH_LOG("close %d: the reader has the state of a reset controller", i);
 	}
 }
