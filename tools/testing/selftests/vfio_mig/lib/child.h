@@ -31,7 +31,7 @@ static inline pid_t child_start(void)
 	return pid;
 }
 
-/** child_shared_page() - map a page that parent and child share. Returns MAP_FAILED if there is none. */
+/** child_shared_page() - map a page that parent and child share; MAP_FAILED if there is none */
 static inline void *child_shared_page(void)
 {
 	return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
