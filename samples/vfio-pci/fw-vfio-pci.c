@@ -315,19 +315,13 @@ static int my_add_region(struct fw_function *fw)
 
 /* The v1 protocol: up to here */
 
-/*
- * Called after vfio_pci_core_enable(), which drops all regions of vfio-pci, and before
- * vfio_pci_core_finish_enable().
- */
+/* Between vfio_pci_core_enable(), which drops all regions, and vfio_pci_core_finish_enable() */
 static int my_open(struct fw_function *fw)
 {
 	return my_add_region(fw) ?: vfio_mig_open(fw->mig);
 }
 
-/*
- * VFIO holds its memory_lock. The library does not wait for the session mutex, so the device
- * may be reset after this function has returned.
- */
+/* VFIO holds its memory_lock, so the library may reset the device after this call. */
 static void my_reset_done(struct pci_dev *pdev)
 {
 	struct fw_function *fw = dev_get_drvdata(&pdev->dev);
