@@ -213,7 +213,8 @@ TEST_F(irq, s7_5_1_1_an_entry_taken_while_masked)
 	ASSERT_RET(0, post(&self->f.nvme, self->q));
 	ASSERT_RET(0, take(&self->f.nvme, self->q));
 	ASSERT_RET(0, nvme_read32(&self->f.nvme, PBA, &pending));
-	EXPECT_EQ(due << self->q->id, pending);
+	/* A late message of the admin queue can be pending, too. */
+	EXPECT_EQ(due, pending >> self->q->id & 1);
 	MASK(false);
 	EXPECT_EQ(due, irqs(self->q));
 	/* The next message comes, too. */
