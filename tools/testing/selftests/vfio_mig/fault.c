@@ -379,10 +379,9 @@ TEST_F(fault, the_data_path_has_no_more_than_its_bandwidth)
 	check_time(_metadata, begun, self->stream.len, "saved by v2");
 }
 
-/* Another process waits for the bandwidth, with the session mutex. */
-TEST_F_TIMEOUT(fault, a_reset_does_not_wait_for_the_bandwidth, 20)
+/* Starts a process that waits for the bandwidth, with the session mutex, for minutes. */
+static pid_t start_slow_reader(struct __test_metadata *_metadata, struct _test_data_fault *self)
 {
-	double begun;
 	pid_t pid;
 
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_PRE_COPY));
@@ -392,6 +391,15 @@ TEST_F_TIMEOUT(fault, a_reset_does_not_wait_for_the_bandwidth, 20)
 	if (!pid)
 		_exit(v1_open_iteration(&self->v1) < 0);
 	usleep(500000);
+	return pid;
+}
+
+TEST_F_TIMEOUT(fault, a_reset_does_not_wait_for_the_bandwidth, 20)
+{
+	double begun;
+	pid_t pid;
+
+	pid = start_slow_reader(_metadata, self);
 	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG))
 		TH_LOG("the process does not wait");
 	begun = clock_now();
@@ -408,13 +416,7 @@ TEST_F_TIMEOUT(fault, a_killed_reader_leaves_no_wait_to_others, 60)
 	double begun;
 	pid_t pid;
 
-	ASSERT_RET(0, v1_set_state(&self->v1, V1_PRE_COPY));
-	ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "1"));
-	pid = child_start();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(v1_open_iteration(&self->v1) < 0);
-	usleep(500000);
+	pid = start_slow_reader(_metadata, self);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	ASSERT_RET(0, knob_set(&self->dev, "bandwidth", "%d", MIB));

@@ -303,11 +303,21 @@ static void finish(struct __test_metadata *_metadata, struct pair *p, __u64 seed
 	expect_image(_metadata, &p->b, seed, 1 << 16);
 }
 
+static void expect_info(struct __test_metadata *_metadata, struct v2 *v2, __u32 flags,
+			__u64 initial, __u64 dirty)
+{
+	struct v2_precopy_info info;
+
+	ASSERT_RET(0, v2_precopy_info(v2, &info));
+	EXPECT_EQ(flags, info.flags);
+	EXPECT_EQ(initial, info.initial_bytes);
+	EXPECT_EQ(dirty, info.dirty_bytes);
+}
+
 /* struct vfio_precopy_info: "dirty_bytes is also reset to zero". */
 TEST_F(image, new_initial_data_include_earlier_changes)
 {
 	struct v2 *v2 = &self->p.a.end.v2;
-	struct v2_precopy_info info;
 	__u64 bytes;
 
 	if (!variant->v2 || v2_precopy_opt_in(v2) == -ENOTTY)
@@ -315,16 +325,10 @@ TEST_F(image, new_initial_data_include_earlier_changes)
 	start_pre_copy(_metadata, &self->p);
 	bytes = change(_metadata, &self->p.a, SEED + 1);
 	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "size 1 reinit"));
-	ASSERT_RET(0, v2_precopy_info(v2, &info));
-	EXPECT_EQ(V2_PRECOPY_REINIT, info.flags);
-	EXPECT_EQ(bytes, info.initial_bytes);
-	EXPECT_EQ(0, info.dirty_bytes);
+	expect_info(_metadata, v2, V2_PRECOPY_REINIT, bytes, 0);
 	/* The driver tells of the same bytes as dirty from now on. */
 	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "off"));
-	ASSERT_RET(0, v2_precopy_info(v2, &info));
-	EXPECT_EQ(0, info.flags);
-	EXPECT_EQ(bytes, info.initial_bytes);
-	EXPECT_EQ(0, info.dirty_bytes);
+	expect_info(_metadata, v2, 0, bytes, 0);
 	finish(_metadata, &self->p, SEED + 1);
 }
 
@@ -332,7 +336,6 @@ TEST_F(image, new_initial_data_include_earlier_changes)
 TEST_F(image, new_initial_data_after_a_late_opt_in)
 {
 	struct v2 *v2 = &self->p.a.end.v2;
-	struct v2_precopy_info info;
 	__u64 bytes;
 
 	if (!variant->v2 || !v2_has(v2, V2_PRE_COPY))
@@ -340,18 +343,12 @@ TEST_F(image, new_initial_data_after_a_late_opt_in)
 	start_pre_copy(_metadata, &self->p);
 	bytes = change(_metadata, &self->p.a, SEED + 1);
 	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "size 1 reinit"));
-	ASSERT_RET(0, v2_precopy_info(v2, &info));
-	EXPECT_EQ(0, info.flags);
-	EXPECT_EQ(0, info.initial_bytes);
-	EXPECT_EQ(bytes, info.dirty_bytes);
+	expect_info(_metadata, v2, 0, 0, bytes);
 	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "off"));
 	if (v2_precopy_opt_in(v2) == -ENOTTY)
 		SKIP(return, "no VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2");
 	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "size 1 reinit"));
-	ASSERT_RET(0, v2_precopy_info(v2, &info));
-	EXPECT_EQ(V2_PRECOPY_REINIT, info.flags);
-	EXPECT_EQ(bytes, info.initial_bytes);
-	EXPECT_EQ(0, info.dirty_bytes);
+	expect_info(_metadata, v2, V2_PRECOPY_REINIT, bytes, 0);
 	ASSERT_RET(0, testdev_fault(&variant->mdev[0], "off"));
 	finish(_metadata, &self->p, SEED + 1);
 }
