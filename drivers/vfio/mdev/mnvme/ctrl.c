@@ -140,6 +140,22 @@ void mnvme_power_on(struct mnvme *dev)
 	mutex_unlock(&dev->ctrl);
 }
 
+/*
+ * Waits until no queue executes a command or accesses guest memory. The caller has made all
+ * commands end. Returns false if an access does not end.
+ */
+static bool mnvme_quiesce(struct mnvme *dev)
+{
+	bool ended = true;
+	u16 i;
+
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
+		ended &= mnvme_sq_quiesce(&dev->sq[i]);
+		ended &= mnvme_cq_quiesce(&dev->cq[i]);
+	}
+	return ended;
+}
+
 /**
  * mnvme_end_dma() - wait until no queue accesses guest memory
  * @dev: the controller, which has lost Bus Master or is not in D0
@@ -151,14 +167,9 @@ void mnvme_power_on(struct mnvme *dev)
  */
 void mnvme_end_dma(struct mnvme *dev)
 {
-	u16 i;
-
 	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
-	for (i = 0; i < MNVME_NR_QUEUES; i++) {
-		mnvme_sq_quiesce(&dev->sq[i]);
-		mnvme_cq_quiesce(&dev->cq[i]);
-	}
+	mnvme_quiesce(dev);
 	/* Another thread may have set Bus Master meanwhile, and its kicks came too early. */
 	mnvme_sq_kick_all(dev);
 }
@@ -166,15 +177,10 @@ void mnvme_end_dma(struct mnvme *dev)
 /* There is no cache to flush, because executed commands are complete. */
 static void mnvme_shutdown(struct mnvme *dev)
 {
-	u16 i;
-
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_OCCUR);
 	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
-	for (i = 0; i < MNVME_NR_QUEUES; i++) {
-		mnvme_sq_quiesce(&dev->sq[i]);
-		mnvme_cq_quiesce(&dev->cq[i]);
-	}
+	mnvme_quiesce(dev);
 	WRITE_ONCE(dev->shst, NVME_CSTS_SHST_CMPLT);
 }
 
@@ -280,17 +286,14 @@ static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned l
 static int mnvme_come_to_rest(struct mnvme *dev, bool post)
 {
 	unsigned long end = jiffies + MNVME_STOP_TIMEOUT;
-	bool ended = true;
 	int ret = 0;
 	u16 i;
 
 	for (i = 0; post && !ret && i < MNVME_NR_QUEUES; i++)
 		ret = mnvme_finish_posts(dev, &dev->sq[i], end);
-	for (i = 0; !ret && i < MNVME_NR_QUEUES; i++) {
-		ended &= mnvme_sq_quiesce(&dev->sq[i]);
-		ended &= mnvme_cq_quiesce(&dev->cq[i]);
-	}
-	return ended ? ret : -ETIMEDOUT;
+	if (ret)
+		return ret;
+	return mnvme_quiesce(dev) ? 0 : -ETIMEDOUT;
 }
 
 /**
