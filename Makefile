@@ -133,6 +133,10 @@ test-firmware:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/firmware
 
+test-in-tree:
+	$(Q)$(VM)/setup
+	$(Q)tools/patches/suite
+
 test-ivshmem:
 	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-device ivshmem
@@ -191,6 +195,7 @@ help:
 	@echo '  test-matrix      - run kselftests and migrations for each kernel and QEMU (an hour)'
 	@echo '  test-kernel-tree - copy the sources into KTREE, and build there, =y and =m'
 	@echo '  test-patches     - build Linux 7.3 after each patch of the series, =y and =m'
+	@echo '  test-in-tree     - run the kselftests on Linux 7.3 with that series, in a VM'
 	@echo '  test-deb         - install, load and remove the packages on a fresh Debian 12'
 	@echo '  test-fresh       - run the first commands of README.md in a new Debian (SUITE=trixie,'
 	@echo '                     bookworm)'
@@ -221,4 +226,4 @@ help:
 	@echo '  INSTALL_MOD_PATH - root directory for modules_install'
 
 .PHONY: bench all modules modules_install prepare demo test test-matrix lint clean help tools tools_install deb test-deb kernel-tree test-kernel-tree htmldocs
-.PHONY: test-debug test-ivshmem test-peers test-firmware test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs patches test-patches
+.PHONY: test-debug test-ivshmem test-peers test-firmware test-poison fuzz soak exerciser test-quickstart test-fresh test-all test-ci test-mid-copy test-docs patches test-patches test-in-tree
