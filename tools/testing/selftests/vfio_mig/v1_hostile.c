@@ -19,7 +19,7 @@
 #define STREAMS_LONG	200000
 #define IO_EVERY	512	/* I/O follows every 512th stream that loads */
 #define BITS_SHORT	4000	/* bits of a payload that a short run flips */
-#define BYTES_SHORT	(4UL << 30)	/* bytes of streams and pages in a short test */
+#define BYTES_SHORT	(4UL << 30)	/* bytes of streams, pages and windows in a short test */
 
 struct hostile {
 	struct device dev;
@@ -195,6 +195,8 @@ static unsigned long stride(const struct hostile *self, unsigned long cases)
 {
 	unsigned long bytes = self->good.len + self->pages * STREAM_PAGE, tries;
 
+	/* Each load clears the window. */
+	bytes += self->v1.window;
 	tries = 1 + BYTES_SHORT / bytes;
 	if (suite_long() || cases <= tries)
 		return 1;
@@ -396,7 +398,8 @@ static void reshape(struct buffer *s)
 TEST_F_TIMEOUT(hostile, random_damage_and_splices, 7200)
 {
 	unsigned long total = suite_number("VFIO_MIG_STREAMS", suite_long() ? STREAMS_LONG :
-					   STREAMS / stride(&self->f, STREAMS));
+					   STREAMS / stride(&self->f, STREAMS) /
+					   suite_number("VFIO_MIG_SLOW", 1));
 	unsigned int seed = suite_number("VFIO_MIG_SEED", time(NULL));
 	unsigned long n;
 	char what[64];
