@@ -37,7 +37,7 @@ kselftests() {
 		sed -uE "s/^((not )?ok [0-9]+ selftests: vfio_mig: [^ ]+)/\1, $way/"
 }
 
-# What was lost before the modules were loaded is not theirs.
+# Forgets the memory that was lost so far, because the modules are not loaded yet.
 forget_leaks() {
 	[ ! -e "$kmemleak" ] || echo clear > "$kmemleak"
 }

@@ -398,7 +398,7 @@ static void reshape(struct buffer *s)
 TEST_F_TIMEOUT(hostile, random_damage_and_splices, 7200)
 {
 	unsigned long total = suite_number("VFIO_MIG_STREAMS", suite_long() ? STREAMS_LONG :
-					   STREAMS / stride(&self->f, STREAMS) /
+					   1 + STREAMS / stride(&self->f, STREAMS) /
 					   suite_number("VFIO_MIG_SLOW", 1));
 	unsigned int seed = suite_number("VFIO_MIG_SEED", time(NULL));
 	unsigned long n;

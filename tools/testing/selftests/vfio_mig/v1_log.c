@@ -118,8 +118,8 @@ TEST_F(log, a_stream_that_loads_is_not_worth_a_line)
 }
 
 /*
- * Streams cannot fill the log: each refusal is counted, and only a few are logged. Not more
- * rounds, because each of them clears the whole data section, which can be large.
+ * Streams cannot fill the log: each refusal is counted, and only a few are logged. The
+ * number of rounds is small, because each round clears the whole data section.
  */
 #define ROUNDS	100
 
