@@ -26,9 +26,6 @@ RELEASE := $(shell sed -n 's/.*UTS_RELEASE "\(.*\)".*/\1/p' \
 	$(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 OBJ := $(CURDIR)/build/$(or $(RELEASE),unknown)
 
-# All that a demo or a test run needs besides KDIR's own build is found by these.
-VM := tools/testing/vm
-
 # Fault knobs are on, because the tests need them: VFIO_MIG_CORE_FAULT_KNOBS.
 FAULT_KNOBS ?= y
 
@@ -88,89 +85,71 @@ htmldocs:
 	$(Q)tools/build/htmldocs
 
 test-docs:
-	$(Q)$(VM)/setup browser
+	$(Q)tools/testing/vm/setup browser
 	$(Q)tools/testing/test-docs
 
 deb:
-	$(Q)$(VM)/setup
 	$(Q)packaging/build-deb build/deb
 
 test-deb:
-	$(Q)$(VM)/setup
 	$(Q)packaging/test-deb
 
 test-quickstart:
 	$(Q)tools/testing/test-quickstart
 
 test-all:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-all
 
 test-ci:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/ci/test
 
 test-mid-copy:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/mid-copy
 
 test-fresh:
 	$(Q)tools/testing/test-fresh
 
 demo:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/demo
 
 test:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/run-tests
 
 test-peers:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-peers
 
 test-firmware:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/migration/firmware
 
 test-in-tree:
-	$(Q)$(VM)/setup
 	$(Q)tools/patches/suite
 
 test-ivshmem:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-device ivshmem
 	$(Q)tools/testing/test-device firmware
 
 test-debug:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-debug
 
 test-poison:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-poison
 
 fuzz:
 	$(Q)tools/testing/fuzz/run
 
 soak:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/soak
 
 exerciser:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/exerciser
 
 test-matrix:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/test-matrix
 
 bench:
-	$(Q)$(VM)/setup
 	$(Q)tools/testing/bench/run
 
 lint:
-	$(Q)$(VM)/setup
 	$(Q)tools/lint/lint
 
 clean:
