@@ -190,7 +190,7 @@ help:
 	@echo '  soak             - migrate COUNT times (300), with random disturbances'
 	@echo '  exerciser        - do random operations of users for MINUTES (15), on the debug kernel'
 	@echo '  bench            - measure commands of mnvme, and reading a state, in a VM'
-	@echo '  lint             - check style and documentation; silent when clean'
+	@echo '  lint             - check style and documentation; one line when clean'
 	@echo 'Options:'
 	@echo '  KDIR=DIR         - kernel to build for (now: $(or $(KDIR),none found))'
 	@echo '  KERNEL=K         - the same, and the VM'"'"'s kernel: 6.1, 6.12, 7.3 (Debian'"'"'s),'
