@@ -35,37 +35,25 @@ enum session {
 	SESSION_LOAD,
 };
 
-/**
- * enum activity - activity of a device
- * @STOPPED: the device serves accesses to its registers, and does nothing else
- * @QUIESCED: the device serves all accesses, and starts no DMA
- * @ACTIVE: the device runs
- */
-enum activity {
-	STOPPED,
-	QUIESCED,
-	ACTIVE,
-};
-
 static const struct {
-	enum activity activity;
+	enum vfio_mig_activity activity;
 	enum session session;
 } states[VFIO_MIG_NR_STATES] = {
-	[VFIO_MIG_ERROR]	= { STOPPED, SESSION_NONE },
-	[VFIO_MIG_STOP]		= { STOPPED, SESSION_NONE },
-	[VFIO_MIG_RUNNING]	= { ACTIVE, SESSION_NONE },
-	[VFIO_MIG_STOP_COPY]	= { STOPPED, SESSION_SAVE },
-	[VFIO_MIG_RESUMING]	= { STOPPED, SESSION_LOAD },
-	[VFIO_MIG_RUNNING_P2P]	= { QUIESCED, SESSION_NONE },
-	[VFIO_MIG_PRE_COPY]	= { ACTIVE, SESSION_SAVE },
-	[VFIO_MIG_PRE_COPY_P2P]	= { QUIESCED, SESSION_SAVE },
+	[VFIO_MIG_ERROR]	= { VFIO_MIG_STOPPED, SESSION_NONE },
+	[VFIO_MIG_STOP]		= { VFIO_MIG_STOPPED, SESSION_NONE },
+	[VFIO_MIG_RUNNING]	= { VFIO_MIG_ACTIVE, SESSION_NONE },
+	[VFIO_MIG_STOP_COPY]	= { VFIO_MIG_STOPPED, SESSION_SAVE },
+	[VFIO_MIG_RESUMING]	= { VFIO_MIG_STOPPED, SESSION_LOAD },
+	[VFIO_MIG_RUNNING_P2P]	= { VFIO_MIG_QUIESCED, SESSION_NONE },
+	[VFIO_MIG_PRE_COPY]	= { VFIO_MIG_ACTIVE, SESSION_SAVE },
+	[VFIO_MIG_PRE_COPY_P2P]	= { VFIO_MIG_QUIESCED, SESSION_SAVE },
 };
 
 /* A device that cannot quiesce is stopped instead, because no device does DMA to it. */
-static enum activity activity(const struct vfio_mig *mig, enum vfio_mig_state state)
+static enum vfio_mig_activity activity(const struct vfio_mig *mig, enum vfio_mig_state state)
 {
-	if (states[state].activity == QUIESCED && !mig->desc.ops->quiesce)
-		return STOPPED;
+	if (states[state].activity == VFIO_MIG_QUIESCED && !mig->desc.ops->quiesce)
+		return VFIO_MIG_STOPPED;
 	return states[state].activity;
 }
 
@@ -98,31 +86,41 @@ static void run(struct vfio_mig *mig)
 	mig->desc.ops->run(mig->vdev);
 }
 
-static void speed_up(struct vfio_mig *mig, enum activity from, enum activity to)
+static void speed_up(struct vfio_mig *mig, enum vfio_mig_activity to)
 {
 	const struct vfio_mig_ops *ops = mig->desc.ops;
+	enum vfio_mig_activity from = mig->activity;
 
-	if (from == STOPPED && to > STOPPED && ops->start)
+	if (from == VFIO_MIG_STOPPED && to > VFIO_MIG_STOPPED && ops->start)
 		ops->start(mig->vdev);
-	if (from < ACTIVE && to == ACTIVE)
+	if (from < VFIO_MIG_ACTIVE && to == VFIO_MIG_ACTIVE)
 		run(mig);
+	mig->activity = max(from, to);
 }
 
-/* Quiesces the device first if it can. After an error the activity is unchanged. */
-static int slow_down(struct vfio_mig *mig, enum activity from, enum activity to,
+/*
+ * Quiesces the device first if it can. After an error the activity is unchanged. But for a
+ * reset, a device that does not stop stays quiesced, because it must not begin its work anew.
+ */
+static int slow_down(struct vfio_mig *mig, enum vfio_mig_activity to,
 		     enum vfio_mig_stop_reason reason)
 {
 	const struct vfio_mig_ops *ops = mig->desc.ops;
+	enum vfio_mig_activity from = mig->activity;
 	int ret = 0;
 
-	if (from == ACTIVE && to < ACTIVE && ops->quiesce)
+	if (from == VFIO_MIG_ACTIVE && to < VFIO_MIG_ACTIVE && ops->quiesce) {
 		ret = ops->quiesce(mig->vdev);
-	if (ret)
-		return ret;
-	if (from > STOPPED && to == STOPPED)
+		if (ret)
+			return ret;
+		mig->activity = VFIO_MIG_QUIESCED;
+	}
+	if (from > VFIO_MIG_STOPPED && to == VFIO_MIG_STOPPED)
 		ret = stop(mig, reason);
-	if (ret && ops->quiesce)
-		speed_up(mig, QUIESCED, from);
+	if (!ret)
+		mig->activity = min(from, to);
+	else if (reason != VFIO_MIG_STOP_FOR_RESET)
+		speed_up(mig, from);
 	return ret;
 }
 
@@ -179,10 +177,10 @@ static int change_session(struct vfio_mig *mig, enum vfio_mig_state to,
 static int follow_transition(struct vfio_mig *mig, enum vfio_mig_state to,
 			     enum vfio_mig_state target, enum vfio_mig_owner owner)
 {
-	enum activity before = activity(mig, mig->state), after = activity(mig, to);
+	enum vfio_mig_activity before = mig->activity, after = activity(mig, to);
 	int ret;
 
-	ret = slow_down(mig, before, after, stop_reason(target));
+	ret = slow_down(mig, after, stop_reason(target));
 	if (ret)
 		return ret;
 	if (after < before)
@@ -192,10 +190,10 @@ static int follow_transition(struct vfio_mig *mig, enum vfio_mig_state to,
 	if (!ret)
 		ret = change_session(mig, to, owner);
 	if (ret) {
-		speed_up(mig, min(before, after), before);
+		speed_up(mig, before);
 		return ret;
 	}
-	speed_up(mig, before, after);
+	speed_up(mig, after);
 	if (after > before)
 		vfio_mig_fault_run(mig);
 	return 0;
@@ -239,18 +237,20 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
  * vfio_mig_machine_rest - end any session and stop the device
  * @mig: the device; session mutex held
  *
+ * Also stops a device that is in the error state, if an earlier stop failed.
+ *
  * Return: 0, or the error of stopping. The session has ended in both cases.
  */
 int vfio_mig_machine_rest(struct vfio_mig *mig)
 {
-	enum activity before = activity(mig, mig->state);
+	enum vfio_mig_activity before = mig->activity;
 	int ret;
 
 	end_session(mig);
 	WRITE_ONCE(mig->owner, VFIO_MIG_OWNER_NONE);
-	ret = slow_down(mig, before, STOPPED, VFIO_MIG_STOP_FOR_RESET);
+	ret = slow_down(mig, VFIO_MIG_STOPPED, VFIO_MIG_STOP_FOR_RESET);
 	/* A fault knob can report an error although the device has stopped. */
-	if (!ret && before > STOPPED)
+	if (!ret && before > VFIO_MIG_STOPPED)
 		ret = vfio_mig_fault_stop(mig);
 	WRITE_ONCE(mig->state, ret ? VFIO_MIG_RUNNING : VFIO_MIG_STOP);
 	return ret;
@@ -262,8 +262,10 @@ static void started(struct vfio_mig *mig)
 	WRITE_ONCE(mig->broken, false);
 	mig->desc.ops->reset(mig->vdev);
 	vfio_mig_irqs_reset(&mig->irqs);
+	/* If the device did not stop before, reset() has stopped it. */
+	mig->activity = VFIO_MIG_STOPPED;
 	/* In two steps, because the device was stopped in two steps. */
-	speed_up(mig, STOPPED, ACTIVE);
+	speed_up(mig, VFIO_MIG_ACTIVE);
 	WRITE_ONCE(mig->state, VFIO_MIG_RUNNING);
 	if (mig->window)
 		vfio_mig_window_hide(mig->window, false);
@@ -273,12 +275,15 @@ static void started(struct vfio_mig *mig)
  * vfio_mig_machine_start - reset the device and run it
  * @mig: the device; session mutex held
  *
- * A reset has to end every failure, so it does not fail if the device does not stop.
+ * A reset has to end every failure, so it does not fail if the device does not stop. A device
+ * in the error state has been told to stop, and the reset does not wait for that once more.
  */
 void vfio_mig_machine_start(struct vfio_mig *mig)
 {
-	int ret = vfio_mig_machine_rest(mig);
+	int ret = 0;
 
+	if (mig->state != VFIO_MIG_ERROR)
+		ret = vfio_mig_machine_rest(mig);
 	if (ret && __ratelimit(&mig->log))
 		dev_warn(mig->vdev->dev,
 			 "device does not stop (%d), it is reset all the same\n",

@@ -41,17 +41,17 @@ static void states_have_their_session(struct kunit *test)
 {
 	static const struct {
 		enum vfio_mig_state state;
-		enum activity activity;
+		enum vfio_mig_activity activity;
 		bool save, load;
 	} want[] = {
-		{ VFIO_MIG_ERROR, STOPPED, false, false },
-		{ VFIO_MIG_STOP, STOPPED, false, false },
-		{ VFIO_MIG_RUNNING, ACTIVE, false, false },
-		{ VFIO_MIG_STOP_COPY, STOPPED, true, false },
-		{ VFIO_MIG_RESUMING, STOPPED, false, true },
-		{ VFIO_MIG_RUNNING_P2P, QUIESCED, false, false },
-		{ VFIO_MIG_PRE_COPY, ACTIVE, true, false },
-		{ VFIO_MIG_PRE_COPY_P2P, QUIESCED, true, false },
+		{ VFIO_MIG_ERROR, VFIO_MIG_STOPPED, false, false },
+		{ VFIO_MIG_STOP, VFIO_MIG_STOPPED, false, false },
+		{ VFIO_MIG_RUNNING, VFIO_MIG_ACTIVE, false, false },
+		{ VFIO_MIG_STOP_COPY, VFIO_MIG_STOPPED, true, false },
+		{ VFIO_MIG_RESUMING, VFIO_MIG_STOPPED, false, true },
+		{ VFIO_MIG_RUNNING_P2P, VFIO_MIG_QUIESCED, false, false },
+		{ VFIO_MIG_PRE_COPY, VFIO_MIG_ACTIVE, true, false },
+		{ VFIO_MIG_PRE_COPY_P2P, VFIO_MIG_QUIESCED, true, false },
 	};
 	int i;
 
@@ -214,6 +214,32 @@ static void a_reset_does_not_depend_on_stop(struct kunit *test)
 	m->stop_ret = 0;
 }
 
+/*
+ * A device that breaks and does not stop is in the error state, and may still do DMA. So a
+ * close tries to stop it again, in the steps that are left, and a device that is quiesced does
+ * not begin its work anew.
+ */
+static void a_close_stops_a_broken_device(struct kunit *test)
+{
+	struct mock *m = test->priv;
+	int stops = m->stops, runs = m->runs;
+
+	m->mig.desc.ops = &mock_p2p_ops;
+	m->stop_ret = -ETIMEDOUT;
+	vfio_mig_machine_fail(&m->mig);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_ERROR, m->mig.state);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_QUIESCED, m->mig.activity);
+	KUNIT_EXPECT_EQ(test, 1, m->quiesces);
+	KUNIT_EXPECT_EQ(test, stops, m->stops);
+	m->stop_ret = 0;
+	KUNIT_EXPECT_EQ(test, 0, vfio_mig_machine_rest(&m->mig));
+	KUNIT_EXPECT_EQ(test, 1, m->quiesces);
+	KUNIT_EXPECT_EQ(test, stops + 1, m->stops);
+	KUNIT_EXPECT_EQ(test, runs, m->runs);
+	KUNIT_EXPECT_EQ(test, VFIO_MIG_STOPPED, m->mig.activity);
+	m->mig.desc.ops = &mock_ops;
+}
+
 /* run() cannot fail, but the device can break in it. */
 static void a_device_that_breaks_in_run_is_an_error(struct kunit *test)
 {
@@ -281,6 +307,7 @@ static struct kunit_case machine_cases[] = {
 	KUNIT_CASE(only_a_start_leaves_the_error_state),
 	KUNIT_CASE(a_device_is_quiesced_before_it_stops),
 	KUNIT_CASE(a_reset_does_not_depend_on_stop),
+	KUNIT_CASE(a_close_stops_a_broken_device),
 	KUNIT_CASE(a_device_that_breaks_in_run_is_an_error),
 	KUNIT_CASE(a_reported_reset_waits_for_nobody),
 	KUNIT_CASE(a_closed_device_is_left_alone),

@@ -71,6 +71,18 @@ enum vfio_mig_state {
 };
 
 /**
+ * enum vfio_mig_activity - what a device does
+ * @VFIO_MIG_STOPPED: serves accesses to its registers, and does nothing else
+ * @VFIO_MIG_QUIESCED: serves all accesses, and starts no DMA
+ * @VFIO_MIG_ACTIVE: runs
+ */
+enum vfio_mig_activity {
+	VFIO_MIG_STOPPED,
+	VFIO_MIG_QUIESCED,
+	VFIO_MIG_ACTIVE,
+};
+
+/**
  * enum vfio_mig_owner - the front end that owns a session
  * @VFIO_MIG_OWNER_NONE: no session, and each front end may start one
  * @VFIO_MIG_OWNER_V1: the migration region
@@ -145,6 +157,8 @@ enum vfio_mig_counter {
  * @reset_lock: orders @reset_pending against the release of @lock
  * @reset_pending: the function was reset while a thread held @lock. This thread acts on it.
  * @state: the device's state
+ * @activity: what the driver's callbacks have let the device do. It differs from the activity
+ *	of @state if the device did not stop: then an error state, or a close, tries again.
  * @owner: front end that moved the device out of RUNNING and STOP
  * @opened: a user has the device open
  * @broken: the vendor driver reported an error that only a reset fixes; set without @lock
@@ -177,6 +191,7 @@ struct vfio_mig {
 	spinlock_t reset_lock; /* of reset_pending */
 	bool reset_pending;
 	enum vfio_mig_state state;
+	enum vfio_mig_activity activity;
 	enum vfio_mig_owner owner;
 	bool opened;
 	bool broken;

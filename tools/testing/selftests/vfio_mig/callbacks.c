@@ -573,6 +573,28 @@ TEST_F(reason, a_broken_device_waits_for_its_reset)
 	ASSERT_RET(0, device_reset(&self->end->dev));
 }
 
+/*
+ * A device that breaks and does not stop may still do DMA, so a close tries to stop it again.
+ * The transition that fails lets a device run that was not quiesced before, as it is by v2 on
+ * the way to STOP. The error state does not let it run.
+ */
+TEST_F(reason, a_close_stops_a_broken_device)
+{
+	long stops, runs;
+
+	ASSERT_RET(0, testdev_fault(&mdev[0], "stop 1 break"));
+	runs = testdev_calls(&mdev[0], "run");
+	EXPECT_RET(-EIO, endpoint_rest(self->end));
+	EXPECT_EQ(runs + !variant->v2, testdev_calls(&mdev[0], "run"));
+	off();
+	stops = testdev_calls(&mdev[0], "stop");
+	v2_close(&self->end->v2);
+	v1_close(&self->end->v1);
+	device_close(&self->end->dev);
+	EXPECT_EQ(stops + 1, testdev_calls(&mdev[0], "stop"));
+	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
+}
+
 /* A driver that stops its device in two steps runs it in two steps after an open and a reset. */
 TEST_F(reason, an_open_and_a_reset_start)
 {
