@@ -138,6 +138,21 @@ static int log_alloc(struct vfio_mig_log *log, struct rb_root_cached *ranges, u3
 	return 0;
 }
 
+/* Moves the log to @old, and @new to the log. */
+static void log_exchange(struct vfio_mig_log *log, const struct vfio_mig_log *new,
+			 struct vfio_mig_log *old)
+{
+	lockdep_assert_held_write(&log->lock);
+	old->pages = log->pages;
+	old->ranges = log->ranges;
+	old->memcg = log->memcg;
+	log->pages = new->pages;
+	log->ranges = new->ranges;
+	log->nr_ranges = new->nr_ranges;
+	log->memcg = new->memcg;
+	WRITE_ONCE(log->on, new->on);
+}
+
 /* Replaces the log by @new, if the log is on or off as expected. */
 static int log_replace(struct vfio_mig_log *log, const struct vfio_mig_log *new,
 		       bool was_on)
@@ -148,14 +163,7 @@ static int log_replace(struct vfio_mig_log *log, const struct vfio_mig_log *new,
 	if (down_write_killable(&log->lock))
 		return -EINTR;
 	if (log->on == was_on) {
-		old.pages = log->pages;
-		old.ranges = log->ranges;
-		old.memcg = log->memcg;
-		log->pages = new->pages;
-		log->ranges = new->ranges;
-		log->nr_ranges = new->nr_ranges;
-		log->memcg = new->memcg;
-		WRITE_ONCE(log->on, new->on);
+		log_exchange(log, new, &old);
 		ret = 0;
 	}
 	up_write(&log->lock);
@@ -318,23 +326,22 @@ static const struct vfio_log_ops log_ops = {
 void vfio_mig_log_init(struct vfio_mig *mig)
 {
 	init_rwsem(&mig->log_dma.lock);
-	if (VFIO_MIG_HAS_IOVA_BITMAP && mig->desc.dma_logging)
+	/* The VFIO core calls these operations even if the device has no v2. */
+	if (VFIO_MIG_HAS_IOVA_BITMAP && mig->desc.dma_logging && mig->vdev->mig_ops)
 		mig->vdev->log_ops = &log_ops;
 }
 
 /**
  * vfio_mig_log_end - end DMA logging when the device is closed
- * @mig: the device, which does no DMA any more. DMA logging may be off.
+ * @mig: the device. DMA logging may be off. A device that did not stop may still do DMA.
  */
 void vfio_mig_log_end(struct vfio_mig *mig)
 {
-	struct vfio_mig_log *log = &mig->log_dma, old = *log;
+	struct vfio_mig_log *log = &mig->log_dma, none = {}, old = {};
 
-	/* No lock is needed, because there is no DMA and no report any more. */
-	WRITE_ONCE(log->on, false);
-	log->pages = NULL;
-	log->ranges = NULL;
-	log->nr_ranges = 0;
-	log->memcg = NULL;
+	/* Nobody holds the lock for long, because no user memory is accessed with it held. */
+	down_write(&log->lock);
+	log_exchange(log, &none, &old);
+	up_write(&log->lock);
 	log_free(&old);
 }

@@ -283,6 +283,7 @@ static struct vfio_mig *create_mig(struct test_device *t)
 		.image_max = 2 * (TEST_IMAGE_MAX + SZ_4K),
 		.pci = &t->pci,
 		.protocols = type->protocols,
+		.dma_logging = true,	/* It does no DMA, so the log is complete. */
 	};
 
 	if (!type->image_only) {

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "lib/check.h"
+#include "lib/dma_log.h"
 #include "lib/suite.h"
 #include "lib/testdev.h"
 
@@ -97,6 +98,23 @@ TEST_F(offers, the_features_only_with_v2)
 		EXPECT_RET(-ENOTTY, v2_set_state(v2, V2_STOP));
 		EXPECT_RET(-ENOTTY, v2_data_size(v2, &size));
 	}
+}
+
+/* The devices log their DMA, if the kernel can. */
+TEST_F(offers, dma_logging_only_with_v2)
+{
+	struct vfio_device_feature_dma_logging_range range = { .length = SIZE };
+	struct v2 *v2 = &self->end.v2;
+	__u64 bitmap = 0;
+	int ret;
+
+	ret = dma_log_start(v2, &range, 1, SIZE);
+	if (variant->v2 && ret == -ENOTTY)
+		SKIP(return, "the kernel has no iova_bitmap");
+	EXPECT_RET(variant->v2 ? 0 : -ENOTTY, ret);
+	EXPECT_RET(variant->v2 ? 0 : -ENOTTY, dma_log_report(v2, 0, SIZE, SIZE, &bitmap));
+	EXPECT_RET(variant->v2 ? 0 : -ENOTTY, dma_log_stop(v2));
+	EXPECT_EQ(0, bitmap);
 }
 
 TEST_F(offers, a_reset_and_a_close_in_a_session)
