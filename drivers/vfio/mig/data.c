@@ -210,6 +210,21 @@ static bool goes_on(const struct vfio_mig_data *data, size_t done, size_t room)
 	return room && (!done || data->left || room >= VFIO_MIG_CHUNK_ROOM_MIN);
 }
 
+/*
+ * Releases the file. If the session has ended, nobody needs the chunk any more, and it is
+ * dropped. The end of the session drops the chunk itself, unless a reader has the lock. So a
+ * reader looks again after it has released the lock.
+ */
+static void reader_unlock(struct vfio_mig_data *data)
+{
+	do {
+		if (READ_ONCE(data->dead) && data->left)
+			drop_chunk(data);
+		mutex_unlock(&data->lock);
+		smp_mb(); /* pairs with the barrier in vfio_mig_data_end() */
+	} while (READ_ONCE(data->dead) && READ_ONCE(data->left) && mutex_trylock(&data->lock));
+}
+
 static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct vfio_mig_data *data = iocb->ki_filp->private_data;
@@ -229,10 +244,7 @@ static ssize_t data_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			break;
 		cond_resched();
 	}
-	/* The session ended during the copy, so the pages are not needed any more. */
-	if (READ_ONCE(data->dead) && data->left)
-		drop_chunk(data);
-	mutex_unlock(&data->lock);
+	reader_unlock(data);
 	return done ? done : ret;
 }
 
@@ -480,6 +492,7 @@ void vfio_mig_data_end(struct vfio_mig *mig)
 	WRITE_ONCE(data->dead, true);
 	spin_unlock(&data->peek);
 	/* A reader that is copying drops the chunk at the end of its copy. */
+	smp_mb(); /* pairs with the barrier in reader_unlock() */
 	if (data->chunk && mutex_trylock(&data->lock)) {
 		drop_chunk(data);
 		mutex_unlock(&data->lock);
