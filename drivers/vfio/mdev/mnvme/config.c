@@ -286,8 +286,8 @@ void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 	if (off >= MNVME_CONFIG_SIZE)
 		return;
 
-	mnvme_config_build(dev->level, value, mask);
 	mutex_lock(&dev->lock);
+	mnvme_config_build(dev->level, value, mask);
 	was = dev->bus_master;
 	/* Lost, as mnvme_config_read() shows. The reset would clear the value in any case. */
 	if (dev->flr_pending)

@@ -12,6 +12,8 @@
 #include "mnvme.h"
 
 #define MNVME_STOP_TIMEOUT	(10 * HZ)
+/* Limit of steps of the work item in a tick; a host that starts the controller needs three. */
+#define MNVME_STEPS		4
 
 /**
  * mnvme_fail() - set CSTS.CFS (NVMe 3.1.6)
@@ -143,16 +145,18 @@ void mnvme_power_on(struct mnvme *dev)
 /*
  * Waits until no queue executes a command or accesses guest memory. The caller has made all
  * commands end. Returns false if an access does not end.
+ *
+ * All submission queues come first, because the end of a batch posts to any completion queue.
  */
 static bool mnvme_quiesce(struct mnvme *dev)
 {
 	bool ended = true;
 	u16 i;
 
-	for (i = 0; i < MNVME_NR_QUEUES; i++) {
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		ended &= mnvme_sq_quiesce(&dev->sq[i]);
+	for (i = 0; i < MNVME_NR_QUEUES; i++)
 		ended &= mnvme_cq_quiesce(&dev->cq[i]);
-	}
 	return ended;
 }
 
@@ -228,28 +232,65 @@ static bool mnvme_ctrl_step(struct mnvme *dev)
 	return step != MNVME_CTRL_NOTHING;
 }
 
+/*
+ * A user can write CC all the time. Nobody is charged for the CPU time of the work item, so it
+ * waits after a few steps in one tick of the clock.
+ */
+static void mnvme_ctrl_pace(struct mnvme *dev)
+{
+	lockdep_assert_held(&dev->ctrl);
+	if (dev->step_tick != jiffies) {
+		dev->step_tick = jiffies;
+		dev->steps = 0;
+	}
+	if (++dev->steps > MNVME_STEPS)
+		schedule_timeout_idle(1);
+}
+
 void mnvme_ctrl_work(struct work_struct *work)
 {
 	struct mnvme *dev = container_of(work, struct mnvme, ctrl_work);
 
 	mutex_lock(&dev->ctrl);
 	while (mnvme_ctrl_step(dev))
-		;
+		mnvme_ctrl_pace(dev);
 	mutex_unlock(&dev->ctrl);
 }
 
 /*
- * Posts the queue's completions, or drops them if they cannot be posted. Returns -EAGAIN if
- * guest memory is not present. A controller that failed or was shut down posts no completion,
- * because the host has to reset it. A state does not contain completions, so a completion that
- * stays would be posted to the queues of the next state that is loaded.
+ * Posts what is left for the submission queue and the completion queue of number @i. A
+ * controller that failed or was shut down posts no completion, because the host has to reset
+ * it. Without Bus Master there is no DMA, so a controller that still has completions fails.
  */
-static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
+static int mnvme_post(struct mnvme *dev, u16 i)
 {
+	struct mnvme_sq *sq = &dev->sq[i];
+	struct mnvme_cq *cq = &dev->cq[i];
+	int ret;
+
+	if (READ_ONCE(dev->cfs) || READ_ONCE(dev->shst))
+		return -EIO;
+	if (!READ_ONCE(dev->bus_master)) {
+		if (sq->nr_done || READ_ONCE(cq->torn))
+			mnvme_fail(dev, "Bus Master is off, and completions are left to post");
+		return -EIO;
+	}
+	ret = mnvme_sq_post(sq);
+	return ret ?: mnvme_cq_mend(cq, sq);
+}
+
+/*
+ * Posts what is left, or drops it if it cannot be posted. Returns -EAGAIN if guest memory is
+ * not present. A state does not contain completions, so a completion that stays would be
+ * posted to the queues of the next state that is loaded.
+ */
+static int mnvme_post_or_drop(struct mnvme *dev, u16 i)
+{
+	struct mnvme_sq *sq = &dev->sq[i];
 	int ret;
 
 	mutex_lock(&sq->exec);
-	ret = READ_ONCE(dev->cfs) || READ_ONCE(dev->shst) ? -EIO : mnvme_sq_post(sq);
+	ret = mnvme_post(dev, i);
 	if (ret && ret != -EAGAIN)
 		mnvme_sq_drop(sq);
 	mutex_unlock(&sq->exec);
@@ -264,12 +305,12 @@ static int mnvme_post_or_drop(struct mnvme *dev, struct mnvme_sq *sq)
  * The stop fails if a user waits to reset the device. That user can still be killed, and then
  * nobody resets the device, so a state without these completions must not be saved.
  */
-static int mnvme_finish_posts(struct mnvme *dev, struct mnvme_sq *sq, unsigned long end)
+static int mnvme_finish_posts(struct mnvme *dev, u16 i, unsigned long end)
 {
 	int ret;
 
 	for (;;) {
-		ret = mnvme_post_or_drop(dev, sq);
+		ret = mnvme_post_or_drop(dev, i);
 		if (ret != -EAGAIN)
 			return 0;
 		if (vfio_mig_cancelled(dev->mig))
@@ -290,7 +331,7 @@ static int mnvme_come_to_rest(struct mnvme *dev, bool post)
 	u16 i;
 
 	for (i = 0; post && !ret && i < MNVME_NR_QUEUES; i++)
-		ret = mnvme_finish_posts(dev, &dev->sq[i], end);
+		ret = mnvme_finish_posts(dev, i, end);
 	if (ret)
 		return ret;
 	return mnvme_quiesce(dev) ? 0 : -ETIMEDOUT;
@@ -321,6 +362,9 @@ int mnvme_stop(struct mnvme *dev, enum vfio_mig_stop_reason reason)
 	WRITE_ONCE(dev->running, false);
 	smp_mb(); /* code that runs after the waits below sees the new value */
 	wake_up_all(&dev->halt);
+	/* A thread that saw the old value queues the work item before it releases the lock. */
+	mutex_lock(&dev->lock);
+	mutex_unlock(&dev->lock);
 	cancel_work_sync(&dev->ctrl_work);
 	ret = mnvme_come_to_rest(dev, again);
 	if (ret == -ETIMEDOUT)

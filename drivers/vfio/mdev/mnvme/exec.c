@@ -354,7 +354,9 @@ void mnvme_sq_execute(struct mnvme_sq *sq)
 		mnvme_irq_settle(sq, more);
 		mnvme_count_busy(sq, start);
 	} else {
-		/* The interrupt for earlier commands does not wait for this one's memory. */
+		/* What earlier commands owe to the host does not wait for this one's memory. */
+		if (mnvme_sq_may_execute(sq))
+			mnvme_sq_settle(sq);
 		mnvme_irq_settle(sq, false);
 	}
 	mutex_unlock(&sq->exec);

@@ -231,7 +231,7 @@ struct mnvme_sq {
  * struct mnvme_cq - a completion queue
  * @dev: the controller
  * @id: queue identifier
- * @lock: protects all members except @post, @dma and @event_idx
+ * @lock: protects all members except @post, @dma, @torn and @event_idx
  * @post: Held while entries are written, or while the host's head is read, by one
  *	submission queue at a time. As for &mnvme_sq.exec, only for a bounded time.
  * @dma: writes to guest memory for this queue; with @post held
@@ -244,6 +244,7 @@ struct mnvme_sq {
  * @head: last value of the doorbell
  * @tail: next entry to write
  * @reserved: number of entries that are reserved for commands in execution
+ * @torn: number of entries after @tail that a failed write may have stored; with @post held
  * @starved: a submission queue waits for free entries
  * @shadow: the doorbell is in guest memory, and @head is the value that was read there last
  * @rung: for the admin queue with @shadow, the value that the register was written with
@@ -253,7 +254,7 @@ struct mnvme_sq {
 struct mnvme_cq {
 	struct mnvme *dev;
 	u16 id;
-	spinlock_t lock; /* protects all members except post, dma and event_idx */
+	spinlock_t lock; /* protects all members except post, dma, torn and event_idx */
 	struct mutex post; /* held by the one writer of entries */
 	struct vfio_mig_dma dma;
 	bool live;
@@ -265,6 +266,7 @@ struct mnvme_cq {
 	u32 head;
 	u32 tail;
 	u32 reserved;
+	u32 torn;
 	bool starved;
 	bool shadow;
 	u32 rung;
@@ -485,6 +487,8 @@ struct mnvme_log {
  * @reset_pending: CC.EN was cleared
  * @flr_pending: a function level reset was requested
  * @ctrl_work: acts on changes of CC, and on function level resets
+ * @step_tick: time of the last step of @ctrl_work, in jiffies; with @ctrl held
+ * @steps: number of steps at that time; with @ctrl held
  * @halt: woken when commands must not be executed any more
  * @executor: the admin queue's executor, then those of I/O queues
  * @nr_executors: number of executors, while the device is open
@@ -534,6 +538,8 @@ struct mnvme {
 	bool reset_pending;
 	bool flr_pending;
 	struct work_struct ctrl_work;
+	unsigned long step_tick;
+	unsigned int steps;
 	wait_queue_head_t halt;
 	struct mnvme_executor executor[MNVME_EXECUTORS_MAX];
 	unsigned int nr_executors;
@@ -695,6 +701,7 @@ u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe);
 int mnvme_sq_post(struct mnvme_sq *sq);
+int mnvme_cq_mend(struct mnvme_cq *cq, struct mnvme_sq *sq);
 bool mnvme_cq_empty(const struct mnvme_cq *cq);
 
 /* dptr.c */

@@ -130,38 +130,51 @@ void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr)
  * the first one, and this tag is written last. A host does not look at an entry before it
  * has seen the previous entry.
  *
+ * A write that fails may have stored entries after the first one, with their tags. If another
+ * submission queue posts fewer entries next, the host must not take the rest for completions.
+ * So &mnvme_cq.torn has the number of such entries after the tail, and the next write covers
+ * all of them.
+ *
  * This function writes everything except the first entry's tag.
  */
-static int mnvme_cq_write(struct mnvme_sq *sq, struct mnvme_cq *cq, u32 tail)
+static int mnvme_cq_write(struct mnvme_sq *sq, struct mnvme_cq *cq, u32 nr)
 {
-	u64 base = cq->base + (u64)tail * sizeof(sq->done[0]);
-	u32 first = min(sq->nr_done, cq->size - tail);
-	__le16 phase = cpu_to_le16(1);
+	u64 base = cq->base + (u64)cq->tail * sizeof(sq->done[0]);
+	u32 first = min(nr, cq->size - cq->tail);
 	int ret = 0;
 
-	if (first < sq->nr_done)
+	WRITE_ONCE(cq->torn, nr);
+	if (first < nr)
 		ret = mnvme_cq_dma(cq, sq, cq->base, sq->done + first,
-				   (sq->nr_done - first) * sizeof(sq->done[0]));
-	if (ret)
-		return ret;
-
-	sq->done[0].status ^= phase;
-	ret = mnvme_cq_dma(cq, sq, base, sq->done, first * sizeof(sq->done[0]));
-	sq->done[0].status ^= phase;
+				   (nr - first) * sizeof(sq->done[0]));
+	if (!ret)
+		ret = mnvme_cq_dma(cq, sq, base, sq->done, first * sizeof(sq->done[0]));
+	if (!ret)
+		WRITE_ONCE(cq->torn, 0);
 	return ret;
 }
 
-static void mnvme_set_phases(struct mnvme_sq *sq, const struct mnvme_cq *cq)
+/* Returns the phase tag that the host expects in the entry @i entries after the tail. */
+static __le16 mnvme_phase(const struct mnvme_cq *cq, u32 i)
+{
+	bool wrapped = cq->tail + i >= cq->size;
+
+	return cpu_to_le16(cq->phase ^ wrapped);
+}
+
+/* Prepares @nr entries. The first one, and those after the last completion, get a wrong tag. */
+static void mnvme_set_phases(struct mnvme_sq *sq, const struct mnvme_cq *cq, u32 nr)
 {
 	const __le16 phase = cpu_to_le16(1);
 	u32 i;
 
-	for (i = 0; i < sq->nr_done; i++) {
-		bool wrapped = cq->tail + i >= cq->size;
-
+	for (i = sq->nr_done; i < nr; i++)
+		sq->done[i] = (struct nvme_completion) {};
+	for (i = 0; i < nr; i++) {
 		sq->done[i].status &= ~phase;
-		if (cq->phase ^ wrapped)
-			sq->done[i].status |= phase;
+		sq->done[i].status |= mnvme_phase(cq, i);
+		if (!i || i >= sq->nr_done)
+			sq->done[i].status ^= phase;
 	}
 }
 
@@ -184,13 +197,15 @@ static void mnvme_cq_advance(struct mnvme_cq *cq, u32 nr)
 /* Context: &mnvme_cq.post is held, so the tail does not change. */
 static int __mnvme_sq_post(struct mnvme_sq *sq, struct mnvme_cq *cq)
 {
+	u32 nr = max(sq->nr_done, cq->torn);
 	int ret;
 
 	if (!sq->owed) {
-		mnvme_set_phases(sq, cq);
-		ret = mnvme_cq_write(sq, cq, cq->tail);
+		mnvme_set_phases(sq, cq, nr);
+		ret = mnvme_cq_write(sq, cq, nr);
 		if (ret)
 			return ret;
+		sq->done[0].status ^= cpu_to_le16(1);
 		sq->owed_at = cq->base + (u64)cq->tail * sizeof(sq->done[0]) +
 			      offsetof(struct nvme_completion, status);
 		sq->owed = true;
@@ -243,6 +258,39 @@ int mnvme_sq_post(struct mnvme_sq *sq)
 	} else if (ret != -EAGAIN) {
 		mnvme_fail(sq->dev, "a completion queue is not in guest memory");
 	}
+	return ret;
+}
+
+/**
+ * mnvme_cq_mend() - overwrite entries of a write that failed
+ * @cq: completion queue; need not exist
+ * @sq: any submission queue, with its exec held
+ *
+ * The entries after the tail get a wrong phase tag. The next completion does the same, but the
+ * state of a device does not contain &mnvme_cq.torn, so the target could not know.
+ *
+ * Context: process context. Takes &mnvme_cq.post.
+ * Return: 0; -EAGAIN if the queue's memory is not present yet; or another errno if this memory
+ * does not exist.
+ */
+int mnvme_cq_mend(struct mnvme_cq *cq, struct mnvme_sq *sq)
+{
+	int ret = 0;
+	u32 i;
+
+	mutex_lock(&cq->post);
+	for (i = 0; READ_ONCE(cq->live) && !ret && i < cq->torn; i++) {
+		u64 at = cq->base + (u64)((cq->tail + i) % cq->size) * sizeof(sq->done[0]);
+		__le16 tag = mnvme_phase(cq, i) ^ cpu_to_le16(1);
+
+		ret = mnvme_cq_dma(cq, sq, at + offsetof(struct nvme_completion, status),
+				   &tag, 1);
+	}
+	if (!ret)
+		WRITE_ONCE(cq->torn, 0);
+	if (ret != -EAGAIN)
+		vfio_mig_dma_finish(&cq->dma);
+	mutex_unlock(&cq->post);
 	return ret;
 }
 
@@ -325,6 +373,7 @@ void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 	cq->head = 0;
 	cq->tail = 0;
 	cq->reserved = 0;
+	WRITE_ONCE(cq->torn, 0);
 	cq->starved = false;
 	cq->shadow = cq->id && cq->dev->dbbuf.on;
 	cq->rung = MNVME_NO_DOORBELL;

@@ -183,6 +183,7 @@ typedef struct { int unused; } wait_queue_head_t;
 #define jiffies				0UL
 #define time_after(a, b)		((long)((b) - (a)) < 0)
 #define schedule_timeout_killable(n)	((void)(n))
+#define schedule_timeout_idle(n)	((void)(n))
 #define init_waitqueue_head(w)		((void)(w))
 #define wake_up_all(w)			((void)(w))
 #define ns_to_ktime(n)			(n)
