@@ -111,7 +111,7 @@ static int parse_number(const char *text, const char *units, __u64 *value)
 	if (!isdigit((unsigned char)*text))
 		return usage("\"%s\" is no number", text);
 	errno = 0;
-	*value = strtoull(text, &end, 0);
+	*value = strtoull(text, &end, 10);
 	if (errno)
 		return usage("%s is too large", text);
 	if (*end) {

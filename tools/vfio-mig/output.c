@@ -18,6 +18,9 @@
 #define TEMPORARY	".vfio-mig.XXXXXX"
 #define ACL		"system.posix_acl_access"
 
+/* The caller has closed standard output. */
+static bool no_standard_output;
+
 /* The file that a signal must remove. It changes only while signals are blocked. */
 static char *temporary;
 
@@ -78,6 +81,7 @@ static void fill_standard_files(void)
 {
 	int fd;
 
+	no_standard_output = fcntl(STDOUT_FILENO, F_GETFD) < 0;
 	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0 &&
 		    open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
@@ -101,6 +105,18 @@ static bool is_standard_output(const struct stat *st)
 
 	return !S_ISCHR(st->st_mode) && !fstat(STDOUT_FILENO, &out) &&
 	       out.st_dev == st->st_dev && out.st_ino == st->st_ino;
+}
+
+/* Returns whether the name leads to standard output, which is a substitute if it was closed. */
+static bool is_closed(const char *name)
+{
+	static const char * const names[] = { "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1" };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (no_standard_output && !strcmp(name, names[i]))
+			return true;
+	return false;
 }
 
 static int not_for_terminals(const struct output *out)
@@ -237,6 +253,8 @@ int output_open(struct output *out, const char *name)
 		out->name = "standard output";
 		return open_standard_output(out);
 	}
+	if (is_closed(name))
+		return error_errno(-EBADF, "%s", name);
 	if (stat(name, &st))
 		return errno == ENOENT && *name ? open_new(out) :
 						  error_errno(-errno, "\"%s\"", name);

@@ -604,6 +604,8 @@ t_closed_standard_files() {
 	expect 0 vfio-mig save -q "$a" state &&
 		expect 1 bash -c 'vfio-mig dump state >&-' &&
 		expect 1 bash -c "vfio-mig save $a new >&-" &&
+		expect 1 bash -c 'vfio-mig dump -q -x /dev/stdout state >&-' &&
+		expect 1 bash -c "vfio-mig save -q $a /dev/fd/1 >&-" &&
 		expect 0 vfio-mig dump -q new &&
 		expect 1 bash -c "vfio-mig restore $a <&-"
 }
