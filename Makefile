@@ -53,7 +53,7 @@ modules: prepare
 
 modules_install: modules
 	+$(Q)$(call KBUILD,modules_install DEPMOD=true)
-	$(Q)depmod -b "$(INSTALL_MOD_PATH)/" $(RELEASE)
+	$(Q)/sbin/depmod -b "$(INSTALL_MOD_PATH)/" $(RELEASE)
 
 prepare:
 	@tools/build/check-kernel "$(KDIR)"

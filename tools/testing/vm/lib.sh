@@ -56,6 +56,9 @@ need_debian() {
 		printf '  %s\n' "$CONTAINER" >&2
 		exit 2 ;;
 	esac
+	[ "$(dpkg --print-architecture)" = amd64 ] && return
+	say "this Debian is for $(dpkg --print-architecture), and the harness needs one for amd64 (x86-64)"
+	exit 2
 }
 
 # Stops if a path here is one that kbuild, make or QEMU's options take for more than one.
@@ -165,6 +168,11 @@ lock_cache() {
 		say "waiting for another process that fills the cache"
 		flock 9
 	fi
+}
+
+# For scripts that go on to run others, which may fill the cache, too.
+unlock_cache() {
+	exec 9>&-
 }
 
 # Prints the Debian mirror of this machine's own apt: that of the release itself, if there are

@@ -25,6 +25,7 @@ TOP = os.path.realpath(os.path.join(HERE, "../../.."))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME")
                      or os.path.expanduser("~/.cache"), "vfio-mig")
 
+STATUS_HARNESS = 3       # a file or a program of the harness failed
 STATUS_HUNG = 124
 STATUS_KERNEL = 125     # the kernel warned or died, or the VM did not come up
 RUNS_KEPT = 20
@@ -341,7 +342,6 @@ def keep_logs(run, directory):
     """Copies a run's logs to the caller's directory, if it names one."""
     if not directory:
         return
-    os.makedirs(directory, exist_ok=True)
     for name in ("boot.log", "console.log", "qemu.log"):
         path = os.path.join(run, name)
         if os.path.exists(path):
@@ -365,15 +365,16 @@ def die_of(number):
     os.kill(os.getpid(), number)
 
 
-def main():
-    """Runs one command in one VM."""
-    args = parse()
+def run_command(args):
+    """Runs one command in one VM, and returns its exit status or that of the VM."""
     killer = None
     for signum in SIGNALS:
         signal.signal(signum, interrupted)
     with open(os.path.join(args.kernel_dir, "release"), encoding="ascii") as f:
         release = f.read().strip()
 
+    if args.logs:
+        os.makedirs(args.logs, exist_ok=True)
     run = make_run_directory()
     vm = Vm(args, run)
     try:
@@ -387,11 +388,25 @@ def main():
         killer = e.args[0]
     finally:
         vm.kill()
-        keep_logs(run, args.logs)
         shutil.rmtree(os.path.join(run, "modules"), ignore_errors=True)
         if os.path.exists(os.path.join(run, "initrd")):
             os.remove(os.path.join(run, "initrd"))
+        keep_logs(run, args.logs)
     return die_of(killer)
+
+
+def main():
+    """Runs one command in one VM. A failure of the harness has a status of its own."""
+    if sys.stdout is None:
+        say("standard output is closed")
+        return STATUS_HARNESS
+    try:
+        return run_command(parse())
+    except (OSError, subprocess.CalledProcessError) as e:
+        say(f"cannot run the VM, or pass its output on: {e}")
+        # What is left to print must not fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STATUS_HARNESS
 
 
 if __name__ == "__main__":
