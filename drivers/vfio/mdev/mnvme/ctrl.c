@@ -239,7 +239,7 @@ static bool mnvme_ctrl_step(struct mnvme *dev)
 static void mnvme_ctrl_pace(struct mnvme *dev)
 {
 	lockdep_assert_held(&dev->ctrl);
-	if (dev->step_tick != jiffies) {
+	if (time_after(jiffies, dev->step_tick)) {
 		dev->step_tick = jiffies;
 		dev->steps = 0;
 	}

@@ -432,6 +432,12 @@ t_rights_are_not_for_another_group() {
 
 # The bits of the mode for the group are the mask of the list. The new file "plain" must not
 # get the list of the directory.
+# cannot REASON: a test ends with the status of this function, and is skipped.
+cannot() {
+	why=$1
+	return "$KSFT_SKIP"
+}
+
 t_access_control_lists_stay() {
 	expect 0 vfio-mig save "$a" state && mkdir lists || return
 	expect 0 python3 -I -S -c 'if 1:
@@ -462,8 +468,7 @@ t_access_control_lists_stay() {
 			os.setxattr("lists", "system.posix_acl_default", acl(0, 7))
 		' && return
 	grep -qs . err && { cat err; return 1; }
-	echo "# this file system has no access control lists"
-	return "$KSFT_SKIP"
+	cannot "this file system has no access control lists"
 }
 
 t_report_apart_from_the_data() {
@@ -487,9 +492,9 @@ t_extract_to_a_pipe() {
 t_extract_to_a_block_device() {
 	local disk
 	expect 0 vfio-mig save "$a" state && expect 0 vfio-mig dump -q -x image state || return
-	modprobe -q loop || { echo "# no loop devices"; return "$KSFT_SKIP"; }
+	modprobe -q loop || { cannot "no loop devices"; return; }
 	head -c 70000128 /dev/urandom > backing
-	disk=$(losetup -f --show backing) || { echo "# no loop device"; return "$KSFT_SKIP"; }
+	disk=$(losetup -f --show backing) || { cannot "no loop device"; return; }
 	sum=$(sha256sum backing)
 	# A damaged stream, and a device that is too small.
 	truncate -s -1 state && expect 3 vfio-mig dump -q -x "$disk" state &&
@@ -639,7 +644,7 @@ for t in $tests; do
 	"t_$t" || status=$?
 	case $status in
 	0) echo "ok $nr $t" ;;
-	"$KSFT_SKIP") echo "ok $nr $t # SKIP" ;;
+	"$KSFT_SKIP") echo "ok $nr $t # SKIP $why" ;;
 	*)
 		echo "not ok $nr $t"
 		failed=1 ;;
