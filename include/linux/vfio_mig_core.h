@@ -242,7 +242,7 @@ enum vfio_mig_stop_reason {
  * @quiesce: Start no more DMA, and finish no work. The device still serves accesses, with
  *	DMA of other devices. Called before @stop, and for the P2P states of the v2
  *	protocol, which are offered to users if this callback exists. After an error the
- *	device still runs. NULL for a device that no other device does DMA to.
+ *	device still runs, and for VFIO_MIG_STOP_FOR_RESET @stop is called nevertheless. NULL for a device that no other device does DMA to.
  * @start: Opposite of @stop for a device that has @quiesce. The device serves accesses
  *	again, and starts no DMA. Called before @run of a stopped device, also after @reset.
  *	Cannot fail. NULL if there is nothing to do.
@@ -274,7 +274,8 @@ enum vfio_mig_stop_reason {
  * Context: The library calls all callbacks except @version and @cancel with the session mutex
  * held, in a context that may sleep. The callbacks must not call the library, except for the
  * vfio_mig_page_*() functions, vfio_mig_control_changed(), vfio_mig_image_changed(),
- * vfio_mig_device_error(), vfio_mig_cancelled() and vfio_mig_pci_signal(). If a callback waits
+ * vfio_mig_device_error(), vfio_mig_cancelled(), vfio_mig_pci_signal() and
+ * vfio_mig_pci_intx(). If a callback waits
  * for the device, a fatal signal must end the wait, and so must @cancel, because a process
  * that is being killed takes no signal when it closes the device.
  */
@@ -506,7 +507,7 @@ static inline u64 vfio_mig_pci_offset(u64 pos)
  *	error.
  * @set_irqs: Handle VFIO_DEVICE_SET_IRQS. Index, start and count are checked, and the data
  *	are present as the flags announce. Returns 0 or an error. NULL if the library
- *	keeps the eventfds, and then vfio_mig_pci_signal() signals them.
+ *	keeps the eventfds, and then vfio_mig_pci_signal() and vfio_mig_pci_intx() signal them.
  */
 struct vfio_mig_pci {
 	u64 region_size[VFIO_PCI_NUM_REGIONS];
@@ -530,5 +531,6 @@ int vfio_mig_pci_region_info(struct vfio_device *vdev,
 long vfio_mig_pci_ioctl(struct vfio_device *vdev, unsigned int cmd,
 			unsigned long arg);
 void vfio_mig_pci_signal(struct vfio_mig *mig, u32 index, u32 i);
+void vfio_mig_pci_intx(struct vfio_mig *mig, bool high);
 
 #endif /* _LINUX_VFIO_MIG_CORE_H */

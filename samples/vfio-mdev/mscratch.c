@@ -131,8 +131,8 @@ static void mscratch_act(struct mscratch *s)
 		le32_add_cpu(&s->state.count, 1);
 		s->irq_pending = true;
 	}
+	vfio_mig_pci_intx(s->mig, s->state.status);
 	if (s->irq_pending) {
-		vfio_mig_pci_signal(s->mig, VFIO_PCI_INTX_IRQ_INDEX, 0);
 		vfio_mig_pci_signal(s->mig, VFIO_PCI_MSI_IRQ_INDEX, 0);
 		s->irq_pending = false;
 	}

@@ -3,12 +3,15 @@
  * Interrupts of an emulated PCI function whose eventfds the library keeps
  *
  * This file handles VFIO_DEVICE_SET_IRQS as vfio-pci does. One of INTx, MSI and MSI-X is in use
- * at a time. INTx is masked when it is signalled. The user may signal any interrupt to test
- * its own handler (loopback).
+ * at a time. INTx is masked when it is signalled. INTx has a level: as long as the driver says
+ * that its cause stands, INTx is signalled again when the user unmasks it. VMMs rely on this,
+ * because they unmask INTx before they know whether the guest has handled the cause. The user
+ * may signal any interrupt to test its own handler (loopback).
  *
  * A mutex serialises VFIO_DEVICE_SET_IRQS. A spinlock protects the eventfds while a driver
  * signals an interrupt, because a driver may do so in any context.
  */
+#include <linux/delay.h>
 #include <linux/eventfd.h>
 #include <linux/slab.h>
 #include <linux/vfio.h>
@@ -40,6 +43,22 @@ static bool in_use(const struct vfio_mig_irqs *irqs, u32 index)
 	return !is_exclusive(index) || irqs->kind == index;
 }
 
+/* Signals INTx if it has a cause, and is neither masked nor held. */
+static void deliver_intx(struct vfio_mig_irqs *irqs)
+{
+	struct eventfd_ctx **eventfds = irqs->eventfds[VFIO_PCI_INTX_IRQ_INDEX];
+
+	lockdep_assert_held(&irqs->lock);
+	if (!eventfds || !eventfds[0])
+		return;
+	if (!(irqs->pending || irqs->level) || irqs->masked || irqs->held)
+		return;
+	irqs->pending = false;
+	/* VFIO_IRQ_INFO_AUTOMASKED: masked until the user unmasks it. */
+	irqs->masked = true;
+	vfio_mig_signal(eventfds[0]);
+}
+
 static void raise(struct vfio_mig_irqs *irqs, u32 index, u32 i)
 {
 	struct eventfd_ctx **eventfds = irqs->eventfds[index];
@@ -48,13 +67,11 @@ static void raise(struct vfio_mig_irqs *irqs, u32 index, u32 i)
 	if (!eventfds || !eventfds[i])
 		return;
 	if (index == VFIO_PCI_INTX_IRQ_INDEX) {
-		irqs->pending = irqs->masked || irqs->held;
-		if (irqs->pending)
-			return;
-		/* VFIO_IRQ_INFO_AUTOMASKED: masked until the user unmasks it. */
-		irqs->masked = true;
+		irqs->pending = true;
+		deliver_intx(irqs);
+	} else {
+		vfio_mig_signal(eventfds[i]);
 	}
-	vfio_mig_signal(eventfds[i]);
 }
 
 /**
@@ -65,7 +82,8 @@ static void raise(struct vfio_mig_irqs *irqs, u32 index, u32 i)
  *
  * Does nothing if the user set no eventfd for this interrupt. A signalled INTx becomes
  * masked. Further calls while it is masked are remembered as one interrupt, which is
- * signalled when the user unmasks INTx.
+ * signalled when the user unmasks INTx. A device with INTx calls vfio_mig_pci_intx() instead,
+ * because INTx has a level.
  *
  * Context: any but an NMI.
  */
@@ -81,6 +99,29 @@ void vfio_mig_pci_signal(struct vfio_mig *mig, u32 index, u32 i)
 	spin_unlock_irqrestore(&irqs->lock, flags);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_pci_signal);
+
+/**
+ * vfio_mig_pci_intx - set the level of INTx (PCI 3.0, 2.2.6)
+ * @mig: the device, whose &vfio_mig_pci.set_irqs is NULL
+ * @high: the cause of the interrupt stands
+ *
+ * If the level is high, INTx is signalled once, and again each time when the user unmasks it.
+ * The driver calls this function after each change of the cause, and in &vfio_mig_ops.run. A
+ * reset lowers the level.
+ *
+ * Context: any but an NMI.
+ */
+void vfio_mig_pci_intx(struct vfio_mig *mig, bool high)
+{
+	struct vfio_mig_irqs *irqs = &mig->irqs;
+	unsigned long flags;
+
+	spin_lock_irqsave(&irqs->lock, flags);
+	WRITE_ONCE(irqs->level, high);
+	deliver_intx(irqs);
+	spin_unlock_irqrestore(&irqs->lock, flags);
+}
+EXPORT_SYMBOL_GPL(vfio_mig_pci_intx);
 
 static void put_eventfds(struct eventfd_ctx **eventfds, u32 nr)
 {
@@ -154,6 +195,7 @@ static int set_eventfds(struct vfio_mig *mig, const struct vfio_irq_set *set,
 		swap(irqs->eventfds[set->index][set->start + i], eventfds[i]);
 	if (is_exclusive(set->index))
 		irqs->kind = set->index;
+	deliver_intx(irqs);
 	spin_unlock_irq(&irqs->lock);
 out:
 	put_eventfds(eventfds, set->count);
@@ -222,24 +264,24 @@ static int trigger(struct vfio_mig *mig, const struct vfio_irq_set *set,
 	return loop_back(&mig->irqs, set, data);
 }
 
-/* Signals a pending INTx if it is not masked or held any more. */
-static void catch_up(struct vfio_mig_irqs *irqs)
-{
-	if (irqs->pending)
-		raise(irqs, VFIO_PCI_INTX_IRQ_INDEX, 0);
-}
-
 static void set_masked(struct vfio_mig_irqs *irqs, bool masked)
 {
 	spin_lock_irq(&irqs->lock);
 	irqs->masked = masked;
-	catch_up(irqs);
+	deliver_intx(irqs);
 	spin_unlock_irq(&irqs->lock);
 }
 
-/* A work item of VFIO calls this when the user has signalled the unmask eventfd. */
-static void unmask_thread(void *irqs, void *unused)
+/*
+ * A work item of VFIO calls this when the user has signalled the unmask eventfd. A user can have
+ * INTx signal this very eventfd, so a level that stays high must not keep a CPU busy.
+ */
+static void unmask_thread(void *opaque, void *unused)
 {
+	struct vfio_mig_irqs *irqs = opaque;
+
+	if (READ_ONCE(irqs->level))
+		usleep_range(1000, 2000);
 	set_masked(irqs, false);
 }
 
@@ -313,12 +355,12 @@ void vfio_mig_irqs_hold(struct vfio_mig_irqs *irqs, bool held)
 {
 	spin_lock_irq(&irqs->lock);
 	irqs->held = held;
-	catch_up(irqs);
+	deliver_intx(irqs);
 	spin_unlock_irq(&irqs->lock);
 }
 
 /**
- * vfio_mig_irqs_reset - drop a pending INTx when the device is reset
+ * vfio_mig_irqs_reset - drop a pending INTx, and lower its level, when the device is reset
  * @irqs: the interrupts of a device
  *
  * The user's eventfds and the mask of INTx do not change.
@@ -327,6 +369,7 @@ void vfio_mig_irqs_reset(struct vfio_mig_irqs *irqs)
 {
 	spin_lock_irq(&irqs->lock);
 	irqs->pending = false;
+	WRITE_ONCE(irqs->level, false);
 	spin_unlock_irq(&irqs->lock);
 }
 

@@ -20,6 +20,7 @@ struct vfio_mig;
  * @held: the device is stopped, so INTx is not signalled when it is unmasked
  * @masked: INTx is masked, because it was signalled, or because the user masked it
  * @pending: INTx was raised while it was masked or held
+ * @level: the cause of INTx stands
  * @unmask: the eventfd by which the user unmasks INTx
  */
 struct vfio_mig_irqs {
@@ -30,6 +31,7 @@ struct vfio_mig_irqs {
 	bool held;
 	bool masked;
 	bool pending;
+	bool level;
 	struct virqfd *unmask;
 };
 

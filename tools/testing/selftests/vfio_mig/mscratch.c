@@ -193,7 +193,13 @@ FIXTURE_TEARDOWN(pin)
 	side_close(&self->a);
 }
 
-/* The library masks INTx, and keeps one interrupt until INTx is unmasked. */
+static void unmask(struct __test_metadata *_metadata, struct side *a)
+{
+	ASSERT_RET(0, irq_set(&a->dev, IRQ_NONE | IRQ_UNMASK,
+			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, NULL, 0));
+}
+
+/* The library masks INTx when it is signalled. */
 TEST_F(pin, is_signalled_once_for_each_unmask)
 {
 	struct side *a = &self->a;
@@ -203,14 +209,44 @@ TEST_F(pin, is_signalled_once_for_each_unmask)
 		put(_metadata, a, DOORBELL, 1);
 	EXPECT_EQ(3, get(_metadata, a, COUNT));
 	EXPECT_EQ(1, irqs(a));
-	ASSERT_RET(0, irq_set(&a->dev, IRQ_NONE | IRQ_UNMASK,
-			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, NULL, 0));
+	unmask(_metadata, a);
 	EXPECT_EQ(1, irqs(a));
-	ASSERT_RET(0, irq_set(&a->dev, IRQ_NONE | IRQ_UNMASK,
-			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, NULL, 0));
+	put(_metadata, a, STATUS, 0);
+	unmask(_metadata, a);
 	EXPECT_EQ(0, irqs(a));
 	put(_metadata, a, DOORBELL, 1);
 	EXPECT_EQ(1, irqs(a));
+}
+
+/* INTx has a level. A VMM unmasks it before it knows whether the guest has handled the cause. */
+TEST_F(pin, comes_again_while_its_cause_stands)
+{
+	struct side *a = &self->a;
+	int i;
+
+	put(_metadata, a, DOORBELL, 1);
+	EXPECT_EQ(1, irqs(a));
+	for (i = 0; i < 3; i++) {
+		unmask(_metadata, a);
+		EXPECT_EQ(1, irqs(a));
+	}
+	put(_metadata, a, STATUS, 0);
+	unmask(_metadata, a);
+	EXPECT_EQ(0, irqs(a));
+}
+
+/* The guest handles the cause while the device is stopped. */
+TEST_F(pin, handled_while_stopped_does_not_come)
+{
+	struct side *a = &self->a;
+
+	put(_metadata, a, DOORBELL, 1);
+	EXPECT_EQ(1, irqs(a));
+	ASSERT_RET(0, v1_set_state(&a->v1, V1_STOPPED));
+	put(_metadata, a, STATUS, 0);
+	unmask(_metadata, a);
+	ASSERT_RET(0, v1_set_state(&a->v1, V1_RUNNING));
+	EXPECT_EQ(0, irqs(a));
 }
 
 TEST_F(pin, unmasked_while_stopped_comes_on_the_resume)
