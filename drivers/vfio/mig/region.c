@@ -258,11 +258,12 @@ static int read_pending_bytes(struct vfio_mig *mig, u64 *value)
 
 	if (!region_saving(mig))
 		return 0;
-	if (mig->iteration.open)
-		conclude_iteration(mig);
+	/* If the driver fails, the iteration stays open, and another read tries again. */
 	ret = vfio_mig_save_ask(mig);
 	if (ret)
 		return ret;
+	if (mig->iteration.open)
+		conclude_iteration(mig);
 	*value = vfio_mig_fault_pending(mig, vfio_mig_save_pending(mig));
 	return 0;
 }
@@ -349,10 +350,10 @@ static int write_register(struct vfio_mig *mig, loff_t pos, u64 value)
 static int note_seen(struct vfio_mig *mig, size_t off, size_t count)
 {
 	struct vfio_mig_iteration *it = &mig->iteration;
+	size_t max = min(vfio_mig_window_size(mig->window), ITERATION_MAX);
 
 	if (!it->seen)
-		it->seen = kvcalloc(BITS_TO_LONGS(vfio_mig_window_size(mig->window)),
-				    sizeof(long), VFIO_MIG_GFP);
+		it->seen = kvcalloc(BITS_TO_LONGS(max), sizeof(long), VFIO_MIG_GFP);
 	if (!it->seen)
 		return -ENOMEM;
 	bitmap_set(it->seen, off, count);

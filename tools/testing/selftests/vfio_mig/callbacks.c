@@ -595,6 +595,21 @@ TEST_F(reason, a_close_stops_a_broken_device)
 	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
 }
 
+/* A device that does not quiesce is stopped by a close all the same. */
+TEST_F(reason, a_close_stops_a_device_that_stays_active)
+{
+	long stops;
+
+	ASSERT_RET(0, testdev_fault(&mdev[0], "quiesce 1 fail 6"));
+	stops = testdev_calls(&mdev[0], "stop");
+	v2_close(&self->end->v2);
+	v1_close(&self->end->v1);
+	device_close(&self->end->dev);
+	EXPECT_EQ(stops + 1, testdev_calls(&mdev[0], "stop"));
+	off();
+	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
+}
+
 /* A driver that stops its device in two steps runs it in two steps after an open and a reset. */
 TEST_F(reason, an_open_and_a_reset_start)
 {
@@ -616,6 +631,45 @@ TEST_F(reason, an_open_and_a_reset_start)
 	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
 	EXPECT_EQ(starts + 3, testdev_calls(&mdev[0], "start"));
 	EXPECT_EQ(runs + 3, testdev_calls(&mdev[0], "run"));
+}
+
+/* A device that cannot say how much it has to send */
+FIXTURE(fails) {
+	struct testdev t;
+};
+
+FIXTURE_SETUP(fails)
+{
+	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
+	ASSERT_RET(0, testdev_set_image(&self->t, SEED, SIZE));
+}
+
+FIXTURE_TEARDOWN(fails)
+{
+	off();
+	testdev_close(&self->t);
+}
+
+/* The iteration stays open, and its data can be read. */
+TEST_F(fails, pending_bytes_that_fails_concludes_nothing)
+{
+	struct device *dev = &self->t.end.dev;
+	struct v1 *v1 = &self->t.end.v1;
+	long long breaches = device_counter(dev, "breaches");
+	__u64 pending, size;
+	ssize_t bytes;
+	char first[64];
+
+	ASSERT_RET(0, v1_set_state(v1, V1_PRE_COPY));
+	ASSERT_RET(0, v1_pending(v1, &pending));
+	bytes = v1_open_iteration(v1);
+	ASSERT_LE(sizeof(first), bytes);
+	ASSERT_RET(0, testdev_fault(&mdev[0], "size 1 fail 6"));
+	EXPECT_RET(-ENXIO, v1_pending(v1, &pending));
+	ASSERT_RET(0, v1_data_size(v1, &size));
+	EXPECT_EQ(bytes, size);
+	EXPECT_RET(0, v1_read_data(v1, 0, first, sizeof(first)));
+	EXPECT_EQ(breaches, device_counter(dev, "breaches"));
 }
 
 int main(int argc, char **argv)
