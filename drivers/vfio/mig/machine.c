@@ -82,8 +82,9 @@ static int stop(struct vfio_mig *mig, enum vfio_mig_stop_reason reason)
 
 static void run(struct vfio_mig *mig)
 {
-	vfio_mig_irqs_hold(&mig->irqs, false);
 	mig->desc.ops->run(mig->vdev);
+	/* Now the driver has set the level of INTx from the present registers. */
+	vfio_mig_irqs_hold(&mig->irqs, false);
 }
 
 static void speed_up(struct vfio_mig *mig, enum vfio_mig_activity to)
@@ -100,7 +101,8 @@ static void speed_up(struct vfio_mig *mig, enum vfio_mig_activity to)
 
 /*
  * Quiesces the device first if it can. After an error the activity is unchanged. But for a
- * reset, a device that does not stop stays quiesced, because it must not begin its work anew.
+ * reset, a device that does not quiesce is stopped all the same, and a device that does not
+ * stop stays quiesced, because it must not begin its work anew.
  */
 static int slow_down(struct vfio_mig *mig, enum vfio_mig_activity to,
 		     enum vfio_mig_stop_reason reason)
@@ -111,9 +113,10 @@ static int slow_down(struct vfio_mig *mig, enum vfio_mig_activity to,
 
 	if (from == VFIO_MIG_ACTIVE && to < VFIO_MIG_ACTIVE && ops->quiesce) {
 		ret = ops->quiesce(mig->vdev);
-		if (ret)
+		if (!ret)
+			mig->activity = VFIO_MIG_QUIESCED;
+		else if (reason != VFIO_MIG_STOP_FOR_RESET)
 			return ret;
-		mig->activity = VFIO_MIG_QUIESCED;
 	}
 	if (from > VFIO_MIG_STOPPED && to == VFIO_MIG_STOPPED)
 		ret = stop(mig, reason);
