@@ -127,6 +127,8 @@ static vm_fault_t fault_write(struct vfio_mig_pages *p, struct vm_fault *vmf)
 	/* With VM_FAULT_OOM the kernel would try again until there is memory. */
 	if (IS_ERR(page))
 		return VM_FAULT_SIGBUS;
+	/* First, because another thread can store as soon as there is an entry. */
+	vfio_mig_pages_redirty(p, vmf->pgoff);
 	ret = vmf_insert_pfn_prot(vmf->vma, vmf->address, page_to_pfn(page),
 				  prot);
 	vfio_mig_page_write_end(p, vmf->pgoff);
@@ -190,10 +192,11 @@ static vm_fault_t memory_fault(struct vm_fault *vmf)
 	p = m->pages;
 	if (p) {
 		down_read(page_lock(p, vmf->pgoff));
-		ret = vmf_insert_pfn(vmf->vma, vmf->address,
-				     p->memory->pfn(p, vmf->pgoff));
+		/* First, as in fault_write() */
 		if (!p->memory->dirty)
 			vfio_mig_pages_redirty(p, vmf->pgoff);
+		ret = vmf_insert_pfn(vmf->vma, vmf->address,
+				     p->memory->pfn(p, vmf->pgoff));
 		up_read(page_lock(p, vmf->pgoff));
 	}
 	up_read(&m->lock);
@@ -261,7 +264,10 @@ struct vfio_mig_bar {
 	pgoff_t first;
 };
 
-/* The save side takes the page's lock for writing, so it never comes between the two steps. */
+/*
+ * The save side takes the page's lock for writing, so it never comes between the two steps. The
+ * mark is first, as in fault_write().
+ */
 static vm_fault_t bar_fault(struct vm_fault *vmf)
 {
 	struct vfio_mig_bar *bar = container_of(vmf->vma->vm_ops, struct vfio_mig_bar, ops);
@@ -269,8 +275,8 @@ static vm_fault_t bar_fault(struct vm_fault *vmf)
 	vm_fault_t ret;
 
 	down_read(page_lock(bar->pages, index));
-	ret = bar->theirs->fault(vmf);
 	vfio_mig_pages_redirty(bar->pages, index);
+	ret = bar->theirs->fault(vmf);
 	up_read(page_lock(bar->pages, index));
 	return ret;
 }

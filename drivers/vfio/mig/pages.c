@@ -337,8 +337,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_pages_next);
 
 /*
  * Allocates a page if there is none, and a copy if a chunk has the page. The caller holds
- * the page's lock for writing, so that no page access and no mapping uses the old page
- * after it was removed from the array.
+ * the page's lock for writing, so no page access uses the old page, and no mapping gets an
+ * entry for it until the new page is in the array.
  */
 static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -351,6 +351,11 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 	new = vfio_mig_pages_alloc(p, old ? 0 : __GFP_ZERO, old);
 	if (IS_ERR(new))
 		return new;
+	/*
+	 * Before the copy, because the page may be mapped: KVM up to Linux 6.12 holds a
+	 * reference for a moment after a fault. A store after the copy would be lost.
+	 */
+	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
 		copy_page(page_address(new), page_address(old));
 
@@ -361,7 +366,6 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 	}
 	/* Either the walk that starts a save sees the page, or the writer marks it. */
 	smp_mb();
-	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
 		vfio_mig_pages_free(p, old);
 	else
@@ -553,7 +557,10 @@ struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t in
 	/* Either the walk that starts a save sees the page, or page_mark() marks it. */
 	smp_mb();
 	vfio_mig_mapping_unmap(p, index, 1);
-	if (!old)
+	if (old)
+		/* The kernel expects 0 in a page that is freed. A load has used this field. */
+		set_page_private(old, 0);
+	else
 		atomic_long_inc(&p->resident);
 	page_mark(p, index);
 	return old;

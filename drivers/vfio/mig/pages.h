@@ -25,7 +25,8 @@ static inline struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t i
 
 /*
  * Returns whether the array has the only reference, so that the page may be changed. Another
- * thread may hold a reference for a moment. Then the page is copied, which does no harm.
+ * thread may hold a reference for a moment, also to a page that is mapped. Then the page is
+ * removed from mappings and copied, which does no harm.
  */
 static inline bool page_writable(struct page *page)
 {

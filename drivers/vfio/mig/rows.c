@@ -82,6 +82,7 @@ static void row_collect(struct vfio_mig_row *row, u32 i, struct page *old)
 {
 	if (!old)
 		return;
+	set_page_private(old, 0); /* as in vfio_mig_pages_exchange_locked() */
 	if (row->nr == i && page_writable(old) && (!i || old == row->first + i)) {
 		row->first = i ? row->first : old;
 		row->nr++;

@@ -141,9 +141,19 @@ void vfio_mig_chunk_free(struct vfio_mig_chunk *chunk)
 }
 
 /* A device without a paged state has no changed pages. */
+/*
+ * A thread that marks a page of the driver's own memory sets the bit first and counts it later.
+ * Meanwhile the count is too low. So at the stop, where 0 means that the save is complete, the
+ * bits decide.
+ */
 static unsigned long dirty_pages(struct vfio_mig *mig)
 {
-	return mig->desc.pages ? vfio_mig_pages_dirty(mig->desc.pages) : 0;
+	struct vfio_mig_pages *p = mig->desc.pages;
+	unsigned long nr = p ? vfio_mig_pages_dirty(p) : 0;
+
+	if (nr || !p || !vfio_mig_stopped(mig))
+		return nr;
+	return vfio_mig_pages_next_dirty(p, 0) < p->nr;
 }
 
 static int track_pages(struct vfio_mig *mig)
