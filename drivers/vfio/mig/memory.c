@@ -131,9 +131,25 @@ int vfio_mig_memory_error(struct vfio_mig *mig, const char *what, int err)
 	return err;
 }
 
+/* A callback returns 0 or an error. Another value, as some functions return it, is an error. */
+static int driver_error(int ret)
+{
+	return ret > 0 ? -EIO : ret;
+}
+
 static int begin(struct vfio_mig_pages *p)
 {
-	return p->memory->begin ? p->memory->begin(p) : 0;
+	return p->memory->begin ? driver_error(p->memory->begin(p)) : 0;
+}
+
+static int read(struct vfio_mig_pages *p, u64 off, void *to, size_t len)
+{
+	return driver_error(p->memory->read(p, off, to, len));
+}
+
+static int write(struct vfio_mig_pages *p, u64 off, const void *from, size_t len)
+{
+	return driver_error(p->memory->write(p, off, from, len));
 }
 
 static void end(struct vfio_mig_pages *p)
@@ -158,7 +174,7 @@ int vfio_mig_memory_read(struct vfio_mig_pages *p, u64 off, void *to, size_t len
 
 	if (ret)
 		return ret;
-	ret = p->memory->read(p, off, to, len);
+	ret = read(p, off, to, len);
 	end(p);
 	return ret;
 }
@@ -179,7 +195,7 @@ int vfio_mig_memory_write(struct vfio_mig_pages *p, u64 off, const void *from, s
 
 	if (ret)
 		return ret;
-	ret = p->memory->write(p, off, from, len);
+	ret = write(p, off, from, len);
 	end(p);
 	vfio_mig_pages_changed(p, off, len);
 	return ret;
@@ -208,8 +224,8 @@ static u32 copy_pages(struct vfio_mig_pages *p, struct page **pages, const pgoff
 	if (*err)
 		return 0;
 	for (; i < n && !*err; i++)
-		*err = p->memory->read(p, (u64)index[i] << PAGE_SHIFT,
-				       page_address(pages[i]), PAGE_SIZE);
+		*err = read(p, (u64)index[i] << PAGE_SHIFT, page_address(pages[i]),
+			    PAGE_SIZE);
 	end(p);
 	return *err ? i - 1 : i;
 }
@@ -276,8 +292,8 @@ static int load_block(struct vfio_mig_pages *p, struct xarray *xa, pgoff_t first
 		return ret;
 	for (i = first; i < last && !ret; i++) {
 		page = xa_load(xa, i);
-		ret = p->memory->write(p, (u64)i << PAGE_SHIFT,
-				       page_address(page ? page : ZERO_PAGE(0)), PAGE_SIZE);
+		ret = write(p, (u64)i << PAGE_SHIFT,
+			    page_address(page ? page : ZERO_PAGE(0)), PAGE_SIZE);
 	}
 	end(p);
 	return ret;

@@ -516,6 +516,9 @@ static int take_image_hdr(struct vfio_mig *mig)
 		return vfio_mig_refuse(mig, -EBADMSG,
 			      "%u and %llu bytes of image, this device has at most %llu",
 			      len, left, mig->desc.image_max);
+	if (pos->image_done && !final)
+		return vfio_mig_refuse(mig, -EBADMSG,
+			      "%u bytes of image that are not final, after its end", len);
 	if (pos->image_left && (!final || left + len != pos->image_left))
 		return vfio_mig_refuse(mig, -EBADMSG,
 			      "%u and %llu bytes of image where %llu were announced",

@@ -495,6 +495,27 @@ static void last_piece_lost(struct buffer *s)
 	stream_renumber(s);
 }
 
+/* A piece for the time before the stop comes after the last piece of the image. */
+static void more_after_the_end(struct buffer *s)
+{
+	unsigned int nr = stream_count(s, CHUNK_IMAGE);
+	struct image_payload *p;
+	struct chunk c;
+	size_t next;
+
+	if (stream_find(s, CHUNK_IMAGE, nr - 1, &c))
+		return;
+	next = c.at + c.size;
+	buffer_insert(s, next, c.hdr, c.size);
+	if (stream_find(s, CHUNK_IMAGE, nr, &c))
+		return;
+	p = c.payload;
+	p->offset = htole64(le64toh(p->offset) + le32toh(p->length));
+	p->flags = 0;
+	chunk_sum(&c);
+	stream_renumber(s);
+}
+
 static void no_feature(struct buffer *s)
 {
 	struct chunk c;
@@ -516,6 +537,7 @@ FIXTURE_VARIANT_ADD(bad, unknown_flag) { { 0, unknown_flag, NULL, -EBADMSG } };
 FIXTURE_VARIANT_ADD(bad, longer_than_its_chunk) { { 0, longer_than_its_chunk, NULL, -EBADMSG } };
 FIXTURE_VARIANT_ADD(bad, no_image) { { 0, NULL, no_image, -EBADMSG } };
 FIXTURE_VARIANT_ADD(bad, last_piece_lost) { { 0, NULL, last_piece_lost, -EBADMSG } };
+FIXTURE_VARIANT_ADD(bad, more_after_the_end) { { 0, NULL, more_after_the_end, -EBADMSG } };
 FIXTURE_VARIANT_ADD(bad, no_feature) { { 0, NULL, no_feature, -ENODEV } };
 
 FIXTURE_SETUP(bad)

@@ -51,7 +51,7 @@ static int check_image(struct checker *k, const struct chunk *c)
 			      (unsigned long long)le64toh(p->offset),
 			      (unsigned long long)k->image_off);
 	if (final ? k->image_left && left + len != k->image_left :
-		    left || !len || k->image_left)
+		    left || !len || k->image_left || k->image_done)
 		return refuse(k, "%u and %llu bytes of image, announced were %llu", len,
 			      (unsigned long long)left,
 			      (unsigned long long)k->image_left);
