@@ -220,18 +220,25 @@ bool __vfio_mig_fault_reinit(struct vfio_mig *mig)
 	return times != OFF;
 }
 
+/* Moves the cursor to the next page that has memory. All of a driver's own memory is there. */
+static bool next_page(struct vfio_mig_fault *fault, struct vfio_mig_pages *p)
+{
+	if (p->memory) {
+		fault->cursor %= p->nr;
+		return true;
+	}
+	if (xa_find(p->xa, &fault->cursor, ULONG_MAX, XA_PRESENT))
+		return true;
+	fault->cursor = 0;
+	return xa_find(p->xa, &fault->cursor, ULONG_MAX, XA_PRESENT);
+}
+
 /* Marks pages that have memory, in turn. A page without memory takes no time to send. */
 static void dirty_pages(struct vfio_mig_fault *fault, struct vfio_mig_pages *p,
 			u64 nr)
 {
-	nr = min_t(u64, nr, vfio_mig_pages_resident(p));
-	while (nr--) {
-		if (!xa_find(p->xa, &fault->cursor, ULONG_MAX, XA_PRESENT)) {
-			fault->cursor = 0;
-			if (!xa_find(p->xa, &fault->cursor, ULONG_MAX,
-				     XA_PRESENT))
-				return;
-		}
+	nr = min_t(u64, nr, p->memory ? p->nr : vfio_mig_pages_resident(p));
+	while (nr-- && next_page(fault, p)) {
 		vfio_mig_pages_redirty(p, fault->cursor++);
 		cond_resched();
 	}

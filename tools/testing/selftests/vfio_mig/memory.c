@@ -15,6 +15,7 @@
 
 #include "lib/check.h"
 #include "lib/child.h"
+#include "lib/knob.h"
 #include "lib/stream.h"
 #include "lib/suite.h"
 #include "lib/testdev.h"
@@ -397,6 +398,25 @@ TEST_F(driver, that_cannot_say_what_changed_loses_nothing)
 	ASSERT_RET(0, testdev_fault(&source[BITMAP], "off"));
 	EXPECT_RET(0, endpoint_drain(a, &self->stream));
 	expect_moved(_metadata, self);
+}
+
+/* The knob changes the driver's own memory, too, although no page of it is the library's. */
+TEST_F(driver, memory_changes_by_the_dirty_rate)
+{
+	struct endpoint *a = &self->a.t.end;
+
+	if (given || knob_set(&a->dev, "dirty_rate", "off"))
+		SKIP(return, "needs knobs");
+	if (variant->v2)
+		SKIP(return, "the same by v1, which has pre-copy on each kernel");
+	ASSERT_RET(0, endpoint_precopy(a));
+	ASSERT_LE(0, endpoint_drain(a, &self->stream));
+	ASSERT_RET(0, knob_set(&a->dev, "dirty_rate", "50"));
+	self->stream.len = 0;
+	usleep(2000000);
+	ASSERT_LE(0, endpoint_drain(a, &self->stream));
+	EXPECT_LT(10 * 4096, self->stream.len);
+	ASSERT_RET(0, knob_set(&a->dev, "dirty_rate", "off"));
 }
 
 TEST_F(driver, that_cannot_track_begins_no_save)
