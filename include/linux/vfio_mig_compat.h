@@ -112,14 +112,18 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 
 /*
  * A kernel that is built without iova_bitmap has stubs of its functions. With these stubs
- * the library would offer DMA logging, and each report would fail. Before 6.2 iova_bitmap
+ * the library would offer DMA logging, and each report would fail. Before 6.7 iova_bitmap
  * was a part of VFIO.
  */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
 #define VFIO_MIG_HAS_IOVA_BITMAP	1
-#define VFIO_MIG_IMPORT_IOMMUFD()	static_assert(1)
 #else
 #define VFIO_MIG_HAS_IOVA_BITMAP	IS_ENABLED(CONFIG_IOMMUFD_DRIVER)
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define VFIO_MIG_IMPORT_IOMMUFD()	static_assert(1)
+#else
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 #define VFIO_MIG_IMPORT_IOMMUFD()	MODULE_IMPORT_NS(IOMMUFD)
 #else
