@@ -75,8 +75,7 @@ static void mnvme_write_cc(struct mnvme *dev, u32 val)
 		val = dev->cc & NVME_CC_SHN_MASK ? 0 : val & NVME_CC_SHN_MASK;
 	}
 	WRITE_ONCE(dev->cc, val);
-	if (READ_ONCE(dev->running))
-		queue_work(mnvme_wq, &dev->ctrl_work);
+	mnvme_ctrl_kick(dev);
 }
 
 static void mnvme_set_half(u64 *reg, bool high, u32 val)

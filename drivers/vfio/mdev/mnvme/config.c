@@ -296,8 +296,7 @@ void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 		mnvme_config_write_byte(dev, off + i, buf[i], mask[off + i]);
 	mnvme_config_update(dev);
 	ends = was && !dev->bus_master;
-	if (dev->flr_pending && dev->running)
-		queue_work(mnvme_wq, &dev->ctrl_work);
+	mnvme_ctrl_kick(dev);
 	mutex_unlock(&dev->lock);
 	if (ends)
 		mnvme_end_dma(dev);

@@ -212,6 +212,17 @@ static enum mnvme_ctrl_step mnvme_ctrl_next(const struct mnvme *dev)
 	return MNVME_CTRL_NOTHING;
 }
 
+/**
+ * mnvme_ctrl_kick() - queue the work item if it has something to do
+ * @dev: the controller, with &mnvme.lock held
+ */
+void mnvme_ctrl_kick(struct mnvme *dev)
+{
+	lockdep_assert_held(&dev->lock);
+	if (mnvme_ctrl_next(dev) != MNVME_CTRL_NOTHING)
+		queue_work(mnvme_wq, &dev->ctrl_work);
+}
+
 static bool mnvme_ctrl_step(struct mnvme *dev)
 {
 	enum mnvme_ctrl_step step;
@@ -271,7 +282,7 @@ static int mnvme_post(struct mnvme *dev, u16 i)
 	if (READ_ONCE(dev->cfs) || READ_ONCE(dev->shst))
 		return -EIO;
 	if (!READ_ONCE(dev->bus_master)) {
-		if (sq->nr_done || READ_ONCE(cq->torn))
+		if (sq->nr_done || (READ_ONCE(cq->live) && READ_ONCE(cq->torn)))
 			mnvme_fail(dev, "Bus Master is off, and completions are left to post");
 		return -EIO;
 	}

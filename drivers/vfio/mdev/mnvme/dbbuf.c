@@ -119,8 +119,8 @@ static int mnvme_admin_read(struct mnvme_sq *by, bool is_cq, u32 known, u32 rung
 	if (rung == MNVME_NO_DOORBELL || rung == now)
 		return 0;
 	ret = mnvme_dbbuf_put(by, by->dev->dbbuf.shadow, 0, is_cq, rung);
-	if (!ret)
-		*seen = rung;
+	/* After an error the value may still be written later, so nothing is known. */
+	*seen = ret ? MNVME_NO_DOORBELL : rung;
 	return ret;
 }
 
@@ -183,6 +183,8 @@ static int mnvme_sq_arm(struct mnvme_sq *sq)
 
 	if (sq->event_idx == sq->tail)
 		return 0;
+	/* If the write has to wait, another value may be written later. */
+	sq->event_idx = MNVME_NO_DOORBELL;
 	ret = mnvme_dbbuf_put(sq, sq->dev->dbbuf.event_idx, sq->id, false, sq->tail);
 	if (ret)
 		return ret;
@@ -276,10 +278,13 @@ static int mnvme_cq_look_or_arm(struct mnvme_cq *cq, struct mnvme_sq *by)
 
 	if (ret || cq->event_idx == head)
 		return ret;
-	ret = mnvme_cq_dma(cq, by, mnvme_dbbuf_at(cq->dev->dbbuf.event_idx, cq->id, true),
+	cq->event_idx = MNVME_NO_DOORBELL; /* as in mnvme_sq_arm() */
+	ret = mnvme_cq_dma(cq, &cq->arm, by,
+			   mnvme_dbbuf_at(cq->dev->dbbuf.event_idx, cq->id, true),
 			   &raw, sizeof(raw));
 	if (ret)
 		return ret;
+	vfio_mig_dma_finish(&cq->arm);
 	cq->event_idx = head;
 	smp_mb(); /* EventIdx before the look; pairs with the host's, see above */
 	return mnvme_cq_look(cq, by);
@@ -612,17 +617,19 @@ void mnvme_dbbuf_stop(struct mnvme *dev)
 {
 	u16 i;
 
-	if (!dev->dbbuf.on || !READ_ONCE(dev->bus_master) ||
-	    READ_ONCE(dev->cfs) || READ_ONCE(dev->shst))
+	if (!dev->dbbuf.on || READ_ONCE(dev->cfs) || READ_ONCE(dev->shst))
 		return;
 	for (i = 0; i < MNVME_NR_QUEUES; i++) {
 		struct mnvme_sq *sq = &dev->sq[i];
+		bool look;
 
 		mutex_lock(&sq->exec);
+		/* A write that clears Bus Master waits for exec, and then there is no DMA. */
+		look = READ_ONCE(sq->shadow) && READ_ONCE(dev->bus_master);
 		sq->here = true;
-		if (READ_ONCE(sq->shadow))
+		if (look)
 			mnvme_sq_look(sq, sq);
-		if (!i && READ_ONCE(sq->shadow))
+		if (!i && look)
 			mnvme_admin_cq_look(dev);
 		sq->here = false;
 		mutex_unlock(&sq->exec);

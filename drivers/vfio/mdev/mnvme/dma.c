@@ -21,9 +21,16 @@ static void mnvme_cq_dma_ready(struct vfio_mig_dma *dma)
 	mnvme_cq_kick(container_of(dma, struct mnvme_cq, dma));
 }
 
+/* Context: a spinlock of the library is held. */
+static void mnvme_cq_arm_ready(struct vfio_mig_dma *dma)
+{
+	mnvme_cq_kick(container_of(dma, struct mnvme_cq, arm));
+}
+
 void mnvme_cq_dma_init(struct mnvme_cq *cq)
 {
 	vfio_mig_dma_init(&cq->dma, cq->dev->mig, mnvme_cq_dma_ready);
+	vfio_mig_dma_init(&cq->arm, cq->dev->mig, mnvme_cq_arm_ready);
 }
 
 /* Copies bytes for @sq by an access of @dma. The caller holds the lock of @dma. */
@@ -66,6 +73,7 @@ int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write)
 /**
  * mnvme_cq_dma() - write for a completion queue
  * @cq: completion queue, with its post held
+ * @dma: &mnvme_cq.dma for entries, &mnvme_cq.arm for EventIdx
  * @sq: one of its submission queues, with its exec held
  * @iova: address in the guest
  * @buf: kernel buffer
@@ -79,11 +87,12 @@ int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write)
  * Return: as mnvme_dma(); -EAGAIN also while the access of another submission queue is in
  * progress.
  */
-int mnvme_cq_dma(struct mnvme_cq *cq, struct mnvme_sq *sq, u64 iova, void *buf, size_t len)
+int mnvme_cq_dma(struct mnvme_cq *cq, struct vfio_mig_dma *dma, struct mnvme_sq *sq, u64 iova,
+		 void *buf, size_t len)
 {
 	lockdep_assert_held(&cq->post);
-	if (!vfio_mig_dma_pending(&cq->dma))
-		return mnvme_dma_by(sq, &cq->dma, iova, buf, len, true);
+	if (!vfio_mig_dma_pending(dma))
+		return mnvme_dma_by(sq, dma, iova, buf, len, true);
 	sq->waits = true;
 	return -EAGAIN;
 }

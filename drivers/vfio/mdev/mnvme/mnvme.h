@@ -231,10 +231,11 @@ struct mnvme_sq {
  * struct mnvme_cq - a completion queue
  * @dev: the controller
  * @id: queue identifier
- * @lock: protects all members except @post, @dma, @torn and @event_idx
+ * @lock: protects all members except @post, @dma, @arm, @torn and @event_idx
  * @post: Held while entries are written, or while the host's head is read, by one
  *	submission queue at a time. As for &mnvme_sq.exec, only for a bounded time.
- * @dma: writes to guest memory for this queue; with @post held
+ * @dma: writes of entries to guest memory; with @post held
+ * @arm: writes of EventIdx to guest memory, which must not delay entries; with @post held
  * @live: the queue exists
  * @ien: interrupts are enabled
  * @phase: phase tag of the entries that are written in this pass
@@ -254,9 +255,10 @@ struct mnvme_sq {
 struct mnvme_cq {
 	struct mnvme *dev;
 	u16 id;
-	spinlock_t lock; /* protects all members except post, dma, torn and event_idx */
+	spinlock_t lock; /* protects all members but post, dma, arm, torn and event_idx */
 	struct mutex post; /* held by the one writer of entries */
 	struct vfio_mig_dma dma;
+	struct vfio_mig_dma arm;
 	bool live;
 	bool ien;
 	u8 phase;
@@ -612,6 +614,7 @@ int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len);
 
 /* ctrl.c */
 void mnvme_ctrl_work(struct work_struct *work);
+void mnvme_ctrl_kick(struct mnvme *dev);
 void mnvme_power_on(struct mnvme *dev);
 void mnvme_end_dma(struct mnvme *dev);
 void mnvme_fail(struct mnvme *dev, const char *why);
@@ -638,7 +641,8 @@ void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val);
 /* dma.c */
 void mnvme_dma_init(struct mnvme_sq *sq);
 void mnvme_cq_dma_init(struct mnvme_cq *cq);
-int mnvme_cq_dma(struct mnvme_cq *cq, struct mnvme_sq *sq, u64 iova, void *buf, size_t len);
+int mnvme_cq_dma(struct mnvme_cq *cq, struct vfio_mig_dma *dma, struct mnvme_sq *sq, u64 iova,
+		 void *buf, size_t len);
 int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write);
 u16 mnvme_dma_status(int ret);
 

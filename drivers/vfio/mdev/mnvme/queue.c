@@ -145,10 +145,10 @@ static int mnvme_cq_write(struct mnvme_sq *sq, struct mnvme_cq *cq, u32 nr)
 
 	WRITE_ONCE(cq->torn, nr);
 	if (first < nr)
-		ret = mnvme_cq_dma(cq, sq, cq->base, sq->done + first,
+		ret = mnvme_cq_dma(cq, &cq->dma, sq, cq->base, sq->done + first,
 				   (nr - first) * sizeof(sq->done[0]));
 	if (!ret)
-		ret = mnvme_cq_dma(cq, sq, base, sq->done, first * sizeof(sq->done[0]));
+		ret = mnvme_cq_dma(cq, &cq->dma, sq, base, sq->done, first * sizeof(sq->done[0]));
 	if (!ret)
 		WRITE_ONCE(cq->torn, 0);
 	return ret;
@@ -212,7 +212,7 @@ static int __mnvme_sq_post(struct mnvme_sq *sq, struct mnvme_cq *cq)
 		mnvme_cq_advance(cq, sq->nr_done);
 		smp_wmb(); /* the entries before the first entry's phase tag */
 	}
-	return mnvme_cq_dma(cq, sq, sq->owed_at, &sq->done[0].status, 1);
+	return mnvme_cq_dma(cq, &cq->dma, sq, sq->owed_at, &sq->done[0].status, 1);
 }
 
 /**
@@ -283,7 +283,7 @@ int mnvme_cq_mend(struct mnvme_cq *cq, struct mnvme_sq *sq)
 		u64 at = cq->base + (u64)((cq->tail + i) % cq->size) * sizeof(sq->done[0]);
 		__le16 tag = mnvme_phase(cq, i) ^ cpu_to_le16(1);
 
-		ret = mnvme_cq_dma(cq, sq, at + offsetof(struct nvme_completion, status),
+		ret = mnvme_cq_dma(cq, &cq->dma, sq, at + offsetof(struct nvme_completion, status),
 				   &tag, 1);
 	}
 	if (!ret)
@@ -459,12 +459,12 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_cq_quiesce() - give up the write in progress
+ * mnvme_cq_quiesce() - give up the writes in progress
  * @cq: the queue; need not exist
  *
  * The entries that were to be written are still to be posted.
  *
- * Return: false if the write is still in progress, see vfio_mig_dma_drop().
+ * Return: false if a write is still in progress, see vfio_mig_dma_drop().
  */
 bool mnvme_cq_quiesce(struct mnvme_cq *cq)
 {
@@ -472,6 +472,7 @@ bool mnvme_cq_quiesce(struct mnvme_cq *cq)
 
 	mutex_lock(&cq->post);
 	ended = vfio_mig_dma_drop(&cq->dma);
+	ended &= vfio_mig_dma_drop(&cq->arm);
 	mutex_unlock(&cq->post);
 	if (!ended)
 		mnvme_warn(cq->dev, "completion queue %u: an access to guest memory does not end\n",
@@ -483,6 +484,9 @@ bool mnvme_cq_quiesce(struct mnvme_cq *cq)
 void mnvme_cq_delete(struct mnvme_cq *cq)
 {
 	mnvme_cq_quiesce(cq);
+	mutex_lock(&cq->post);
+	WRITE_ONCE(cq->torn, 0);
+	mutex_unlock(&cq->post);
 	spin_lock(&cq->lock);
 	cq->live = false;
 	cq->head = 0;

@@ -250,6 +250,9 @@ static void mnvme_code_cq(struct mnvme_codec *c, struct mnvme_cq *cq)
 	}
 	cq->reserved = 0;
 	cq->starved = false;
+	/* A stop leaves none, and those before a load are not in the loaded queue. */
+	if (c->load)
+		WRITE_ONCE(cq->torn, 0);
 	spin_unlock(&cq->lock);
 }
 

@@ -206,6 +206,25 @@ TEST_F(posts, a_stop_without_bus_master_writes_nothing)
 	EXPECT_EQ(CSTS_CFS, csts & CSTS_CFS);
 }
 
+/*
+ * A completion waits, and the host resets the device. The device has Bus Master off now, and a
+ * stop must not take the completion for one that is still to be posted.
+ */
+TEST_F(posts, a_reset_forgets_what_was_not_posted)
+{
+	__u32 csts = 0;
+
+	ASSERT_RET(0, ring_third(&self->f.nvme, 2));
+	ASSERT_EQ(1, slow_waiting(&self->cq, waiter_patience(REACH)));
+	usleep(waiter_patience(100000));
+	ASSERT_RET(0, device_reset(&self->f.dev));
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_STOPPED));
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_RUNNING));
+	write_command_register(_metadata, &self->f.dev, PCI_COMMAND_MEMORY);
+	ASSERT_RET(0, nvme_read32(&self->f.nvme, REG_CSTS, &csts));
+	EXPECT_EQ(0, csts & CSTS_CFS);
+}
+
 /* Without a completion that waits, Bus Master does not matter. */
 TEST_F(posts, a_stop_without_bus_master_is_no_failure)
 {
