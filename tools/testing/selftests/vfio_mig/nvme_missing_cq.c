@@ -12,6 +12,7 @@
 
 #include <linux/pci_regs.h>
 
+#include "lib/clock.h"
 #include "lib/fixture.h"
 #include "lib/nvme.h"
 #include "lib/nvme_fixture.h"
@@ -49,6 +50,22 @@ static int create_fourth(struct nvme *nvme, __u64 sq)
 	};
 
 	return nvme_do(nvme, &nvme->admin, &create, NULL);
+}
+
+/* Creates the third pair of queues with other sizes than create_third(). */
+static int create_pair(struct nvme *nvme, __u64 sq, __u32 sq_size, __u64 cq, __u32 cq_size)
+{
+	struct nvme_cmd create_cq = {
+		.opcode = ADMIN_CREATE_CQ, .prp1 = cq, .cdw10 = (cq_size - 1) << 16 | THIRD,
+		.cdw11 = 1,
+	};
+	struct nvme_cmd create_sq = {
+		.opcode = ADMIN_CREATE_SQ, .prp1 = sq, .cdw10 = (sq_size - 1) << 16 | THIRD,
+		.cdw11 = THIRD << 16 | 1,
+	};
+	int ret = nvme_do(nvme, &nvme->admin, &create_cq, NULL);
+
+	return ret ? ret : nvme_do(nvme, &nvme->admin, &create_sq, NULL);
 }
 
 static int ring_fourth(struct nvme *nvme, __u32 tail)
@@ -270,6 +287,121 @@ TEST_F_TIMEOUT(posts, no_completion_after_bus_master, 120)
 		ASSERT_EQ(0, nvme_start(nvme, dev, &self->f.guest, 1, 16));
 		create_queues(_metadata, self);
 	}
+}
+
+/*
+ * A completion queue of two entries, so that it is full after each completion. EventIdx of its
+ * doorbell is in memory that cannot be written for a while.
+ */
+FIXTURE(armed) {
+	struct nvme_fixture f;
+	struct slow idx;
+	volatile struct nvme_cqe *cqe;
+};
+
+#define SQ_DOORBELL	(2 * THIRD)
+#define CQ_DOORBELL	(2 * THIRD + 1)
+#define COMMANDS	5
+
+FIXTURE_SETUP(armed)
+{
+	struct nvme_fixture *f = &self->f;
+	struct nvme *nvme = &f->nvme;
+	struct nvme_cmd *sq;
+	__u32 *shadow;
+	int i;
+
+	if (slow_missing(SLOW_UFFD_WP))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD_WP));
+	nvme_fixture_open(_metadata, f, 1 << 20);
+	shadow = guest_alloc(&f->guest, GUEST_PAGE);
+	sq = guest_alloc(&f->guest, GUEST_PAGE);
+	self->cqe = guest_alloc(&f->guest, GUEST_PAGE);
+	memset(shadow, 0, GUEST_PAGE);
+	memset(sq, 0, GUEST_PAGE);
+	memset((void *)self->cqe, 0, GUEST_PAGE);
+	for (i = 0; i < COMMANDS; i++)
+		sq[i].cid = i + 1;
+
+	ASSERT_RET(0, slow_create(&self->idx, SLOW_UFFD_WP, GUEST_PAGE));
+	ASSERT_RET(0, slow_map(&self->idx, 0, NULL, 0));
+	ASSERT_RET(0, slow_answer(&self->idx));
+	ASSERT_RET(0, device_map(&f->dev, self->idx.mem, DATA_IOVA, GUEST_PAGE));
+	ASSERT_EQ(0, nvme_dbbuf_at(nvme, guest_iova(&f->guest, shadow), DATA_IOVA));
+	nvme->shadow = shadow;
+	nvme->event_idx = (void *)self->idx.mem;
+	ASSERT_EQ(0, create_pair(nvme, guest_iova(&f->guest, sq), 8,
+				 guest_iova(&f->guest, (void *)self->cqe), 2));
+}
+
+FIXTURE_TEARDOWN(armed)
+{
+	slow_destroy(&self->idx);
+	nvme_fixture_close(&self->f);
+}
+
+/* Writes a doorbell as a host does, the register only if the value passes EventIdx. */
+static void ring(struct __test_metadata *_metadata, struct nvme *nvme, __u32 doorbell,
+		 __u16 value)
+{
+	if (nvme_passes_event_idx(nvme, doorbell, value))
+		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + doorbell * nvme->doorbell_stride,
+					   value));
+}
+
+/* Waits until the entry is that of the command. */
+static bool completed(volatile struct nvme_cqe *cqe, __u16 cid)
+{
+	double until = clock_now() + waiter_patience(REACH);
+
+	while (cqe->cid != cid && clock_now() < until)
+		usleep(1000);
+	return cqe->cid == cid;
+}
+
+/* Two commands are complete, and the controller waits to write EventIdx for the second one. */
+static void wait_for_event_idx(struct __test_metadata *_metadata, struct _test_data_armed *self)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	ring(_metadata, nvme, SQ_DOORBELL, COMMANDS);
+	ASSERT_TRUE(completed(&self->cqe[0], 1));
+	/* The controller finds the queue full. */
+	usleep(waiter_patience(100000));
+	ASSERT_RET(0, slow_again(&self->idx));
+	ring(_metadata, nvme, CQ_DOORBELL, 1);
+	ASSERT_TRUE(completed(&self->cqe[1], 2));
+	ASSERT_EQ(1, slow_waiting(&self->idx, waiter_patience(REACH)));
+	usleep(waiter_patience(100000));
+}
+
+TEST_F(armed, a_completion_does_not_wait_for_event_idx)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	wait_for_event_idx(_metadata, self);
+	nvme_passes_event_idx(nvme, CQ_DOORBELL, 0);
+	ASSERT_RET(0, nvme_write32(nvme, DOORBELLS + CQ_DOORBELL * nvme->doorbell_stride, 0));
+	EXPECT_TRUE(completed(&self->cqe[0], 3))
+		TH_LOG("the completion waits for EventIdx");
+	EXPECT_RET(0, v1_set_state(&self->f.v1, V1_STOPPED));
+	ASSERT_RET(0, slow_answer(&self->idx));
+	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_RUNNING));
+}
+
+/* The write that waited has stored another value than the controller had written before. */
+TEST_F(armed, event_idx_is_written_again_after_a_wait)
+{
+	struct nvme *nvme = &self->f.nvme;
+
+	wait_for_event_idx(_metadata, self);
+	ring(_metadata, nvme, CQ_DOORBELL, 0);
+	ASSERT_RET(0, slow_answer(&self->idx));
+	ASSERT_TRUE(completed(&self->cqe[0], 3));
+	usleep(waiter_patience(100000));
+	ring(_metadata, nvme, CQ_DOORBELL, 1);
+	EXPECT_TRUE(completed(&self->cqe[1], 4))
+		TH_LOG("the doorbell was lost");
 }
 
 static void need_all(void)

@@ -256,6 +256,24 @@ int slow_answer(struct slow *s)
 	return ret;
 }
 
+/*
+ * Makes it memory that does not answer once more, after slow_answer(). Called by the process
+ * that mapped the memory, which is the test itself.
+ */
+int slow_again(struct slow *s)
+{
+	int fd = uffd_register(s);
+
+	if (fd < 0)
+		return fd;
+	if (s->kept >= 0)
+		close(s->kept);
+	s->kept = -1;
+	close(s->shared->uffd);
+	s->shared->uffd = fd;
+	return 0;
+}
+
 /* Called by the test. A task that still waits gets an error. */
 void slow_destroy(struct slow *s)
 {
