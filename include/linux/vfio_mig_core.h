@@ -242,7 +242,8 @@ enum vfio_mig_stop_reason {
  * @quiesce: Start no more DMA, and finish no work. The device still serves accesses, with
  *	DMA of other devices. Called before @stop, and for the P2P states of the v2
  *	protocol, which are offered to users if this callback exists. After an error the
- *	device still runs, and for VFIO_MIG_STOP_FOR_RESET @stop is called nevertheless. NULL for a device that no other device does DMA to.
+ *	device still runs, and for VFIO_MIG_STOP_FOR_RESET @stop is called nevertheless. NULL
+ *	for a device that no other device does DMA to.
  * @start: Opposite of @stop for a device that has @quiesce. The device serves accesses
  *	again, and starts no DMA. Called before @run of a stopped device, also after @reset.
  *	Cannot fail. NULL if there is nothing to do.

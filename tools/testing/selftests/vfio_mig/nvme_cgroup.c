@@ -174,17 +174,23 @@ static long ticks(void)
 
 TEST_F_TIMEOUT(cgroup, idle_threads_take_no_cpu_time, 60)
 {
-	long before;
+	long before, used = 0;
+	int i;
 
 	if (!executors())
 		SKIP(return, "this kernel has no threads of the user's for a driver");
 	ASSERT_EQ(0, nvme_dbbuf(&self->f.nvme));
 	ASSERT_EQ(0, keep_busy(&self->f.nvme, self->data, 0.2));
-	/* Waits until the device polls no queue any more. */
-	usleep(300000);
-	before = ticks();
-	sleep(5);
-	EXPECT_GE(before + 1, ticks());
+	/*
+	 * On a busy machine the device may poll a queue a little longer, and a tick may find the
+	 * process by chance. A device that is not idle uses CPU time in each of these periods.
+	 */
+	for (i = 0; i < 4 && (!i || used > 1); i++) {
+		before = ticks();
+		sleep(3);
+		used = ticks() - before;
+	}
+	EXPECT_GE(1, used);
 }
 
 TEST_F(cgroup, threads_are_as_many_as_asked_for)
