@@ -53,22 +53,6 @@ static int create_fourth(struct nvme *nvme, __u64 sq)
 	return nvme_do(nvme, &nvme->admin, &create, NULL);
 }
 
-/* Creates the third pair of queues with other sizes than create_third(). */
-static int create_pair(struct nvme *nvme, __u64 sq, __u32 sq_size, __u64 cq, __u32 cq_size)
-{
-	struct nvme_cmd create_cq = {
-		.opcode = ADMIN_CREATE_CQ, .prp1 = cq, .cdw10 = (cq_size - 1) << 16 | THIRD,
-		.cdw11 = 1,
-	};
-	struct nvme_cmd create_sq = {
-		.opcode = ADMIN_CREATE_SQ, .prp1 = sq, .cdw10 = (sq_size - 1) << 16 | THIRD,
-		.cdw11 = THIRD << 16 | 1,
-	};
-	int ret = nvme_do(nvme, &nvme->admin, &create_cq, NULL);
-
-	return ret ? ret : nvme_do(nvme, &nvme->admin, &create_sq, NULL);
-}
-
 static int ring_fourth(struct nvme *nvme, __u32 tail)
 {
 	return nvme_write32(nvme, DOORBELLS + 2 * FOURTH * nvme->doorbell_stride, tail);
@@ -130,6 +114,14 @@ static void second_waits_for_data(struct nvme_cmd *sq)
 	};
 }
 
+/* Two completions of the third submission queue wait, longer than for the first attempt. */
+static void two_completions_wait(struct __test_metadata *_metadata, struct _test_data_posts *self)
+{
+	ASSERT_RET(0, ring_third(&self->f.nvme, 2));
+	ASSERT_EQ(1, slow_waiting(&self->cq, waiter_patience(REACH)));
+	usleep(waiter_patience(100000));
+}
+
 static void write_command_register(struct __test_metadata *_metadata, struct device *dev,
 				   __u16 value)
 {
@@ -167,9 +159,7 @@ TEST_F(posts, a_deleted_queue_leaves_no_completion)
 {
 	struct nvme *nvme = &self->f.nvme;
 
-	ASSERT_RET(0, ring_third(nvme, 2));
-	ASSERT_EQ(1, slow_waiting(&self->cq, waiter_patience(REACH)));
-	usleep(waiter_patience(100000));
+	two_completions_wait(_metadata, self);
 	ASSERT_EQ(0, delete_sq(nvme, THIRD));
 	ASSERT_RET(0, ring_fourth(nvme, 1));
 	usleep(waiter_patience(30000));
@@ -190,9 +180,7 @@ TEST_F(posts, a_stop_leaves_no_entry_of_a_deleted_queue)
 {
 	struct nvme *nvme = &self->f.nvme;
 
-	ASSERT_RET(0, ring_third(nvme, 2));
-	ASSERT_EQ(1, slow_waiting(&self->cq, waiter_patience(REACH)));
-	usleep(waiter_patience(100000));
+	two_completions_wait(_metadata, self);
 	ASSERT_EQ(0, delete_sq(nvme, THIRD));
 	ASSERT_RET(0, slow_answer(&self->cq));
 	usleep(waiter_patience(200000));
@@ -234,9 +222,7 @@ TEST_F(posts, a_reset_forgets_what_was_not_posted)
 {
 	__u32 csts = 0;
 
-	ASSERT_RET(0, ring_third(&self->f.nvme, 2));
-	ASSERT_EQ(1, slow_waiting(&self->cq, waiter_patience(REACH)));
-	usleep(waiter_patience(100000));
+	two_completions_wait(_metadata, self);
 	ASSERT_RET(0, device_reset(&self->f.dev));
 	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_STOPPED));
 	ASSERT_RET(0, v1_set_state(&self->f.v1, V1_RUNNING));
@@ -334,8 +320,8 @@ FIXTURE_SETUP(armed)
 	ASSERT_EQ(0, nvme_dbbuf_at(nvme, guest_iova(&f->guest, shadow), DATA_IOVA));
 	nvme->shadow = shadow;
 	nvme->event_idx = (void *)self->idx.mem;
-	ASSERT_EQ(0, create_pair(nvme, guest_iova(&f->guest, sq), 8,
-				 guest_iova(&f->guest, (void *)self->cqe), 2));
+	ASSERT_EQ(0, create_third_sized(nvme, guest_iova(&f->guest, sq), 8,
+					guest_iova(&f->guest, (void *)self->cqe), 2));
 }
 
 FIXTURE_TEARDOWN(armed)

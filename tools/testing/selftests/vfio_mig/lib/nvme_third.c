@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A third pair of queues of 16 entries, both with the same identifier. */
+/* A third pair of queues, both with the same identifier. */
 #include <unistd.h>
 
 #include "clock.h"
 #include "nvme_regs.h"
 #include "nvme_third.h"
 
-int create_third(struct nvme *nvme, __u64 sq, __u64 cq)
+int create_third_sized(struct nvme *nvme, __u64 sq, __u32 sq_size, __u64 cq, __u32 cq_size)
 {
 	struct nvme_cmd create_cq = {
-		.opcode = ADMIN_CREATE_CQ, .prp1 = cq, .cdw10 = 15 << 16 | THIRD,
+		.opcode = ADMIN_CREATE_CQ, .prp1 = cq, .cdw10 = (cq_size - 1) << 16 | THIRD,
 		.cdw11 = 1,
 	};
 	struct nvme_cmd create_sq = {
-		.opcode = ADMIN_CREATE_SQ, .prp1 = sq, .cdw10 = 15 << 16 | THIRD,
+		.opcode = ADMIN_CREATE_SQ, .prp1 = sq, .cdw10 = (sq_size - 1) << 16 | THIRD,
 		.cdw11 = THIRD << 16 | 1,
 	};
 	int ret = nvme_do(nvme, &nvme->admin, &create_cq, NULL);
 
 	return ret ? ret : nvme_do(nvme, &nvme->admin, &create_sq, NULL);
+}
+
+int create_third(struct nvme *nvme, __u64 sq, __u64 cq)
+{
+	return create_third_sized(nvme, sq, 16, cq, 16);
 }
 
 int ring_third(struct nvme *nvme, __u32 tail)

@@ -18,6 +18,7 @@
 #define ADMIN_CREATE_CQ		0x05
 
 int create_third(struct nvme *nvme, __u64 sq, __u64 cq);
+int create_third_sized(struct nvme *nvme, __u64 sq, __u32 sq_size, __u64 cq, __u32 cq_size);
 int delete_third(struct nvme *nvme);
 int ring_third(struct nvme *nvme, __u32 tail);
 bool third_completes(volatile struct nvme_cqe *cqe, double seconds);
