@@ -140,8 +140,9 @@ void vfio_mig_chunk_free(struct vfio_mig_chunk *chunk)
 	kvfree(chunk);
 }
 
-/* A device without a paged state has no changed pages. */
 /*
+ * Returns the number of changed pages, 0 for a device without a paged state.
+ *
  * A thread that marks a page of the driver's own memory sets the bit first and counts it later.
  * Meanwhile the count is too low. So at the stop, where 0 means that the save is complete, the
  * bits decide.

@@ -26,6 +26,20 @@ ssize_t v1_iteration(struct v1 *v1, struct buffer *out)
 	return ret ? ret : size;
 }
 
+/* Reads data until pending_bytes, which *@pending returns, is 0 or there is no data. */
+static int drain(struct v1 *v1, struct buffer *out, __u64 *pending)
+{
+	ssize_t ret;
+
+	do {
+		ret = v1_pending(v1, pending);
+		if (ret || !*pending)
+			return ret;
+		ret = v1_iteration(v1, out);
+	} while (ret > 0);
+	return ret;
+}
+
 /*
  * Reads data until pending_bytes is 0, as QEMU does. Returns the number of bytes. This may
  * never end in pre-copy if the device is busy. Use v1_iteration() there.
@@ -34,37 +48,25 @@ ssize_t v1_drain(struct v1 *v1, struct buffer *out)
 {
 	size_t before = out->len;
 	__u64 pending;
-	ssize_t ret;
+	int ret = drain(v1, out, &pending);
 
-	for (;;) {
-		ret = v1_pending(v1, &pending);
-		if (ret)
-			return ret;
-		if (!pending)
-			return out->len - before;
-		ret = v1_iteration(v1, out);
-		if (ret < 0)
-			return ret;
-		if (!ret)
-			return out->len - before;
-	}
+	return ret ? ret : (ssize_t)(out->len - before);
 }
 
 /*
  * Enters the stop-and-copy phase (state 010), and reads the rest of the stream. -ENOMSG if
- * pending_bytes is not 0, but there is no data.
+ * pending_bytes is not 0, but there is no data. The stream is complete when pending_bytes is
+ * 0. A second read could find a change that the user of the device made after the first one.
  */
 int v1_save(struct v1 *v1, struct buffer *out)
 {
 	__u64 pending;
-	ssize_t ret;
+	int ret;
 
 	ret = v1_set_state(v1, V1_STOP_COPY);
+	if (!ret)
+		ret = drain(v1, out, &pending);
 	if (ret)
 		return ret;
-	ret = v1_drain(v1, out);
-	if (ret < 0)
-		return ret;
-	ret = v1_pending(v1, &pending);
-	return ret ? ret : pending ? -ENOMSG : 0;
+	return pending ? -ENOMSG : 0;
 }
