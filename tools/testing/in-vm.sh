@@ -25,16 +25,27 @@ reduce_work() {
 	export VFIO_MIG_SLOW=$SLOW VFIO_MIG_OPS=100000 VFIO_MIG_MOVES=4
 }
 
-# kselftests WAY SELFTESTS [PROGRAM...]: runs the programs, or all. Adds the way to the result of
-# each program, because a program can run in both ways.
-kselftests() {
-	local way=$1 selftests=$2 args=() program
-	shift 2
-	for program in "$@"; do
-		args+=(-t "vfio_mig:$program")
+# take QUEUE: sets program to the next one of a queue, which is a directory with a file for each
+# program. Fails at its end. VMs can share a queue, because only one of them removes a file.
+take() {
+	local file
+	for file in "$1"/*; do
+		if rm "$file" 2> /dev/null; then
+			program=$(basename "$file")
+			program=${program#*-}
+			return 0
+		fi
 	done
-	VFIO_MIG_OPEN=$way "$selftests/run_kselftest.sh" "${args[@]}" |
-		sed -uE "s/^((not )?ok [0-9]+ selftests: vfio_mig: [^ ]+)/\1, $way/"
+	return 1
+}
+
+# kselftest WAY SELFTESTS PROGRAM: runs a program. Adds the way to the result, because a program
+# can run in both ways. The runner's own header and plan are of one program, so they are left out.
+kselftest() {
+	local way=$1 selftests=$2 program=$3
+	VFIO_MIG_OPEN=$way "$selftests/run_kselftest.sh" -t "vfio_mig:$program" |
+		sed -uE -e '/^(TAP version 13|1\.\.1)$/d' \
+			-e "s/^((not )?ok [0-9]+ selftests: vfio_mig: [^ ]+)/\1, $way/"
 }
 
 # Forgets the memory that was lost so far, because the modules are not loaded yet.
