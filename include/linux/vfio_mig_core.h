@@ -433,6 +433,9 @@ struct vfio_mig_dma_access;
  *	work that needs the access can begin again. The library may hold a spinlock during
  *	the call, so the callback must not sleep. It may wake other threads, but must not
  *	call the library. There may be more calls than accesses.
+ * @waited: Set when vfio_mig_dma_rw() waits for memory, also if the memory comes in time. The
+ *	driver clears it. A driver whose other work waits can begin an access again later if this
+ *	is set, because the memory that has come is present then.
  *
  * A requester is a queue, for example. A requester has one access at a time. Only the library
  * uses the other members.
@@ -440,6 +443,7 @@ struct vfio_mig_dma_access;
 struct vfio_mig_dma {
 	struct vfio_mig *mig;
 	void (*ready)(struct vfio_mig_dma *dma);
+	bool waited;
 	/* private: */
 	struct vfio_mig_dma_access *access;
 };

@@ -361,6 +361,9 @@ static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 	struct vfio_mig_faulter *f = &dma->mig->faulter;
 	int ret;
 
+	/* The fault thread would overwrite the bytes of a newer write with those of its access. */
+	if (vfio_mig_dma_pending(dma))
+		return -EAGAIN;
 	ret = vfio_mig_dma_rw_nofault(dma->mig, iova, data, len, write);
 	if (ret != -EFAULT) {
 		access_supersede(dma, iova, len, write);
@@ -371,6 +374,7 @@ static int dma_rw_piece(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 
 	if (!access_start(dma, iova, data, len, write))
 		return -ENOBUFS;
+	dma->waited = true;
 	wait_event_killable_timeout(f->wait, !vfio_mig_dma_pending(dma),
 				    msecs_to_jiffies(DMA_PATIENCE_MS));
 	if (!access_claim(dma, iova, data, len, write, &ret))
@@ -556,6 +560,7 @@ void vfio_mig_dma_init(struct vfio_mig_dma *dma, struct vfio_mig *mig,
 {
 	dma->mig = mig;
 	dma->ready = ready;
+	dma->waited = false;
 	dma->access = NULL;
 }
 EXPORT_SYMBOL_GPL(vfio_mig_dma_init);

@@ -59,7 +59,10 @@ static int mnvme_dma_by(struct mnvme_sq *sq, struct vfio_mig_dma *dma, u64 iova,
  * @len: number of bytes
  * @write: true to write to the guest
  *
- * If &mnvme_sq.here is set, the queue's executor has to access missing memory.
+ * If &mnvme_sq.here is set, the queue's executor has to access missing memory. If the queue's
+ * turn is over and an access of this turn has waited, the command begins again in the next
+ * turn. So memory that comes slowly does not delay other queues. The memory that has come is
+ * present then, so each turn makes progress.
  *
  * Context: may sleep for a bounded time.
  * Return: 0; -EAGAIN if the memory is not present, and then &mnvme_sq.waits is set and the
@@ -67,6 +70,11 @@ static int mnvme_dma_by(struct mnvme_sq *sq, struct vfio_mig_dma *dma, u64 iova,
  */
 int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write)
 {
+	if (!sq->here && sq->dma.waited && mnvme_sq_turn_over(sq)) {
+		sq->waits = true;
+		mnvme_sq_kick(sq);
+		return -EAGAIN;
+	}
 	return mnvme_dma_by(sq, &sq->dma, iova, buf, len, write);
 }
 

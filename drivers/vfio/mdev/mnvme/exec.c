@@ -346,6 +346,7 @@ void mnvme_sq_execute(struct mnvme_sq *sq)
 	if (!vfio_mig_dma_pending(&sq->dma)) {
 		start = local_clock();
 		sq->waits = false;
+		sq->dma.waited = false;
 		sq->polled = false;
 		more = mnvme_sq_turn(sq);
 		more |= sq->polled && !sq->waits;

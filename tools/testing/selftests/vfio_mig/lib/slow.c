@@ -236,6 +236,27 @@ int slow_waiting(struct slow *s, double seconds)
 	return 0;
 }
 
+/*
+ * Provides the page that a task waits for (SLOW_UFFD_KEPT only). Returns 1, or 0 if no task
+ * waits.
+ */
+int slow_answer_one(struct slow *s)
+{
+	struct uffdio_zeropage zero = { .range.len = SLOW_PAGE };
+	struct uffd_msg msg;
+	int fd = uffd_take(s);
+
+	if (fd < 0)
+		return fd;
+	if (read(fd, &msg, sizeof(msg)) != sizeof(msg))
+		return errno == EAGAIN ? 0 : -errno;
+	zero.range.start = msg.arg.pagefault.address & ~(SLOW_PAGE - 1);
+	/* Another fault on the same page may have been answered before. */
+	if (ioctl(fd, UFFDIO_ZEROPAGE, &zero) && errno != EEXIST)
+		return -errno;
+	return 1;
+}
+
 /* Makes it ordinary memory, and wakes the tasks that wait for it. */
 int slow_answer(struct slow *s)
 {

@@ -5,7 +5,9 @@
  * device stops, and SIGKILL ends the process.
  */
 #include <endian.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -172,6 +174,89 @@ TEST_F_TIMEOUT(turns, another_queue_has_its_turn, 120)
 	EXPECT_GT(all / 2, took)
 		TH_LOG("a command of the other queue takes %.0f of %.0f ms", took * 1e3,
 		       all * 1e3);
+}
+
+#define SLOW_IOVA	0x100000000ULL
+#define PAGE_COMES	0.002	/* seconds until a page comes */
+
+struct provider {
+	struct slow slow;
+	volatile bool end;
+	int failed;
+};
+
+/* Provides one page after the other. */
+static void *provide(void *arg)
+{
+	struct provider *p = arg;
+
+	while (!p->end && !p->failed) {
+		int ret = slow_answer_one(&p->slow);
+
+		if (ret < 0)
+			p->failed = ret;
+		usleep(ret > 0 ? 1e6 * PAGE_COMES : 100);
+	}
+	return NULL;
+}
+
+/*
+ * Writes 1 MiB from pages that come slowly. Returns the longest time, in seconds, of a command
+ * of the other queue meanwhile.
+ */
+static double longest_turn(struct __test_metadata *_metadata, struct nvme *nvme, __u64 *list)
+{
+	struct nvme_cmd cmd = {
+		.opcode = NVME_OP_WRITE, .nsid = 1, .prp1 = SLOW_IOVA,
+		.prp2 = guest_iova(nvme->guest, list), .cdw12 = MIB / nvme->lba_size - 1,
+	};
+	double start = clock_now(), longest = 0, begun;
+	struct nvme_cqe cqe;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < MIB / GUEST_PAGE - 1; i++)
+		list[i] = htole64(SLOW_IOVA + (i + 1) * GUEST_PAGE);
+	ASSERT_LE(0, nvme_submit(nvme, &nvme->io[0], &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
+	do {
+		begun = clock_now();
+		ASSERT_EQ(0, verify(nvme));
+		if (clock_now() - begun > longest)
+			longest = clock_now() - begun;
+		ret = nvme_poll(nvme, &nvme->io[0], &cqe);
+		ASSERT_LE(0, ret);
+	} while (!ret);
+	EXPECT_EQ(0, cqe.status >> 1);
+	TH_LOG("the write takes %.0f ms, and a command of the other queue at most %.0f ms",
+	       1e3 * (clock_now() - start), 1e3 * longest);
+	EXPECT_LT(MIB / GUEST_PAGE * PAGE_COMES / 2, clock_now() - start);
+	return longest;
+}
+
+/* Each page comes before the controller gives up its wait, so it can begin the next wait. */
+TEST_F_TIMEOUT(turns, memory_that_comes_slowly_delays_nobody, 120)
+{
+	struct provider p = { .failed = 0 };
+	double longest = 1e3, most = waiter_patience(0.2);
+	pthread_t thread;
+	int i;
+
+	if (slow_missing(SLOW_UFFD_KEPT))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD_KEPT));
+	ASSERT_RET(0, slow_create(&p.slow, SLOW_UFFD_KEPT, MIB));
+	ASSERT_RET(0, slow_map(&p.slow, 0, NULL, 0));
+	ASSERT_RET(0, device_map(&self->dev, p.slow.mem, SLOW_IOVA, MIB));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, provide, &p));
+	for (i = 0; i < TRIES && longest >= most; i++) {
+		ASSERT_EQ(0, madvise(p.slow.mem, MIB, MADV_DONTNEED));
+		longest = longest_turn(_metadata, &self->nvme, self->list);
+	}
+	EXPECT_GT(most, longest);
+	p.end = true;
+	pthread_join(thread, NULL);
+	EXPECT_RET(0, p.failed);
+	slow_destroy(&p.slow);
 }
 
 /* Returns the seconds that a stop takes in the middle of a long command of @one seconds. */
