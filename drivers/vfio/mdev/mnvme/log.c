@@ -160,7 +160,8 @@ static void mnvme_log_page_smart(struct mnvme *dev, void *buf)
 	put_unaligned_le64(sum.writes, s->host_writes);
 	put_unaligned_le64(div64_u64(sum.busy_ns, 60ull * NSEC_PER_SEC),
 			   s->ctrl_busy_time);
-	put_unaligned_le64(dev->log.power_cycles, s->power_cycles);
+	/* Drivers of earlier levels did not count. */
+	put_unaligned_le64(dev->level >= 3 ? dev->log.power_cycles : 1, s->power_cycles);
 	put_unaligned_le64(div64_u64(mnvme_power_on_ns(dev),
 				     3600ull * NSEC_PER_SEC), s->power_on_hours);
 	put_unaligned_le64(dev->log.unsafe_shutdowns, s->unsafe_shutdowns);

@@ -291,6 +291,7 @@ static __u32 get(const unsigned char *at, int len)
 /* The level determines the offered features. */
 TEST_F(level, offers)
 {
+	unsigned char smart[GUEST_PAGE];
 	__u16 control = 0x7fff;
 	struct region config;
 
@@ -307,6 +308,11 @@ TEST_F(level, offers)
 	ASSERT_RET(0, region_write_all(&config, 0x68, &control, 2));
 	ASSERT_RET(0, region_read_all(&config, 0x68, &control, 2));
 	EXPECT_EQ(variant->devctl, control);
+	/* This program has opened the device more than once. Only level 3 counts. */
+	ASSERT_EQ(0, page(&self->nvme, (struct nvme_cmd){ ADMIN_GET_LOG, .nsid = ~0U,
+			  .cdw10 = 127 << 16 | 2 }, self->buf, smart));
+	EXPECT_EQ(variant->level >= 3, get(smart + 112, 4) > 1)
+		TH_LOG("%u power cycles", get(smart + 112, 4));
 }
 
 /* Returns 0 if the controller has the features that it reports. */
