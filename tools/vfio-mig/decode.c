@@ -190,7 +190,8 @@ static void check_header(struct decoder *d, const struct decode_chunk *c,
 	if (c->flags & ~VFIO_MIG_CHUNK_F_KNOWN)
 		problem_at(d, c->at, EPROTONOSUPPORT, "unknown chunk flags %#x",
 			   c->flags);
-	if (hdr->reserved || c->length % VFIO_MIG_STREAM_ALIGN)
+	if (hdr->reserved || c->length % VFIO_MIG_STREAM_ALIGN ||
+	    (hdr->sum && !(c->flags & VFIO_MIG_CHUNK_F_SUM)))
 		problem_at(d, c->at, EBADMSG, "a malformed chunk header");
 }
 

@@ -219,7 +219,7 @@ static int image_in_order(struct decoder *d, struct decode_chunk *c)
 	if (c->image.offset != d->totals->image)
 		return problem_at(d, c->at, EBADMSG, "image at %llu where %llu was due",
 				  c->image.offset, d->totals->image);
-	if (c->image.final ? d->image_left && left + len != d->image_left :
+	if (c->image.final ? (d->image_left && left + len != d->image_left) || (!len && left) :
 			     left || !len || d->image_left || d->image_done)
 		return problem_at(d, c->at, EBADMSG,
 				  "%u and %llu bytes of image where %llu were announced",

@@ -202,7 +202,8 @@ static int take_chunk_hdr(struct vfio_mig *mig)
 	if (flags & ~VFIO_MIG_CHUNK_F_KNOWN)
 		return vfio_mig_refuse(mig, -EPROTONOSUPPORT, "unknown chunk flags %#x",
 			      flags);
-	if (hdr->reserved || len % VFIO_MIG_STREAM_ALIGN)
+	if (hdr->reserved || len % VFIO_MIG_STREAM_ALIGN ||
+	    (hdr->sum && !(flags & VFIO_MIG_CHUNK_F_SUM)))
 		return vfio_mig_refuse(mig, -EBADMSG, "malformed chunk header");
 
 	ret = check_sequence(mig, type, le64_to_cpu(hdr->save_id),

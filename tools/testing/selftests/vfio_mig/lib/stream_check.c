@@ -50,7 +50,7 @@ static int check_image(struct checker *k, const struct chunk *c)
 		return refuse(k, "image at %llu, due is %llu",
 			      (unsigned long long)le64toh(p->offset),
 			      (unsigned long long)k->image_off);
-	if (final ? k->image_left && left + len != k->image_left :
+	if (final ? (k->image_left && left + len != k->image_left) || (!len && left) :
 		    left || !len || k->image_left || k->image_done)
 		return refuse(k, "%u and %llu bytes of image, announced were %llu", len,
 			      (unsigned long long)left,

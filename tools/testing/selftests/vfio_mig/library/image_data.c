@@ -516,6 +516,27 @@ static void more_after_the_end(struct buffer *s)
 	stream_renumber(s);
 }
 
+/* Only a piece with data may announce more. */
+static void empty_before_the_end(struct buffer *s)
+{
+	struct {
+		struct chunk_hdr hdr;
+		struct image_payload piece;
+	} empty;
+	struct chunk c;
+
+	if (stream_find(s, CHUNK_IMAGE, stream_count(s, CHUNK_IMAGE) - 1, &c))
+		return;
+	memcpy(&empty, c.hdr, sizeof(empty));
+	empty.hdr.length = htole32(sizeof(empty.piece));
+	empty.piece.left = htole64(le64toh(empty.piece.left) + le32toh(empty.piece.length));
+	empty.piece.length = 0;
+	buffer_insert(s, c.at, &empty, sizeof(empty));
+	if (!stream_chunk_at(s, c.at, &c))
+		chunk_sum(&c);
+	stream_renumber(s);
+}
+
 static void no_feature(struct buffer *s)
 {
 	struct chunk c;
@@ -538,6 +559,7 @@ FIXTURE_VARIANT_ADD(bad, longer_than_its_chunk) { { 0, longer_than_its_chunk, NU
 FIXTURE_VARIANT_ADD(bad, no_image) { { 0, NULL, no_image, -EBADMSG } };
 FIXTURE_VARIANT_ADD(bad, last_piece_lost) { { 0, NULL, last_piece_lost, -EBADMSG } };
 FIXTURE_VARIANT_ADD(bad, more_after_the_end) { { 0, NULL, more_after_the_end, -EBADMSG } };
+FIXTURE_VARIANT_ADD(bad, empty_before_the_end) { { 0, NULL, empty_before_the_end, -EBADMSG } };
 FIXTURE_VARIANT_ADD(bad, no_feature) { { 0, NULL, no_feature, -ENODEV } };
 
 FIXTURE_SETUP(bad)
@@ -572,10 +594,14 @@ static void refused(struct __test_metadata *_metadata, struct pair *p,
 		    const struct spoiled *how, int v2)
 {
 	struct buffer good = { 0 };
+	char why[160];
 
 	p->b.end.by_v2 = v2;
 	buffer_copy(&good, &p->stream);
 	spoil(&p->stream, how);
+	/* The suite's own decoder has no device, so it knows only rules of the stream. */
+	if (how->stream == more_after_the_end || how->stream == empty_before_the_end)
+		EXPECT_RET(-EBADMSG, stream_check(&p->stream, why, sizeof(why)));
 	ASSERT_RET(0, endpoint_resume(&p->b.end));
 	EXPECT_RET(how->want, endpoint_give(&p->b.end, &p->stream));
 	EXPECT_RET(how->want, endpoint_give(&p->b.end, &good));

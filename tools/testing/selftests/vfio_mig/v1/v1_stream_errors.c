@@ -282,6 +282,19 @@ static bool reserved_not_zero(struct buffer *s, const struct buffer *other)
 	return true;
 }
 
+static bool checksum_without_its_flag(struct buffer *s, const struct buffer *other)
+{
+	struct chunk c;
+
+	(void)other;
+	if (stream_chunk(s, 1, &c))
+		return false;
+	c.hdr->flags &= ~htole16(CHUNK_SUM);
+	c.hdr->sum = htole64(1);
+	chunk_sum_header(&c);
+	return true;
+}
+
 static bool odd_length(struct buffer *s, const struct buffer *other)
 {
 	struct chunk c;
@@ -393,6 +406,10 @@ FIXTURE_VARIANT_ADD(bad, flip_a_checksum_bit) {
 
 FIXTURE_VARIANT_ADD(bad, another_magic) {
 	.edit = another_magic, .want = -EBADMSG
+};
+
+FIXTURE_VARIANT_ADD(bad, checksum_without_its_flag) {
+	.edit = checksum_without_its_flag, .want = -EBADMSG
 };
 
 FIXTURE_VARIANT_ADD(bad, reserved_not_zero) {
