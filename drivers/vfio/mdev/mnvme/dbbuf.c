@@ -304,11 +304,10 @@ bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq)
 {
 	int ret;
 
-	if (!READ_ONCE(cq->shadow))
+	if (!READ_ONCE(cq->shadow) || !mnvme_cq_lock(cq, sq))
 		return false;
-
-	mutex_lock(&cq->post);
-	ret = mnvme_cq_look_or_arm(cq, sq);
+	/* Doorbell Buffer Config changes this with the lock held. */
+	ret = READ_ONCE(cq->shadow) ? mnvme_cq_look_or_arm(cq, sq) : 0;
 	mutex_unlock(&cq->post);
 	if (ret > 0)
 		mnvme_cq_wake(cq, sq);
@@ -443,6 +442,34 @@ static int mnvme_cq_leave(struct mnvme_cq *cq)
 	return ret == -EAGAIN ? ret : 0;
 }
 
+/* Makes the queues that have left use memory again. EventIdx may have changed meanwhile. */
+static void mnvme_dbbuf_stay(struct mnvme *dev)
+{
+	u16 i;
+
+	for (i = 0; i < MNVME_NR_QUEUES; i++) {
+		struct mnvme_sq *sq = &dev->sq[i];
+		struct mnvme_cq *cq = &dev->cq[i];
+
+		mnvme_sq_hold(sq);
+		spin_lock(&sq->lock);
+		sq->shadow = sq->live;
+		sq->event_idx = MNVME_NO_DOORBELL;
+		spin_unlock(&sq->lock);
+		mnvme_sq_unhold(sq);
+
+		mutex_lock(&cq->post);
+		spin_lock(&cq->lock);
+		cq->shadow = cq->live;
+		cq->event_idx = MNVME_NO_DOORBELL;
+		spin_unlock(&cq->lock);
+		mutex_unlock(&cq->post);
+	}
+	/* The host may have written to memory only. */
+	mnvme_sq_kick_all(dev);
+}
+
+/* All queues leave the memory, or none, because the command may fail when it begins again. */
 static int mnvme_dbbuf_leave(struct mnvme *dev)
 {
 	int ret = 0;
@@ -453,6 +480,8 @@ static int mnvme_dbbuf_leave(struct mnvme *dev)
 		if (!ret)
 			ret = mnvme_cq_leave(&dev->cq[i]);
 	}
+	if (ret && dev->dbbuf.on)
+		mnvme_dbbuf_stay(dev);
 	return ret;
 }
 
@@ -537,10 +566,12 @@ static void mnvme_dbbuf_forget(struct mnvme *dev)
 		spin_unlock(&sq->lock);
 		mnvme_sq_unhold(sq);
 
+		mutex_lock(&cq->post);
 		spin_lock(&cq->lock);
 		mnvme_cq_settle_rung(cq);
 		cq->shadow = false;
 		spin_unlock(&cq->lock);
+		mutex_unlock(&cq->post);
 	}
 	memset(&dev->dbbuf, 0, sizeof(dev->dbbuf));
 }

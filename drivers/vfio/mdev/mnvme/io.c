@@ -412,6 +412,9 @@ static u16 mnvme_move(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, bool
 	nr = mnvme_row_size(req, d, pos);
 	if (!status && nr)
 		status = mnvme_row(req, d, pos, write, nr, len);
+	/* The command needs the list, and its access would stay behind a command that completes. */
+	if (vfio_mig_dma_pending(&req->sq->dma))
+		return MNVME_NOT_EXECUTED;
 	if (status || *len)
 		return status;
 	*len = mnvme_piece(req->dev, d, pos, d->left, write);
@@ -588,6 +591,7 @@ static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
 {
 	struct mnvme_range piece;
 	u16 status;
+	u32 size;
 
 	for (;; r.pos += piece.len, r.len -= piece.len) {
 		mnvme_skip_zeros(req->dev, &r);
@@ -597,8 +601,9 @@ static u16 mnvme_zero_range(struct mnvme_req *req, struct mnvme_range r)
 		    (req->freed && mnvme_sq_turn_over(req->sq)))
 			return MNVME_NOT_EXECUTED;
 		piece.pos = r.pos;
-		piece.len = min_t(u64, r.len, MNVME_ZERO_PIECE -
-				  (r.pos & (MNVME_ZERO_PIECE - 1)));
+		/* A piece begins with a page if possible, because only such pieces count. */
+		size = mnvme_page_off(r.pos) ? MNVME_NS_PAGE_SIZE : MNVME_ZERO_PIECE;
+		piece.len = min_t(u64, r.len, size - (r.pos & (size - 1)));
 		status = mnvme_zero(req, piece);
 		if (status)
 			return status;

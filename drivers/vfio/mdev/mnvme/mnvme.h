@@ -704,6 +704,7 @@ void mnvme_cq_wake(struct mnvme_cq *cq, const struct mnvme_sq *except);
 u32 mnvme_cq_reserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_cq_unreserve(struct mnvme_cq *cq, u32 nr);
 void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe);
+bool mnvme_cq_lock(struct mnvme_cq *cq, struct mnvme_sq *sq);
 int mnvme_sq_post(struct mnvme_sq *sq);
 int mnvme_cq_mend(struct mnvme_cq *cq, struct mnvme_sq *sq);
 bool mnvme_cq_empty(const struct mnvme_cq *cq);

@@ -229,6 +229,27 @@ void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe)
 }
 
 /**
+ * mnvme_cq_lock() - take &mnvme_cq.post
+ * @cq: completion queue
+ * @sq: the submission queue that needs the lock, with its exec held
+ *
+ * Another thread may wait for guest memory with the lock held. The thread that wrote a doorbell
+ * must not wait for this, so it leaves the rest to the executor.
+ *
+ * Return: false if the lock is not taken. &mnvme_sq.waits is set then.
+ */
+bool mnvme_cq_lock(struct mnvme_cq *cq, struct mnvme_sq *sq)
+{
+	if (!sq->here)
+		mutex_lock(&cq->post);
+	else if (!mutex_trylock(&cq->post))
+		sq->waits = true;
+	else
+		return true;
+	return !sq->here;
+}
+
+/**
  * mnvme_sq_post() - write completions and signal an interrupt
  * @sq: the queue of the executed commands, with its exec held
  *
@@ -244,7 +265,8 @@ int mnvme_sq_post(struct mnvme_sq *sq)
 
 	if (!sq->nr_done)
 		return 0;
-	mutex_lock(&cq->post);
+	if (!mnvme_cq_lock(cq, sq))
+		return -EAGAIN;
 	ret = __mnvme_sq_post(sq, cq);
 	if (ret != -EAGAIN)
 		vfio_mig_dma_finish(&cq->dma);
@@ -429,6 +451,16 @@ void mnvme_sq_drop(struct mnvme_sq *sq)
 	sq->owed = false;
 }
 
+/*
+ * Entries of other submission queues may follow the one whose phase tag is not written yet. The
+ * host would never look at them, so the tag is written before the queue is deleted.
+ */
+static void mnvme_sq_pay(struct mnvme_sq *sq)
+{
+	if (sq->owed && mnvme_sq_post(sq) == -EAGAIN)
+		mnvme_fail(sq->dev, "a completion queue is not in guest memory");
+}
+
 /**
  * mnvme_sq_delete() - delete a submission queue
  * @sq: the queue; need not exist
@@ -445,6 +477,8 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
 	spin_unlock(&sq->lock);
 	wake_up_all(&sq->dev->halt);
 	mutex_lock(&sq->exec);
+	if (mnvme_may_execute(sq->dev))
+		mnvme_sq_pay(sq);
 	__mnvme_sq_quiesce(sq);
 	mnvme_sq_drop(sq);
 	if (sq->spare)
