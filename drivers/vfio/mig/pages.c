@@ -176,8 +176,8 @@ static void walk_pause(struct xa_state *xas, unsigned long *walked)
  * @p: the paged state that the pages are charged to
  * @xa: the array or NULL; no other thread uses the array
  *
- * The function destroys all nodes at the end, because erasing an entry takes longer than
- * freeing its page.
+ * Erases each entry, because xa_destroy() would free all nodes of a large array at one time and
+ * without interrupts.
  *
  * Context: may sleep.
  */
@@ -189,13 +189,18 @@ void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa)
 
 	if (!xa)
 		return;
-	rcu_read_lock();
+	xas_lock(&xas);
 	xas_for_each(&xas, page, ULONG_MAX) {
 		vfio_mig_pages_free(p, page);
-		walk_pause(&xas, &walked);
+		xas_store(&xas, NULL);
+		if (++walked % WALK_PAUSE)
+			continue;
+		xas_pause(&xas);
+		xas_unlock(&xas);
+		cond_resched();
+		xas_lock(&xas);
 	}
-	rcu_read_unlock();
-	xa_destroy(xa);
+	xas_unlock(&xas);
 	kfree(xa);
 }
 
@@ -346,14 +351,14 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 
 	if (WARN_ON_ONCE(p->memory))
 		return ERR_PTR(-EINVAL);
-	if (page_writable(old))
+	if (old && !page_is_taken(old))
 		return old;
 	new = vfio_mig_pages_alloc(p, old ? 0 : __GFP_ZERO, old);
 	if (IS_ERR(new))
 		return new;
 	/*
-	 * Before the copy, because the page may be mapped: KVM up to Linux 6.12 holds a
-	 * reference for a moment after a fault. A store after the copy would be lost.
+	 * Before the copy, because the page may be mapped: the chunk may have put its reference,
+	 * and KVM may have one. A store after the copy would be lost.
 	 */
 	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
@@ -812,8 +817,10 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 		struct page *page = pages ? xa_load(p->xa, i) : NULL;
 
 		clear_bit(i, dirty->bits);
-		if (page)
+		if (page) {
 			get_page(page);
+			set_page_private(page, page_private(page) | PAGE_TAKEN);
+		}
 		if (pages)
 			pages[n] = page;
 		index[n++] = i;

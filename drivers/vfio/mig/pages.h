@@ -24,13 +24,28 @@ static inline struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t i
 }
 
 /*
- * Returns whether the array has the only reference, so that the page may be changed. Another
- * thread may hold a reference for a moment, also to a page that is mapped. Then the page is
- * removed from mappings and copied, which does no harm.
+ * Set in page_private() while a chunk may have a reference to the page. Another value there is
+ * the number of a portion (stage.c), which does not reach this bit.
  */
+#define PAGE_TAKEN	BIT(BITS_PER_LONG - 1)
+
+/* Returns whether the array has the only reference, so that the page may be changed. */
 static inline bool page_writable(struct page *page)
 {
 	return page && page_count(page) == 1;
+}
+
+/*
+ * Returns whether a chunk may have a reference, so that the page must keep its contents. KVM up to
+ * Linux 6.12 has a reference for a moment after a fault on a mapped page. Such a page may be
+ * changed, and must stay where it is, because KVM looks for it again. The page's lock is held for
+ * writing.
+ */
+static inline bool page_is_taken(struct page *page)
+{
+	if (page_writable(page))
+		set_page_private(page, page_private(page) & ~PAGE_TAKEN);
+	return page_private(page) & PAGE_TAKEN;
 }
 
 struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,

@@ -85,6 +85,34 @@ static void pages_exist_once_written(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&t->budget.used));
 }
 
+/* KVM has a reference for a moment. A page that a chunk has must keep its contents. */
+static void only_a_chunk_makes_a_copy(struct kunit *test)
+{
+	struct pages_test *t = test->priv;
+	struct vfio_mig_pages *p = &t->pages;
+	struct page *page, *taken;
+
+	page = fill(test, p, 5, 1);
+	get_page(page);
+	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 5, 2));
+	KUNIT_ASSERT_EQ(test, 0, vfio_mig_pages_track(p));
+	taken = take(test, p, 5);
+	KUNIT_EXPECT_PTR_EQ(test, page, taken);
+	put_page(page);
+	KUNIT_EXPECT_PTR_NE(test, page, fill(test, p, 5, 3));
+	KUNIT_EXPECT_EQ(test, 2, *(u8 *)page_address(taken));
+	put_page(taken);
+
+	/* The chunk has put its reference. */
+	page = fill(test, p, 5, 4);
+	put_page(take(test, p, 5));
+	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 5, 5));
+	get_page(page);
+	KUNIT_EXPECT_PTR_EQ(test, page, fill(test, p, 5, 6));
+	put_page(page);
+	vfio_mig_pages_untrack(p);
+}
+
 static void budget_is_a_limit(struct kunit *test)
 {
 	struct pages_test *t = test->priv;
@@ -367,6 +395,7 @@ static void rows_leave_what_is_sent(struct kunit *test)
 
 static struct kunit_case pages_cases[] = {
 	KUNIT_CASE(pages_exist_once_written),
+	KUNIT_CASE(only_a_chunk_makes_a_copy),
 	KUNIT_CASE(budget_is_a_limit),
 	KUNIT_CASE(rows_are_in_one_piece),
 	KUNIT_CASE(rows_stop_at_the_budget),
