@@ -10,6 +10,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/mm.h>
+#include <linux/timer.h>
 #include <linux/version.h>
 #include <linux/vfio.h>
 
@@ -28,6 +29,11 @@
 #define vfio_mig_free_device(vdev)	vfio_free_device(vdev)
 #else
 #define vfio_mig_free_device(vdev)	do { } while (0)
+#endif
+
+/* 6.2 renamed the function, and 6.1.84 has both names. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define timer_delete_sync(timer)	del_timer_sync(timer)
 #endif
 
 /* 6.8 removed the second argument, which had to be 1. */

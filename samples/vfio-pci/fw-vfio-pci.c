@@ -448,10 +448,14 @@ static const struct vfio_device_ops fw_vfio_ops = {
 
 static int fw_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct fw_function *fw = vfio_alloc_device(fw_function, core.vdev, &pdev->dev,
-						   &fw_vfio_ops);
+	struct fw_function *fw;
 	int ret = -ENOMEM;
 
+	/* driver_override can bind any function to this driver. */
+	if (pci_resource_len(pdev, VFIO_PCI_BAR0_REGION_INDEX) > FW_BAR0_SIZE ||
+	    !pci_resource_len(pdev, VFIO_PCI_BAR2_REGION_INDEX))
+		return -ENODEV;
+	fw = vfio_alloc_device(fw_function, core.vdev, &pdev->dev, &fw_vfio_ops);
 	if (IS_ERR(fw))
 		return PTR_ERR(fw);
 	dev_set_drvdata(&pdev->dev, &fw->core);

@@ -48,8 +48,8 @@ static int ivshmem_enable(struct ivshmem *iv)
 	struct pci_dev *pdev = iv->core.pdev;
 
 	lockdep_assert_held_write(&iv->core.memory_lock);
-	/* Reads from a removed function would return ones. */
-	if (!pci_device_is_present(pdev))
+	/* Reads from a removed function would return ones, and so would those in D3hot. */
+	if (!pci_device_is_present(pdev) || pdev->current_state >= PCI_D3hot)
 		return -EIO;
 	pci_read_config_word(pdev, PCI_COMMAND, &iv->command);
 	if (!(iv->command & PCI_COMMAND_MEMORY))
@@ -260,9 +260,14 @@ static const struct vfio_device_ops ivshmem_ops = {
 
 static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct ivshmem *iv = vfio_alloc_device(ivshmem, core.vdev, &pdev->dev, &ivshmem_ops);
+	struct ivshmem *iv;
 	int ret;
 
+	/* driver_override can bind any function to this driver. */
+	if (!(pci_resource_flags(pdev, VFIO_PCI_BAR0_REGION_INDEX) & IORESOURCE_MEM) ||
+	    !(pci_resource_flags(pdev, IVSHMEM_MEMORY) & IORESOURCE_MEM))
+		return -ENODEV;
+	iv = vfio_alloc_device(ivshmem, core.vdev, &pdev->dev, &ivshmem_ops);
 	if (IS_ERR(iv))
 		return PTR_ERR(iv);
 	dev_set_drvdata(&pdev->dev, &iv->core);

@@ -102,14 +102,25 @@ static void note_write(struct vfio_mig_log *log, dma_addr_t iova, size_t len)
  */
 void vfio_mig_log_write(struct vfio_mig *mig, dma_addr_t iova, size_t len)
 {
-	if (len && READ_ONCE(mig->log_dma.on))
+	if (!len)
+		return;
+	/* The write before the log: a report that clears a page's bit is followed by a read of it. */
+	smp_mb();
+	if (READ_ONCE(mig->log_dma.on))
 		note_write(&mig->log_dma, iova, len);
 }
 
 static void log_free(struct vfio_mig_log *log)
 {
+	unsigned long index;
+	void *bits;
+
+	/* xa_destroy() would free all nodes at one time and without interrupts. */
 	if (log->pages)
-		xa_destroy(log->pages);
+		xa_for_each(log->pages, index, bits) {
+			xa_erase(log->pages, index);
+			cond_resched();
+		}
 	kfree(log->pages);
 	kvfree(log->ranges);
 	mem_cgroup_put(log->memcg);

@@ -238,11 +238,15 @@ static int loop_back(struct vfio_mig_irqs *irqs, const struct vfio_irq_set *set,
 
 	if (!in_use(irqs, set->index))
 		return -EINVAL;
-	spin_lock_irq(&irqs->lock);
-	for (i = 0; i < set->count; i++)
-		if (is_set(set, bools, i))
-			raise(irqs, set->index, set->start + i);
-	spin_unlock_irq(&irqs->lock);
+	for (i = 0; i < set->count; i++) {
+		if (!is_set(set, bools, i))
+			continue;
+		/* For each one, because a user can make a signal of an eventfd take long. */
+		spin_lock_irq(&irqs->lock);
+		raise(irqs, set->index, set->start + i);
+		spin_unlock_irq(&irqs->lock);
+		cond_resched();
+	}
 	return 0;
 }
 

@@ -101,9 +101,10 @@ void vfio_mig_stage_keep(struct vfio_mig_stage *stage)
 		vfio_mig_pages_free(stage->pages, filling);
 	xa_for_each(&stage->replaced, i, page) {
 		vfio_mig_pages_free(stage->pages, page);
+		/* As in vfio_mig_pages_free_array(), no nodes are left for xa_destroy(). */
+		xa_erase(&stage->replaced, i);
 		cond_resched();
 	}
-	xa_destroy(&stage->replaced);
 	if (stage->xa_before) {
 		vfio_mig_pages_free_array(stage->pages, stage->xa_before);
 		stage->xa_before = NULL;
@@ -135,6 +136,7 @@ static int undo_replaced(struct vfio_mig_stage *stage)
 	int ret = 0;
 
 	xa_for_each(&stage->replaced, i, old) {
+		xa_erase(&stage->replaced, i);
 		page = xa_load(stage->xa, i);
 		if (page == old)
 			continue;
@@ -151,7 +153,6 @@ static int undo_replaced(struct vfio_mig_stage *stage)
 			stage->nr++;
 		cond_resched();
 	}
-	xa_destroy(&stage->replaced);
 	return ret;
 }
 
