@@ -116,11 +116,13 @@ static void log_free(struct vfio_mig_log *log)
 	void *bits;
 
 	/* xa_destroy() would free all nodes at one time and without interrupts. */
-	if (log->pages)
+	if (log->pages) {
 		xa_for_each(log->pages, index, bits) {
 			xa_erase(log->pages, index);
 			cond_resched();
 		}
+		xa_destroy(log->pages);
+	}
 	kfree(log->pages);
 	kvfree(log->ranges);
 	mem_cgroup_put(log->memcg);

@@ -176,7 +176,7 @@ static void walk_pause(struct xa_state *xas, unsigned long *walked)
  * @p: the paged state that the pages are charged to
  * @xa: the array or NULL; no other thread uses the array
  *
- * Erases each entry, because xa_destroy() would free all nodes of a large array at one time and
+ * Erases each entry, because xa_destroy() would free the nodes of a large array at one time and
  * without interrupts.
  *
  * Context: may sleep.
@@ -195,12 +195,14 @@ void vfio_mig_pages_free_array(struct vfio_mig_pages *p, struct xarray *xa)
 		xas_store(&xas, NULL);
 		if (++walked % WALK_PAUSE)
 			continue;
-		xas_pause(&xas);
+		/* xas_pause() of 6.1 skips entries if the last one's node is gone. */
+		xas_set(&xas, xas.xa_index + 1);
 		xas_unlock(&xas);
 		cond_resched();
 		xas_lock(&xas);
 	}
 	xas_unlock(&xas);
+	xa_destroy(xa);
 	kfree(xa);
 }
 

@@ -105,6 +105,7 @@ void vfio_mig_stage_keep(struct vfio_mig_stage *stage)
 		xa_erase(&stage->replaced, i);
 		cond_resched();
 	}
+	xa_destroy(&stage->replaced);
 	if (stage->xa_before) {
 		vfio_mig_pages_free_array(stage->pages, stage->xa_before);
 		stage->xa_before = NULL;
@@ -153,6 +154,7 @@ static int undo_replaced(struct vfio_mig_stage *stage)
 			stage->nr++;
 		cond_resched();
 	}
+	xa_destroy(&stage->replaced);
 	return ret;
 }
 

@@ -100,6 +100,7 @@ struct xa_state {
 	     (xas)->xa_index++)
 #define xas_retry(xas, p)	((void)(xas), (void)(p), false)
 #define xas_pause(xas)		((void)(xas))
+#define xas_set(xas, index)	((void)(index))
 #define xas_lock(xas)		((void)(xas))
 #define xas_unlock(xas)		((void)(xas))
 #define xas_load(xas)		xa_load((xas)->xa, (xas)->xa_index)
