@@ -120,6 +120,9 @@ static const char *open_hint(const struct migdev *m, int ret)
 	switch (ret) {
 	case -EACCES:
 	case -EPERM:
+		/* The group is not viable. */
+		if (ret == -EPERM && !geteuid())
+			return "another device of its IOMMU group has a driver of the host";
 		return "to open it takes root, or a udev rule for its file in /dev/vfio";
 	case -ENOENT:
 		return "it has no IOMMU group, or no VFIO driver is bound to it";
