@@ -429,7 +429,7 @@ struct page *vfio_mig_page_write_begin(struct vfio_mig_pages *p, pgoff_t index)
 
 	down_read(page_lock(p, index));
 	page = xa_load(p->xa, index);
-	if (likely(page_writable(page)))
+	if (likely(page && !page_is_taken(page)))
 		return page;
 	up_read(page_lock(p, index));
 
@@ -821,7 +821,7 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 		clear_bit(i, dirty->bits);
 		if (page) {
 			get_page(page);
-			set_page_private(page, page_private(page) | PAGE_TAKEN);
+			set_bit(PAGE_TAKEN, &page->private);
 		}
 		if (pages)
 			pages[n] = page;

@@ -24,10 +24,10 @@ static inline struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t i
 }
 
 /*
- * Set in page_private() while a chunk may have a reference to the page. Another value there is
- * the number of a portion (stage.c), which does not reach this bit.
+ * Bit of page_private() that is set while a chunk may have a reference to the page. Another value
+ * there is the number of a portion (stage.c), which does not reach this bit.
  */
-#define PAGE_TAKEN	BIT(BITS_PER_LONG - 1)
+#define PAGE_TAKEN	(BITS_PER_LONG - 1)
 
 /* Returns whether the array has the only reference, so that the page may be changed. */
 static inline bool page_writable(struct page *page)
@@ -38,14 +38,19 @@ static inline bool page_writable(struct page *page)
 /*
  * Returns whether a chunk may have a reference, so that the page must keep its contents. KVM up to
  * Linux 6.12 has a reference for a moment after a fault on a mapped page. Such a page may be
- * changed, and must stay where it is, because KVM looks for it again. The page's lock is held for
- * writing.
+ * changed, and must stay where it is, because KVM looks for it again.
+ *
+ * Context: the page's lock is held. It has to be held for writing before the page is replaced.
  */
 static inline bool page_is_taken(struct page *page)
 {
-	if (page_writable(page))
-		set_page_private(page, page_private(page) & ~PAGE_TAKEN);
-	return page_private(page) & PAGE_TAKEN;
+	if (!test_bit(PAGE_TAKEN, &page->private))
+		return false;
+	if (!page_writable(page))
+		return true;
+	/* The chunk has put its reference. */
+	clear_bit(PAGE_TAKEN, &page->private);
+	return false;
 }
 
 struct page *vfio_mig_pages_alloc(struct vfio_mig_pages *p, gfp_t gfp,
