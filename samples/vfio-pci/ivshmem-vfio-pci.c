@@ -49,7 +49,7 @@ static int ivshmem_enable(struct ivshmem *iv)
 
 	lockdep_assert_held_write(&iv->core.memory_lock);
 	/* Reads from a removed function would return ones, and so would those in D3hot. */
-	if (!pci_device_is_present(pdev) || pdev->current_state >= PCI_D3hot)
+	if (!pci_device_is_present(pdev) || pdev->current_state == PCI_D3hot)
 		return -EIO;
 	pci_read_config_word(pdev, PCI_COMMAND, &iv->command);
 	if (!(iv->command & PCI_COMMAND_MEMORY))

@@ -104,7 +104,7 @@ void vfio_mig_log_write(struct vfio_mig *mig, dma_addr_t iova, size_t len)
 {
 	if (!len)
 		return;
-	/* The write before the log: a report that clears a page's bit is followed by a read of it. */
+	/* The write comes before the look at the log, because a report is followed by a read. */
 	smp_mb();
 	if (READ_ONCE(mig->log_dma.on))
 		note_write(&mig->log_dma, iova, len);
