@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commands that a guest makes long: an SGL with very many descriptors, and ranges to
- * deallocate. The write of a doorbell returns soon, other queues have their turn, the
+ * Commands that a guest makes long: an SGL with very many descriptors, memory that comes slowly,
+ * and ranges to deallocate. The write of a doorbell returns soon, other queues have their turn, the
  * device stops, and SIGKILL ends the process.
  */
 #include <endian.h>
