@@ -127,6 +127,10 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #define VFIO_MIG_HAS_IOVA_BITMAP	IS_ENABLED(CONFIG_IOMMUFD_DRIVER)
 #endif
 
+/*
+ * 6.2 added the namespace IOMMUFD, and the functions of iova_bitmap are in it since 6.7. From
+ * 6.13 on, the namespace is a string.
+ */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
 #define VFIO_MIG_IMPORT_IOMMUFD()	static_assert(1)
 #else

@@ -37,8 +37,9 @@ struct vfio_mig_mapping;
 
 /**
  * struct vfio_mig_budget - memory that several paged states share
- * @used: pages that are allocated now, with staged pages and copies
- * @limit: upper bound of @used; set once, before the first page is allocated
+ * @used: number of pages that are allocated now, including staged pages
+ * @limit: upper bound of @used; set once, before the first page is allocated. A copy of a
+ *	page may exceed it until the copy has replaced the page.
  */
 struct vfio_mig_budget {
 	atomic_long_t used;
@@ -73,9 +74,9 @@ struct vfio_mig_budget {
  * vfio_mig_pages_read() and vfio_mig_pages_write(), it calls @begin, @read, @write and @end
  * without this mutex. Several of these calls can run at the same time, unless @begin takes a
  * lock. A callback may take a lock that is held around vfio_mig_reset_done(), but no lock that
- * is held around any other call of the library. @track does not take such a lock at the end of
- * a save, because vfio_mig_reset_done() ends the save. Page faults call @pfn with the page's
- * lock held.
+ * is held around any other call of the library. At the end of a save, @track must not even take
+ * the lock that is held around vfio_mig_reset_done(), because this function can end the save.
+ * Page faults call @pfn with the page's lock held.
  */
 struct vfio_mig_memory_ops {
 	int (*begin)(struct vfio_mig_pages *p);
@@ -217,10 +218,10 @@ void vfio_mig_pages_discard(struct vfio_mig_pages *p, pgoff_t index, pgoff_t nr)
  * @VFIO_MIG_STOP_FOR_LOAD: the user loads another state next
  * @VFIO_MIG_STOP_FOR_RESET: the device is reset or closed next, or is in the error state
  *
- * The reason is what the user has asked for. If that fails, the device runs again or stays
- * stopped. So the device loses its state at the earliest in a load. Only after
- * VFIO_MIG_STOP_FOR_RESET nobody needs the state, because &vfio_mig_ops.reset comes before
- * &vfio_mig_ops.run.
+ * The reason shows what the user has asked for. If this request fails, the device runs again
+ * or stays stopped, and needs its state. So the driver keeps the state until a load replaces
+ * it. Only after VFIO_MIG_STOP_FOR_RESET the driver may drop the state, because the library
+ * calls &vfio_mig_ops.reset before &vfio_mig_ops.run.
  */
 enum vfio_mig_stop_reason {
 	VFIO_MIG_STOP_FOR_PAUSE,
@@ -238,7 +239,7 @@ enum vfio_mig_stop_reason {
  *	VFIO_MIG_STOP_FOR_RESET it may be stopped nevertheless.
  * @run: Run the device from its present registers. The device continues submitted work
  *	that is not finished. If @apply or @reset was called since @stop, the device signals
- *	every interrupt whose cause stands.
+ *	every interrupt whose cause is present.
  * @quiesce: Start no more DMA, and finish no work. The device still serves accesses, with
  *	DMA of other devices. Called before @stop, and for the P2P states of the v2
  *	protocol, which are offered to users if this callback exists. After an error the
@@ -266,19 +267,20 @@ enum vfio_mig_stop_reason {
  * @cancel: The user resets or closes the device, or a close has waited for a callback for 10
  *	seconds. Wake a callback that waits. That callback then sees that
  *	vfio_mig_cancelled() is true, and gives up. @cancel may sleep, but does not wait for
- *	the other callback. Called without the session mutex. NULL if no callback waits for
- *	long.
+ *	the other callback. Called without the session mutex. It must not take a lock that is
+ *	held around vfio_mig_reset_done(), because this function calls @cancel. NULL if no
+ *	callback waits for long.
  *
  * @save and @prepare are NULL in a driver without control state: the whole state is paged,
  * or an image.
  *
  * Context: The library calls all callbacks except @version and @cancel with the session mutex
  * held, in a context that may sleep. The callbacks must not call the library, except for the
- * vfio_mig_page_*() functions, vfio_mig_control_changed(), vfio_mig_image_changed(),
- * vfio_mig_device_error(), vfio_mig_cancelled(), vfio_mig_pci_signal() and
- * vfio_mig_pci_intx(). If a callback waits
- * for the device, a fatal signal must end the wait, and so must @cancel, because a process
- * that is being killed takes no signal when it closes the device.
+ * vfio_mig_page_*() and vfio_mig_dma_*() functions, vfio_mig_control_changed(),
+ * vfio_mig_image_changed(), vfio_mig_device_error(), vfio_mig_cancelled(),
+ * vfio_mig_pci_signal(), vfio_mig_pci_intx() and vfio_mig_worker_wake(). If a callback waits
+ * for the device, a fatal signal must end the wait. @cancel must end the wait, too, because a
+ * process that is being killed takes no signal when it closes the device.
  */
 struct vfio_mig_ops {
 	int (*quiesce)(struct vfio_device *vdev);
@@ -311,10 +313,11 @@ enum vfio_mig_image_phase {
  * struct vfio_mig_image_size - size of the part of an image that is still to be read
  * @initial: bytes that should reach the target before the device is stopped
  * @dirty: further bytes that can be read now
- * @at_stop: estimate of the bytes that stopping the device will add, which users plan the
- *	downtime with; 0 while the device is stopped
+ * @at_stop: Estimate of the bytes that the stop of the device will add. Users plan the
+ *	downtime with this number. 0 while the device is stopped.
  * @reinit: There are new initial data, for example after a large change of the device. The
- *	user who is told of them is told that all bytes which can be read now are initial.
+ *	library reports this to the user, and then reports all bytes that can be read now as
+ *	initial.
  *
  * The numbers are estimates while the device runs. While the device is stopped, @initial
  * and @dirty together are the exact number of bytes that the library reads.
@@ -335,7 +338,7 @@ struct vfio_mig_image_size {
  * @read: Copy up to @len bytes of the image to @buf. Return the number of bytes, or 0 if
  *	there are none now. While the device is stopped, 0 before the announced end is an
  *	error. A call that fails has read nothing. The user gets the error, the state does
- *	not change, and the next read(2) calls again.
+ *	not change, and the user's next read calls @read again.
  * @save_end: The save is over, complete or not. Called once for each @save_begin that
  *	succeeded. May be NULL.
  * @load_begin: An image begins. Drop the data of an earlier image. May be NULL.
@@ -347,9 +350,9 @@ struct vfio_mig_image_size {
  * @load_end: The load is over, after &vfio_mig_ops.apply or without it. Called once for
  *	each @load_begin that succeeded. May be NULL.
  *
- * An error of @load_begin, @write or @check refuses the stream for good, and only a reset
- * ends this state. So a driver may load into the device itself while the image comes, if
- * &vfio_mig_ops.reset undoes that. A driver whose device broke calls
+ * An error of @load_begin, @write or @check refuses the stream for good, and only a reset or
+ * a close ends the session. So a driver may load into the device itself while the image
+ * comes, if &vfio_mig_ops.reset undoes the load. A driver whose device broke calls
  * vfio_mig_device_error() before it returns.
  *
  * Context: as the callbacks of &struct vfio_mig_ops.
@@ -391,7 +394,7 @@ struct vfio_mig_image_ops {
  *	without v1 has no migration region. A device without v2 answers the features of v2
  *	with -ENOTTY.
  * @p2p: For a device without &vfio_mig_ops.quiesce: no other device does DMA to this
- *	device, so it is stopped in the P2P states, which are offered to users then. QEMU
+ *	device. Then the library offers the P2P states, and stops the device in them. QEMU
  *	migrates more than one device only if all devices have these states.
  * @dma_logging: the device does DMA by vfio_mig_dma_rw() and vfio_mig_dma_rw_nofault() only,
  *	so the library can log the DMA
@@ -434,8 +437,9 @@ struct vfio_mig_dma_access;
  *	the call, so the callback must not sleep. It may wake other threads, but must not
  *	call the library. There may be more calls than accesses.
  * @waited: Set when vfio_mig_dma_rw() waits for memory, also if the memory comes in time. The
- *	driver clears it. A driver whose other work waits can begin an access again later if this
- *	is set, because the memory that has come is present then.
+ *	driver clears it. A driver that finds @waited set can give up its present work and begin
+ *	this work again later, so that other work is not delayed. The work then makes progress,
+ *	because the memory that has come is present.
  *
  * A requester is a queue, for example. A requester has one access at a time. Only the library
  * uses the other members.
@@ -504,8 +508,8 @@ static inline u64 vfio_mig_pci_offset(u64 pos)
 /**
  * struct vfio_mig_pci - description of an emulated PCI function
  * @region_size: size of each region in bytes, 0 for none
- * @memory: the bit of the region that is &vfio_mig_desc.pages, or 0. The library reads,
- *	writes and maps this region.
+ * @memory: BIT() of the index of the region that is &vfio_mig_desc.pages, or 0. The library
+ *	reads, writes and maps this region.
  * @nr_irqs: number of interrupts of each kind, 0 for none
  * @access: Read or write @len bytes at @off of any other region. @len is 1, 2, 4 or, in a
  *	BAR, 8. The access is naturally aligned and inside the region. Returns 0 or an
@@ -513,6 +517,9 @@ static inline u64 vfio_mig_pci_offset(u64 pos)
  * @set_irqs: Handle VFIO_DEVICE_SET_IRQS. Index, start and count are checked, and the data
  *	are present as the flags announce. Returns 0 or an error. NULL if the library
  *	keeps the eventfds, and then vfio_mig_pci_signal() and vfio_mig_pci_intx() signal them.
+ *
+ * Context: The library calls @access and @set_irqs in the user's thread, without the session
+ * mutex. The callbacks may sleep. Several threads can call them at the same time.
  */
 struct vfio_mig_pci {
 	u64 region_size[VFIO_PCI_NUM_REGIONS];

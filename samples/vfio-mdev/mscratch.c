@@ -2,13 +2,13 @@
 /*
  * mscratch: the smallest complete vendor driver on vfio-mig-core
  *
- * A mediated PCI function with 64 MiB of scratch memory in BAR2, and with these
+ * The device is a mediated PCI function. It has 64 MiB of scratch memory in BAR2, and these
  * registers of 32 bits in BAR0:
  *
  *   0x0 SCRATCH   keeps the value that the guest writes
  *   0x4 DOORBELL  a value that is not 0 raises the interrupt, and becomes 0 again
  *   0x8 STATUS    1 after an interrupt was raised, until the guest writes 0
- *   0xc COUNT     the number of interrupts that were raised
+ *   0xc COUNT     counts the interrupts that were raised; the guest can set the value
  *
  * The interrupt is an MSI. A device of the type "intx" has INTx as well.
  *
@@ -79,7 +79,7 @@ struct mscratch {
 	struct mutex lock;		/* protects the members below */
 	struct mscratch_state state;
 	bool running;
-	bool irq_pending;		/* run() signals the interrupt */
+	bool irq_pending;		/* mscratch_act() has to signal the MSI */
 };
 
 static struct mdev_type mscratch_msi = { .sysfs_name = "64M" };
@@ -210,8 +210,8 @@ static void *mscratch_prepare(struct vfio_device *vdev, u32 version, const void 
 }
 
 /*
- * If the cause of an interrupt stands, run() signals the interrupt again. The source may
- * have signalled it when no guest was listening any more.
+ * If the cause of an interrupt is present, run() signals the interrupt again. The source may
+ * have signalled the interrupt when no guest was listening any more.
  */
 static void mscratch_apply(struct vfio_device *vdev, void *prepared)
 {
@@ -364,7 +364,7 @@ static int mscratch_probe(struct mdev_device *mdev)
 		.control_max = sizeof(struct mscratch_state),
 		.ops = &mscratch_mig_ops,
 		.p2p = true,
-		.dma_logging = true,	/* It does no DMA, so the log is complete. */
+		.dma_logging = true,	/* The device does no DMA, so the log is complete. */
 	};
 	struct mscratch *s;
 	int ret;

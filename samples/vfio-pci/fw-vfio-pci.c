@@ -206,7 +206,7 @@ static int my_save_begin(struct vfio_device *vdev, enum vfio_mig_image_phase pha
 	return 0;
 }
 
-/* All bytes count as bytes for the stop, because only a suspended function returns an image. */
+/* Reports all bytes as bytes of the stop, because only a suspended function returns an image. */
 static int my_size(struct vfio_device *vdev, enum vfio_mig_image_phase phase,
 		   struct vfio_mig_image_size *size)
 {
@@ -315,13 +315,16 @@ static int my_add_region(struct fw_function *fw)
 
 /* The v1 protocol: up to here */
 
-/* Between vfio_pci_core_enable(), which drops all regions, and vfio_pci_core_finish_enable() */
+/* Called between vfio_pci_core_enable(), which drops all regions, and _finish_enable(). */
 static int my_open(struct fw_function *fw)
 {
 	return my_add_region(fw) ?: vfio_mig_open(fw->mig);
 }
 
-/* VFIO holds its memory_lock, so the library may reset the device after this call. */
+/*
+ * VFIO holds its memory_lock, so this function does not wait for the session mutex. If another
+ * thread has the mutex, that thread acts on the reset later.
+ */
 static void my_reset_done(struct pci_dev *pdev)
 {
 	struct fw_function *fw = dev_get_drvdata(&pdev->dev);

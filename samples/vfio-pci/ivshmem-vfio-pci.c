@@ -48,7 +48,7 @@ static int ivshmem_enable(struct ivshmem *iv)
 	struct pci_dev *pdev = iv->core.pdev;
 
 	lockdep_assert_held_write(&iv->core.memory_lock);
-	/* Reads from a removed function would return ones, and so would those in D3hot. */
+	/* Reads from a function that is removed, or in D3hot, would return ones. */
 	if (!pci_device_is_present(pdev) || pdev->current_state == PCI_D3hot)
 		return -EIO;
 	pci_read_config_word(pdev, PCI_COMMAND, &iv->command);
@@ -286,7 +286,7 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		.ops = &ivshmem_mig_ops,
 		.pages = &iv->pages,
 		.protocols = VFIO_MIG_PROTOCOL_V2,
-		.dma_logging = true,	/* It does no DMA, so the log is complete. */
+		.dma_logging = true,	/* The function does no DMA, so the log is complete. */
 	});
 	ret = PTR_ERR_OR_ZERO(iv->mig);
 	if (ret)
@@ -312,9 +312,9 @@ static void ivshmem_remove(struct pci_dev *pdev)
 }
 
 /*
- * VFIO holds memory_lock. This must not wait for the session mutex, because another thread may
- * hold that mutex and wait for memory_lock in ivshmem_begin(). vfio_mig_reset_done() does not
- * wait for it.
+ * VFIO holds memory_lock, so this function must not wait for the session mutex. Another thread
+ * may hold the mutex and wait for memory_lock in ivshmem_begin(). vfio_mig_reset_done() does not
+ * wait for the mutex.
  */
 static void ivshmem_reset_done(struct pci_dev *pdev)
 {

@@ -80,9 +80,9 @@ static void data_free(struct kref *kref)
 }
 
 /*
- * Takes the session mutex if the file's session has not ended. The owner of a dead file must
- * not take it, because the device can be another user's, who would wait while this thread is
- * not scheduled.
+ * Takes the session mutex if the file's session has not ended. A thread with a dead file must
+ * not take the mutex, because the device may have another user now. This user would wait for
+ * the mutex as long as the thread is not scheduled.
  */
 static int session_lock(struct vfio_mig_data *data)
 {
@@ -211,9 +211,9 @@ static bool goes_on(const struct vfio_mig_data *data, size_t done, size_t room)
 }
 
 /*
- * Releases the file. If the session has ended, nobody needs the chunk any more, and it is
- * dropped. The end of the session drops the chunk itself, unless a reader has the lock. So a
- * reader looks again after it has released the lock.
+ * Releases the file's lock. If the session has ended, nobody needs the chunk any more, and the
+ * reader drops it. The end of the session drops the chunk itself, unless a reader has the lock.
+ * So the reader looks again after the release, because the session may have ended in between.
  */
 static void reader_unlock(struct vfio_mig_data *data)
 {
@@ -323,7 +323,7 @@ static __poll_t data_poll(struct file *file, struct poll_table_struct *wait)
 }
 
 #ifdef VFIO_MIG_GET_PRECOPY_INFO
-/* Returns whether to report new initial data of the driver or of a fault knob. */
+/* Reports new initial data of the driver or of a fault knob, if the user wants such reports. */
 static void reinit(struct vfio_mig *mig, struct vfio_precopy_info *info)
 {
 	bool opted_in = vfio_mig_precopy_info_v2(mig->vdev);
@@ -335,7 +335,7 @@ static void reinit(struct vfio_mig *mig, struct vfio_precopy_info *info)
 		return;
 	info->flags |= VFIO_MIG_PRECOPY_REINIT;
 	vfio_mig_save_announce(mig);
-	/* The current chunk comes before the new data. */
+	/* The user reads the current chunk before the new data, so it counts as initial, too. */
 	WRITE_ONCE(mig->data->initial, true);
 }
 
@@ -362,8 +362,8 @@ static void fill_precopy_info(struct vfio_mig *mig,
 }
 
 /*
- * This does not use the kernel's vfio_check_precopy_ioctl(). That function uses the device
- * before the session was checked, and a dead file can outlive the device.
+ * Does not use the kernel's vfio_check_precopy_ioctl(), because that function uses the device
+ * before the session was checked. A dead file can outlive the device.
  */
 static long data_precopy_info(struct vfio_mig_data *data, void __user *arg)
 {
@@ -465,7 +465,10 @@ int vfio_mig_data_begin(struct vfio_mig *mig)
 	}
 	stream_open(file_inode(data->file), data->file);
 	kref_get(&data->kref); /* The file holds the other reference. */
-	/* Threads that find the wait queue by these two pointers find it initialised. */
+	/*
+	 * Threads that find the wait queue by these two pointers find it initialised. Pairs with
+	 * the address dependencies in vfio_mig_data_wake() and page_mark().
+	 */
 	smp_wmb();
 	WRITE_ONCE(mig->data, data);
 	if (mig->desc.pages)
@@ -498,7 +501,7 @@ void vfio_mig_data_end(struct vfio_mig *mig)
 		mutex_unlock(&data->lock);
 	}
 	wake_up_interruptible(&data->wait);
-	/* The transition that made the file failed later, so no user has the file. */
+	/* If the file is still here, its transition failed later, and no user has the file. */
 	if (data->file)
 		fput(data->file);
 	kref_put(&data->kref, data_free);

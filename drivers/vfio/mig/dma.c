@@ -16,7 +16,7 @@
  * A requester, such as a queue, has one access at a time. The access is a copy of the bytes
  * in kernel memory. It belongs to the requester, or to the fault thread if the requester gave
  * up an access that does not end. &vfio_mig_faulter.lock protects the list of accesses and
- * their states. The requester's callback &vfio_mig_dma.ready may be called with it held.
+ * their states. The callback &vfio_mig_dma.ready may be called with this lock held.
  */
 #include <linux/kthread.h>
 #include <linux/list.h>
@@ -86,7 +86,7 @@ static int dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data, size_t len,
 {
 	int ret = vfio_dma_rw(mig->vdev, iova, data, len, write);
 
-	/* Logged after the write, because a report in between could miss the new data. */
+	/* After the write, because a report between the log and the write would miss the data. */
 	if (write)
 		vfio_mig_log_write(mig, iova, len);
 	return ret;
@@ -105,15 +105,16 @@ static int dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data, size_t len,
  *
  * Context: may sleep. The device is open. The thread has the address space that the memory
  * was mapped from, or none. With another address space type1 returns -EFAULT.
- * Return: 0, -EFAULT as above, or another error of vfio_dma_rw(), which is final. After an
- * error some bytes may have been copied, and the rest of a read buffer may be zeroed.
+ * Return: 0, -EFAULT as above, -EINVAL for a range that wraps around, or another error of
+ * vfio_dma_rw(), which is final. After an error some bytes may have been copied, and the rest
+ * of a read buffer may be zeroed.
  */
 int vfio_mig_dma_rw_nofault(struct vfio_mig *mig, dma_addr_t iova, void *data,
 			    size_t len, bool write)
 {
 	int ret;
 
-	/* VFIO treats a process without an address space as a kernel thread. */
+	/* For a process without an address space, VFIO would call kthread_use_mm(), which warns. */
 	if (!current->mm && !(current->flags & PF_KTHREAD))
 		return -EFAULT;
 	/* The container would treat a range that wraps around as a range near zero. */
@@ -180,6 +181,7 @@ static int faulter_copy(struct vfio_mig *mig, struct vfio_mig_dma_access *a)
 	ret = faulter_copy_slice(mig, a);
 	if (!signal_pending(current))
 		return ret;
+	/* The time slice is over, or the requester gives up the access. */
 	f->rest = jiffies + msecs_to_jiffies(DMA_SLICE_MS);
 	return ret ? -EAGAIN : 0;
 }
@@ -240,7 +242,10 @@ static void faulter_finish(struct vfio_mig_faulter *f,
 	struct vfio_mig_dma *dma = a->dma;
 
 	spin_lock(&f->lock);
-	/* With the lock held, because a signal of vfio_mig_dma_drop() is for this access. */
+	/*
+	 * With the lock held, so that a signal of vfio_mig_dma_drop() for this access does not
+	 * end the copy of the next access.
+	 */
 	flush_signals(current);
 	if (a->state == DMA_ORPHANED) {
 		orphan = a;
@@ -291,9 +296,9 @@ static bool access_matches(const struct vfio_mig_dma_access *a, dma_addr_t iova,
 }
 
 /*
- * The page is present again, so the same bytes were copied without the fault thread. Its
- * result must not stay: a later access to these bytes would take the result, and copy
- * nothing.
+ * Drops the fault thread's result for bytes that were copied without this thread, because
+ * their page is present again. If the result stayed, a later access to these bytes would take
+ * the result, and copy nothing.
  */
 static void access_supersede(struct vfio_mig_dma *dma, dma_addr_t iova, size_t len,
 			     bool write)
@@ -412,10 +417,12 @@ static int dma_rw_pages(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
  * repeats all its accesses. They are fast now, because the memory is present. The caller
  * calls vfio_mig_dma_finish() when the work is complete.
  *
- * Context: may sleep, for a bounded time. The device is open, and has
- * &vfio_mig_desc.dma_logging, because other devices have no fault thread.
- * Return: 0, -EAGAIN while the access is in progress, or an error of vfio_dma_rw(), which
- * is final. After an error some bytes may have been copied.
+ * Context: may sleep, for a bounded time; serialised by the caller against other calls for the
+ * same @dma. The device is open, and has &vfio_mig_desc.dma_logging, because other devices have
+ * no fault thread.
+ * Return: 0; -EAGAIN while the access is in progress, or if there is no memory for it; -EINVAL
+ * for a range that wraps around; or an error of vfio_dma_rw(), which is final. After an error
+ * some bytes may have been copied.
  */
 int vfio_mig_dma_rw(struct vfio_mig_dma *dma, dma_addr_t iova, void *data,
 		    size_t len, bool write)
@@ -519,7 +526,8 @@ static bool access_orphan(struct vfio_mig_faulter *f, struct vfio_mig_dma_access
  * Context: may sleep. Serialised by the caller against vfio_mig_dma_rw() of the same
  * @dma.
  * Return: true, or false if the copy has not ended in 10 seconds. The reason is then a
- * file system whose wait no signal ends, such as a FUSE server that took a request.
+ * file system whose wait no signal ends, such as a FUSE server that took a request. The fault
+ * thread may still copy then, but does not use @dma any more.
  */
 bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 {
@@ -534,7 +542,7 @@ bool vfio_mig_dma_drop(struct vfio_mig_dma *dma)
 		return true;
 	}
 	dma->access = NULL;
-	/* The fault thread puts an access on the list again when its wait has ended. */
+	/* In a loop, because the fault thread may have queued the access for another try. */
 	while (access_end(f, a)) {
 		wait_event_timeout(f->wait, READ_ONCE(a->state) != DMA_TRIED, HZ / 10);
 		if (time_before(jiffies, end))
@@ -608,6 +616,8 @@ int vfio_mig_faulter_start(struct vfio_mig *mig)
  *
  * Waits for a copy in progress, because the container may be freed when the device is
  * closed.
+ *
+ * Context: may sleep. The session mutex is held.
  */
 void vfio_mig_faulter_stop(struct vfio_mig *mig)
 {

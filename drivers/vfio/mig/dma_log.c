@@ -104,7 +104,10 @@ void vfio_mig_log_write(struct vfio_mig *mig, dma_addr_t iova, size_t len)
 {
 	if (!len)
 		return;
-	/* The write comes before the look at the log, because a report is followed by a read. */
+	/*
+	 * Orders the write before the look at the log. Otherwise the user could start the log,
+	 * read the old bytes, and get no report of the write.
+	 */
 	smp_mb();
 	if (READ_ONCE(mig->log_dma.on))
 		note_write(&mig->log_dma, iova, len);
@@ -115,7 +118,7 @@ static void log_free(struct vfio_mig_log *log)
 	unsigned long index;
 	void *bits;
 
-	/* xa_destroy() would free all nodes at one time and without interrupts. */
+	/* Entry by entry, because xa_destroy() would free all nodes at once, without interrupts. */
 	if (log->pages) {
 		xa_for_each(log->pages, index, bits) {
 			xa_erase(log->pages, index);
@@ -347,6 +350,8 @@ void vfio_mig_log_init(struct vfio_mig *mig)
 /**
  * vfio_mig_log_end - end DMA logging when the device is closed
  * @mig: the device. DMA logging may be off. A device that did not stop may still do DMA.
+ *
+ * Context: may sleep.
  */
 void vfio_mig_log_end(struct vfio_mig *mig)
 {

@@ -13,9 +13,9 @@ struct vfio_mig_log_range;
 
 /**
  * struct vfio_mig_log - pages that DMA wrote since they were last reported
- * @on: logging was started; also looked at without @lock
+ * @on: logging was started; also read without @lock
  * @lock: held for writing to start and stop, and for reading to log and to report
- * @pages: the pages, BITS_PER_XA_VALUE in an entry
+ * @pages: a bit for each page, BITS_PER_XA_VALUE bits in each value entry
  * @ranges: ranges that are logged
  * @nr_ranges: number of ranges
  * @memcg: memory control group of the user who started the log, which is charged

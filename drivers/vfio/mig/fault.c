@@ -87,8 +87,8 @@ struct transition_fault {
  * @number: values of the knobs by enum knob, OFF for a knob that is not set
  * @spoil: what happens to chunk @seq
  * @seq: number of a chunk in each save
- * @free_at: time at which the data path may transfer more bytes; session mutex
- * @dirty_at: time up to which pages were marked as changed
+ * @free_at: time in ns at which the data path may transfer more bytes; session mutex
+ * @dirty_at: time in ns up to which pages were marked as changed
  * @cursor: next page to mark as changed; session mutex
  */
 struct vfio_mig_fault {
@@ -262,7 +262,7 @@ void __vfio_mig_fault_dirty(struct vfio_mig *mig)
 	dirty_pages(fault, mig->desc.pages, nr);
 }
 
-/* Functions that parse and print text. Callers hold the lock. */
+/* Functions that parse and print text. Callers hold &vfio_mig_fault.lock. */
 
 static char *next_word(char **text)
 {

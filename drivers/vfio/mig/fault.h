@@ -32,7 +32,7 @@ u64 __vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes);
 void __vfio_mig_fault_dirty(struct vfio_mig *mig);
 bool __vfio_mig_fault_reinit(struct vfio_mig *mig);
 
-/* A constant without the option, so that code which depends on it is not built. */
+/* Without the option this is a constant, so the compiler drops the code that depends on it. */
 static inline bool vfio_mig_faulty(const struct vfio_mig *mig)
 {
 	return IS_ENABLED(CONFIG_VFIO_MIG_CORE_FAULT_KNOBS) &&
@@ -72,7 +72,7 @@ static inline int vfio_mig_fault_transition(struct vfio_mig *mig,
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_transition(mig, to) : 0;
 }
 
-/* Called when the device has stopped. Returns 0, or an error to report in spite of that. */
+/* Called when the device has stopped. Returns 0, or an error to report nevertheless. */
 static inline int vfio_mig_fault_stop(struct vfio_mig *mig)
 {
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_stop(mig) : 0;
@@ -100,27 +100,28 @@ static inline void vfio_mig_fault_transfer(struct vfio_mig *mig, size_t bytes)
 		__vfio_mig_fault_transfer(mig, bytes);
 }
 
-/* Returns the number of bytes to report instead of @bytes. */
+/* Returns the number of bytes to report as pending, instead of @bytes. */
 static inline u64 vfio_mig_fault_pending(struct vfio_mig *mig, u64 bytes)
 {
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_pending(mig, bytes) :
 				      bytes;
 }
 
+/* Returns the number of bytes to report for MIG_DATA_SIZE, instead of @bytes. */
 static inline u64 vfio_mig_fault_data_size(struct vfio_mig *mig, u64 bytes)
 {
 	return vfio_mig_faulty(mig) ? __vfio_mig_fault_data_size(mig, bytes) :
 				      bytes;
 }
 
-/* Called before the state is looked at. Marks pages as changed. */
+/* Called before the library looks for changed pages. Marks pages as changed. */
 static inline void vfio_mig_fault_dirty(struct vfio_mig *mig)
 {
 	if (vfio_mig_faulty(mig))
 		__vfio_mig_fault_dirty(mig);
 }
 
-/* Called when the user asks for the size of pre-copy data. Returns whether all are new. */
+/* Called for VFIO_MIG_GET_PRECOPY_INFO. Returns whether to report new initial data. */
 static inline bool vfio_mig_fault_reinit(struct vfio_mig *mig)
 {
 	return vfio_mig_faulty(mig) && __vfio_mig_fault_reinit(mig);

@@ -191,9 +191,10 @@ bool vfio_mig_image_reinit(struct vfio_mig *mig, bool opted_in)
 
 /**
  * vfio_mig_image_announce - count all bytes that can be read now as initial
- * @mig: the device; may have no image. The user is told of new initial data.
+ * @mig: the device; may have no image. The user gets a report of new initial data.
  *
- * The driver may have told bytes as dirty before. They count as initial until they were read.
+ * The driver may have reported some of these bytes as dirty before. They count as initial until
+ * the user has read them.
  */
 void vfio_mig_image_announce(struct vfio_mig *mig)
 {
@@ -252,6 +253,10 @@ static int read_running(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size
 	return 1;
 }
 
+/*
+ * Reads exactly the bytes that the driver has announced. After the last byte, the next call asks
+ * the driver once more, because the image of a stopped device may have changed.
+ */
 static int read_stopped(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size_t room)
 {
 	struct vfio_mig_image *image = &mig->image;
@@ -319,7 +324,7 @@ int vfio_mig_image_read(struct vfio_mig *mig, struct vfio_mig_image_hdr *h, size
  */
 void vfio_mig_image_changed(struct vfio_mig *mig)
 {
-	smp_mb(); /* A read that clears the flag sees the change. */
+	smp_mb(); /* A read that clears the flag sees the change; pairs with read_running(). */
 	WRITE_ONCE(mig->image.ready, true);
 	vfio_mig_data_wake(mig);
 }

@@ -20,8 +20,8 @@ struct vfio_mig;
  * @reinit: there are new initial data that were not reported to a user
  * @late: there were new initial data, and the user has not opted in to such reports, so
  *	the data count as dirty
- * @announced: bytes that are still to be read of those that the last report of new initial
- *	data counted
+ * @announced: bytes that the last report of new initial data counted, and that are still to
+ *	be read
  * @ready: there may be data to read; looked at without the session mutex
  */
 struct vfio_mig_image {

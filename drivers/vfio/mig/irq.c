@@ -3,10 +3,10 @@
  * Interrupts of an emulated PCI function whose eventfds the library keeps
  *
  * This file handles VFIO_DEVICE_SET_IRQS as vfio-pci does. One of INTx, MSI and MSI-X is in use
- * at a time. INTx is masked when it is signalled. INTx has a level: as long as the driver says
- * that its cause stands, INTx is signalled again when the user unmasks it. VMMs rely on this,
- * because they unmask INTx before they know whether the guest has handled the cause. The user
- * may signal any interrupt to test its own handler (loopback).
+ * at a time. A signal masks INTx. INTx has a level: as long as the driver reports a cause, each
+ * unmask by the user signals INTx again. VMMs rely on this, because they unmask INTx before they
+ * know whether the guest has handled the cause. The user may signal any interrupt to test its
+ * own handler (loopback).
  *
  * A mutex serialises VFIO_DEVICE_SET_IRQS. A spinlock protects the eventfds while a driver
  * signals an interrupt, because a driver may do so in any context.
@@ -103,7 +103,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_pci_signal);
 /**
  * vfio_mig_pci_intx - set the level of INTx (PCI 3.0, 2.2.6)
  * @mig: the device, whose &vfio_mig_pci.set_irqs is NULL
- * @high: the cause of the interrupt stands
+ * @high: the cause of the interrupt is present
  *
  * If the level is high, INTx is signalled once, and again each time when the user unmasks it.
  * The driver calls this function after each change of the cause, and in &vfio_mig_ops.run. A
@@ -241,7 +241,7 @@ static int loop_back(struct vfio_mig_irqs *irqs, const struct vfio_irq_set *set,
 	for (i = 0; i < set->count; i++) {
 		if (!is_set(set, bools, i))
 			continue;
-		/* For each one, because a user can make a signal of an eventfd take long. */
+		/* A lock for each signal, because a user can make an eventfd's signal take long. */
 		spin_lock_irq(&irqs->lock);
 		raise(irqs, set->index, set->start + i);
 		spin_unlock_irq(&irqs->lock);
@@ -352,8 +352,10 @@ int vfio_mig_irqs_set(struct vfio_mig *mig, const struct vfio_irq_set *set,
  * @irqs: the interrupts of a device
  * @held: true when the device stops, false when it runs again
  *
- * The other kinds need no such hold, because no eventfd unmasks them. Only the vendor driver
+ * MSI and MSI-X need no hold, because no eventfd unmasks them. Only the vendor driver
  * and the user's loopback signal them, and the driver of a stopped device signals nothing.
+ *
+ * Context: process context, with interrupts enabled.
  */
 void vfio_mig_irqs_hold(struct vfio_mig_irqs *irqs, bool held)
 {

@@ -16,11 +16,11 @@ struct vfio_mig;
  * @set: serialises VFIO_DEVICE_SET_IRQS
  * @lock: protects the members below while an interrupt is signalled; VFIO protects @unmask
  * @eventfds: by kind: an eventfd for each interrupt, or NULL if the user set none
- * @kind: the kind of INTx, MSI and MSI-X that is in use, or -1
+ * @kind: index of the kind that is in use, which is INTx, MSI or MSI-X, or -1
  * @held: the device is stopped, so INTx is not signalled when it is unmasked
  * @masked: INTx is masked, because it was signalled, or because the user masked it
  * @pending: INTx was raised while it was masked or held
- * @level: the cause of INTx stands
+ * @level: the cause of INTx is present; also read without @lock
  * @unmask: the eventfd by which the user unmasks INTx
  */
 struct vfio_mig_irqs {

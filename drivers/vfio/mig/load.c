@@ -222,7 +222,7 @@ int vfio_mig_portion_taken(struct vfio_mig *mig, struct vfio_mig_portion *p,
 	struct vfio_mig_load *load = p->load;
 	int ret;
 
-	/* An attempt to end the load has undone the portion while the mutex was free. */
+	/* While the mutex was free, another thread tried to end the load, and undid the portion. */
 	if (!load->stage.open || load->stage.portion != p->nr) {
 		ret = load->error ?: -EBUSY;
 		vfio_mig_portion_abandon(p);
@@ -269,8 +269,9 @@ void vfio_mig_portion_abandon(struct vfio_mig_portion *p)
  * Return: 0 if the whole portion was taken. -EILSEQ, -EBADMSG, -EPROTONOSUPPORT, -ENODEV
  * or -EINVAL if the stream is refused; later calls return the same error. -ENOMEM,
  * -ENOSPC, -EFAULT, -EINTR if the caller is being killed, or -EINVAL if a user waits to reset
- * the device, as after the reset. After these nothing was taken, and another portion may
- * follow. If the driver already has a part of the portion, these errors refuse the stream, too.
+ * or close the device. After an error of this second group nothing was taken, and another
+ * portion may follow. But if the driver already has a part of the portion, the error refuses
+ * the stream, too.
  */
 int vfio_mig_load_feed(struct vfio_mig *mig, struct iov_iter *from)
 {

@@ -100,9 +100,9 @@ static void speed_up(struct vfio_mig *mig, enum vfio_mig_activity to)
 }
 
 /*
- * Quiesces the device first if it can. After an error the activity is unchanged. But for a
- * reset, a device that does not quiesce is stopped all the same, and a device that does not
- * stop stays quiesced, because it must not begin its work anew.
+ * Quiesces the device first if it can. After an error the activity is unchanged, except if the
+ * reason is a reset. Then a device that does not quiesce is stopped nevertheless. A device that
+ * quiesces but does not stop stays quiesced, because it must not continue its work.
  */
 static int slow_down(struct vfio_mig *mig, enum vfio_mig_activity to,
 		     enum vfio_mig_stop_reason reason)
@@ -242,7 +242,8 @@ int vfio_mig_enter(struct vfio_mig *mig, enum vfio_mig_state to,
  *
  * Also stops a device that is in the error state, if an earlier stop failed.
  *
- * Return: 0, or the error of stopping. The session has ended in both cases.
+ * Return: 0, or the error of stopping, and then the state is RUNNING. The session has ended in
+ * both cases.
  */
 int vfio_mig_machine_rest(struct vfio_mig *mig)
 {

@@ -32,7 +32,7 @@ MODULE_PARM_DESC(window_kib,
 
 #define WINDOW_KIB_MAX	1048576U
 
-/* A close waits for a device that does not stop for this time. */
+/* A close waits for a callback for this time, and then cancels the callback. */
 #define CLOSE_PATIENCE	(10 * HZ)
 
 /**
@@ -53,7 +53,7 @@ int vfio_mig_lock(struct vfio_mig *mig)
 	return 0;
 }
 
-/* Makes callbacks that wait give up, because somebody waits for them too long. */
+/* Makes callbacks that wait for the device give up, because a reset or a close waits for them. */
 static void cancel_callbacks(struct vfio_mig *mig)
 {
 	if (mig->desc.ops->cancel)
@@ -66,7 +66,8 @@ static void cancel_callbacks(struct vfio_mig *mig)
  *
  * Context: any; called by callbacks of the vendor driver, which &vfio_mig_ops.cancel wakes.
  * Return: true while a user waits to reset or close the device, and when a close has waited
- * for the driver for 10 seconds. The callback may then return any error.
+ * for the driver for 10 seconds. Also true until a reported reset takes effect. The callback
+ * may then return any error.
  */
 bool vfio_mig_cancelled(struct vfio_mig *mig)
 {
@@ -265,9 +266,9 @@ EXPORT_SYMBOL_GPL(vfio_mig_open);
 
 /**
  * struct closing - a close in progress
- * @work: ends the patience with callbacks that the close has called
+ * @work: cancels the callbacks when the close has waited for CLOSE_PATIENCE
  * @mig: the device
- * @over: the patience is over, and &vfio_mig.cancels counts this
+ * @over: @work has cancelled the callbacks, and &vfio_mig.cancels counts this close
  */
 struct closing {
 	struct delayed_work work;
@@ -286,8 +287,8 @@ static void closing_over(struct work_struct *work)
 
 /*
  * Ends any session and stops the device. A process that is being killed closes its files
- * when it takes no signal any more. So a signal cannot end a callback that waits for a
- * device, and a timer does.
+ * when it takes no signal any more. So no signal ends a callback that waits for the device, and
+ * a delayed work item cancels the callback instead.
  */
 static int close_rest(struct vfio_mig *mig)
 {
@@ -341,7 +342,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_close);
  * Context: the vendor driver's VFIO_DEVICE_RESET, and the device's own kinds of reset.
  * Takes the session mutex. Callers that must not wait for this mutex call
  * vfio_mig_reset_done().
- * Return: 0, or -EINTR if the caller is being killed.
+ * Return: 0, or -EINTR if the caller is being killed, and then the device was not reset.
  */
 int vfio_mig_reset(struct vfio_mig *mig)
 {
@@ -370,10 +371,11 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset);
  *
  * Context: &pci_error_handlers.reset_done of a driver that embeds a struct
  * vfio_pci_core_device. VFIO holds its memory_lock during the call, and callbacks that run
- * with the session mutex held may take memory_lock. Callbacks that end a session or run the
- * device must not take memory_lock, because this function may call them. These callbacks are
- * &vfio_mig_ops.reset, start, run and discard, &vfio_mig_image_ops.save_end and load_end, and
- * &vfio_mig_memory_ops.track at the end of a save. May sleep.
+ * with the session mutex held may take memory_lock. Callbacks that end a session, run the
+ * device or cancel other callbacks must not take memory_lock, because this function may call
+ * them. These callbacks are &vfio_mig_ops.reset, start, run, discard and cancel,
+ * &vfio_mig_image_ops.save_end and load_end, and &vfio_mig_memory_ops.track at the end of a
+ * save. May sleep.
  */
 void vfio_mig_reset_done(struct vfio_mig *mig)
 {
@@ -400,7 +402,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_reset_done);
  */
 void vfio_mig_control_changed(struct vfio_mig *mig)
 {
-	smp_mb(); /* A save that clears the flag sees the change. */
+	smp_mb(); /* A save that clears the flag sees the change; pairs with make_control(). */
 	WRITE_ONCE(mig->control_dirty, true);
 }
 EXPORT_SYMBOL_GPL(vfio_mig_control_changed);
@@ -409,7 +411,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_control_changed);
  * vfio_mig_device_error - report that the device broke and needs a reset
  * @mig: the library's object
  *
- * The device enters the error state at the next access. Any session is lost.
+ * The device enters the error state when a thread next takes the session mutex. Any session is
+ * lost.
  *
  * Context: any.
  */

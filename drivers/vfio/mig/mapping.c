@@ -4,11 +4,11 @@
  *
  * The kernel does not see stores to a mapping, so page faults find the changed pages. A
  * fault that enters a page in a writable mapping also marks the page as changed. The save
- * side removes the entry when it takes the page to send it. Between these two moments the
- * page counts as changed. So tracking costs one fault for each page and each round of a
- * save, and nothing at other times. All information is in the page tables.
+ * side removes the page-table entry when it takes the page to send it. Between these two
+ * moments the page counts as changed. So tracking costs one fault for each page and each round
+ * of a save, and nothing at other times. All information is in the page tables.
  *
- * An entry of a writable mapping always permits stores, also if a load caused the fault.
+ * An entry of a writable mapping always permits stores, also if a read caused the fault.
  * KVM treats an entry without this permission as read-only memory. It emulates stores to
  * such memory and does not fault again. KVM's emulator knows few instructions, and other
  * instructions end the guest. So a read of a writable mapping allocates the page and marks
@@ -44,7 +44,10 @@
 #include "pages.h"
 #include "space.h"
 
-/* Limit of the time for all tries. A sleep between two tries can take much longer. */
+/*
+ * Limit of the time in which vfio_mig_mapping_lock() tries to take mmap_lock. It is not a number
+ * of tries, because a sleep between two tries can take much longer than LOCK_WAIT_US.
+ */
 #define LOCK_TIMEOUT_NS	NSEC_PER_SEC
 #define LOCK_WAIT_US	500
 
@@ -103,7 +106,7 @@ static struct vfio_mig_mapping *mapping_get(struct vfio_mig_pages *p)
 	return other;
 }
 
-/* Enters any page, also a shared one, because the mapping does not permit stores. */
+/* Enters the page even if a chunk has it, because the mapping does not permit stores. */
 static vm_fault_t fault_read(struct vfio_mig_pages *p, struct vm_fault *vmf)
 {
 	struct page *page = vfio_mig_page_read_begin(p, vmf->pgoff);
@@ -127,7 +130,7 @@ static vm_fault_t fault_write(struct vfio_mig_pages *p, struct vm_fault *vmf)
 	/* With VM_FAULT_OOM the kernel would try again until there is memory. */
 	if (IS_ERR(page))
 		return VM_FAULT_SIGBUS;
-	/* First, because another thread can store as soon as there is an entry. */
+	/* Marked first, because another thread can store as soon as there is an entry. */
 	vfio_mig_pages_redirty(p, vmf->pgoff);
 	ret = vmf_insert_pfn_prot(vmf->vma, vmf->address, page_to_pfn(page),
 				  prot);
@@ -216,7 +219,7 @@ static const struct vm_operations_struct memory_vm_ops = {
  * A save tracks stores to the mapping, and a load becomes visible in the mapping. In a
  * writable mapping a read counts as a change, too. The first access to a page allocates
  * the page. This access raises SIGBUS if the budget or the user's memory control group is
- * used up. So a driver should reserve the full size of the memory, and the same amount
+ * used up. So the budget should have the full size of the memory, and the same amount
  * again for a load. A read-only mapping changes and allocates nothing. After the device
  * was closed any access raises SIGBUS.
  *
@@ -265,8 +268,8 @@ struct vfio_mig_bar {
 };
 
 /*
- * The save side takes the page's lock for writing, so it never comes between the two steps. The
- * mark is first, as in fault_write().
+ * The save side takes the page's lock for writing, so it never takes the page between the mark
+ * and the entry. The mark is first, as in fault_write().
  */
 static vm_fault_t bar_fault(struct vm_fault *vmf)
 {
@@ -426,7 +429,7 @@ void vfio_mig_mapping_close(struct vfio_mig_pages *p)
 	vfio_mig_space_unmap(&m->space, 0, 0);
 
 	WRITE_ONCE(p->mapping, NULL);
-	/* A thread that still uses @m to unmap a page holds that page's lock. */
+	/* Waits for threads that still use @m to unmap a page, which hold that page's lock. */
 	for (i = 0; i < VFIO_MIG_PAGES_LOCKS; i++) {
 		down_write(&p->locks[i]);
 		up_write(&p->locks[i]);

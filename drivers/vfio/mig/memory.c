@@ -131,7 +131,7 @@ int vfio_mig_memory_error(struct vfio_mig *mig, const char *what, int err)
 	return err;
 }
 
-/* A callback returns 0 or an error. Another value, as some functions return it, is an error. */
+/* A positive value, such as a number of bytes that were not copied, is an error, too. */
 static int driver_error(int ret)
 {
 	return ret > 0 ? -EIO : ret;
@@ -268,7 +268,7 @@ int vfio_mig_memory_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
 	if (!nr)
 		return -ENOMEM;
 	n = vfio_mig_pages_take(p, first, nr, NULL, index);
-	/* Either the copy has a write, or the writer marks the page after the take. */
+	/* Either the copy includes a write, or the writer marks the page after the take. */
 	smp_mb();
 	done = copy_pages(p, pages, index, n, &ret);
 	for (i = done; i < n; i++)

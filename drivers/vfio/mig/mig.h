@@ -155,10 +155,12 @@ enum vfio_mig_counter {
  * @cancels: number of users who wait for @lock to reset or close the device, and of closes
  *	that have waited too long for a callback
  * @reset_lock: orders @reset_pending against the release of @lock
- * @reset_pending: the function was reset while a thread held @lock. This thread acts on it.
+ * @reset_pending: the function was reset while a thread held @lock. The holder of @lock acts
+ *	on the reset before it releases @lock.
  * @state: the device's state
- * @activity: what the driver's callbacks have let the device do. It differs from the activity
- *	of @state if the device did not stop: then an error state, or a close, tries again.
+ * @activity: The activity that the driver's callbacks last permitted. It differs from the
+ *	activity of @state if the device did not stop. Then vfio_mig_machine_rest() tries to
+ *	stop the device once more, in the error state or at a close.
  * @owner: front end that moved the device out of RUNNING and STOP
  * @opened: a user has the device open
  * @broken: the vendor driver reported an error that only a reset fixes; set without @lock

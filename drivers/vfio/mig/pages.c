@@ -5,17 +5,17 @@
  * A vendor driver calls _begin() and _end() around each access to a page.
  *
  * The array holds one reference to each of its pages. The save side takes
- * another one while a chunk has the page. A page with more than one reference
- * never changes: a writer replaces it in the array by a copy. This has three
- * consequences.
+ * another reference while a chunk has the page. During this time the page never
+ * changes, because a writer replaces the page in the array by a copy, see
+ * page_is_taken(). This has three consequences.
  *
  * - A checksum matches the data that is sent after it.
  * - The device never waits for a reader, however slow the reader is.
  * - A reader that outlives its session, or the device, needs only its references.
  *   It sees the page as it was taken, and no later user's data.
  *
- * A page's reference count grows with the page's lock held for writing only, and
- * falls at any time.
+ * The save side takes its reference with the page's lock held for writing. The
+ * front end drops this reference at any time.
  *
  * The pages of a block share a lock. A page access holds the lock for reading. Code that
  * stores another page in the array, removes a page, or takes a page to send it holds the lock
@@ -92,7 +92,7 @@ static struct page *alloc_charged(struct vfio_mig_pages *p, gfp_t gfp, bool forc
  * vfio_mig_pages_alloc - allocate a page that is charged to the paged state
  * @p: the paged state whose budget and memory control group are charged
  * @gfp: flags in addition to VFIO_MIG_GFP, such as __GFP_ZERO
- * @force: exceed the budget, because the page soon replaces another page
+ * @force: may exceed the budget, because the page soon replaces another page
  *
  * Context: may sleep. If there is no memory, waits for pages that are being freed.
  * Return: the page, ERR_PTR(-ENOSPC) if the budget is used up, or ERR_PTR(-ENOMEM).
@@ -315,6 +315,7 @@ void vfio_mig_pages_set_payer(struct vfio_mig_pages *p, struct mm_struct *mm)
  * vfio_mig_pages_resident - count the pages that have memory
  * @p: the paged state
  *
+ * Context: any.
  * Return: the number of pages, which may change at any time.
  */
 unsigned long vfio_mig_pages_resident(struct vfio_mig_pages *p)
@@ -359,8 +360,8 @@ static struct page *page_install(struct vfio_mig_pages *p, pgoff_t index)
 	if (IS_ERR(new))
 		return new;
 	/*
-	 * Before the copy, because the page may be mapped: the chunk may have put its reference,
-	 * and KVM may have one. A store after the copy would be lost.
+	 * Unmapped before the copy, because a store after the copy would be lost. The page may be
+	 * mapped if the chunk has put its reference, and KVM has one.
 	 */
 	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
@@ -453,7 +454,7 @@ static void page_mark(struct vfio_mig_pages *p, pgoff_t index)
 	if (dirty && !test_bit(index, dirty->bits) &&
 	    !test_and_set_bit(index, dirty->bits) &&
 	    atomic_long_inc_return(&dirty->count) == 1) {
-		/* Freed after an RCU grace period, with the structure of the data file. */
+		/* A member of the data file's structure, which an RCU grace period keeps. */
 		wait = READ_ONCE(p->wait);
 		if (wait)
 			wake_up_interruptible(wait);
@@ -467,6 +468,8 @@ static void page_mark(struct vfio_mig_pages *p, pgoff_t index)
  * @index: the same page number
  *
  * A save that is in progress sends the page again.
+ *
+ * Context: the thread that began the access.
  */
 void vfio_mig_page_write_end(struct vfio_mig_pages *p, pgoff_t index)
 {
@@ -565,7 +568,7 @@ struct page *vfio_mig_pages_exchange_locked(struct vfio_mig_pages *p, pgoff_t in
 	smp_mb();
 	vfio_mig_mapping_unmap(p, index, 1);
 	if (old)
-		/* The kernel expects 0 in a page that is freed. A load has used this field. */
+		/* A page that is freed must have 0 here. A load or a save has set this field. */
 		set_page_private(old, 0);
 	else
 		atomic_long_inc(&p->resident);
@@ -841,9 +844,11 @@ u32 vfio_mig_pages_take(struct vfio_mig_pages *p, pgoff_t first, u32 max,
  * @p: the paged state; not tracked
  * @xa: array of the new pages, which are charged to @p; @p owns the array afterwards
  * @nr: number of new pages
- * @nest: the lock that serialises callers
+ * @nest: the mutex that the caller holds. Lockdep needs it, because all page locks are taken.
  *
  * A load takes effect by this function, so it cannot fail.
+ *
+ * Context: may sleep. Waits for all page accesses.
  */
 void vfio_mig_pages_replace(struct vfio_mig_pages *p, struct xarray *xa,
 			    unsigned long nr, struct mutex *nest)

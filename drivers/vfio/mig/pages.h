@@ -7,8 +7,8 @@
 #include <uapi/linux/vfio_mig_stream.h>
 
 /*
- * Its work items free pages that a load has replaced. They access no user memory and take no
- * lock, so a flush of the workqueue takes a bounded time.
+ * A workqueue whose work items free pages that a load has replaced. The work items access no
+ * user memory and wait for no mutex, so a flush of the workqueue takes a bounded time.
  */
 extern struct workqueue_struct *vfio_mig_wq;
 
@@ -24,8 +24,8 @@ static inline struct rw_semaphore *page_lock(struct vfio_mig_pages *p, pgoff_t i
 }
 
 /*
- * Bit of page_private() that is set while a chunk may have a reference to the page. Another value
- * there is the number of a portion (stage.c), which does not reach this bit.
+ * Bit of page_private() that is set while a chunk may have a reference to the page. The lower
+ * bits can have the number of a portion (stage.c), which never reaches this bit.
  */
 #define PAGE_TAKEN	(BITS_PER_LONG - 1)
 
@@ -36,9 +36,10 @@ static inline bool page_writable(struct page *page)
 }
 
 /*
- * Returns whether a chunk may have a reference, so that the page must keep its contents. KVM up to
- * Linux 6.12 has a reference for a moment after a fault on a mapped page. Such a page may be
- * changed, and must stay where it is, because KVM looks for it again.
+ * Returns whether a chunk may have a reference, so that the page must keep its contents. The
+ * reference count alone does not show this, because KVM up to Linux 6.12 has a reference for a
+ * moment after a fault on a mapped page. A page with KVM's reference may be changed. It must not
+ * be replaced, because KVM looks for the page again.
  *
  * Context: the page's lock is held. It has to be held for writing before the page is replaced.
  */

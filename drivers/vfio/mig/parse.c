@@ -69,7 +69,7 @@ void vfio_mig_discard_prepared(struct vfio_mig *mig, void *prepared)
 		kfree(prepared);
 }
 
-/* The object from before the portion is kept until the portion is taken. */
+/* Keeps the object from before the portion, because the portion may be undone. */
 static void set_prepared(struct vfio_mig *mig, void *prepared)
 {
 	struct vfio_mig_load *load = mig->load;
@@ -302,7 +302,10 @@ static int take_pages_hdr(struct vfio_mig *mig)
 			      "%u pages and %u bytes of runs in %u bytes", nr,
 			      runs, pos->left);
 
-	/* The runs are stored behind their header, because the header is still needed. */
+	/*
+	 * The runs are stored behind their header, because the header is still needed. So the new
+	 * part includes the header, which was subtracted from the payload before.
+	 */
 	payload_part(pos, PART_RUNS, sizeof(*h) + padded);
 	pos->left += sizeof(*h);
 	pos->have = sizeof(*h);
@@ -341,6 +344,7 @@ static int decode_runs(struct vfio_mig *mig, const struct vfio_mig_pages_hdr *h)
 	if (memchr_inv(end, 0, PTR_ALIGN(end, VFIO_MIG_STREAM_ALIGN) - end))
 		return vfio_mig_refuse(mig, -EBADMSG, "padding that is not zero");
 
+	/* Bit 0 of a gap: the length follows. Bit 1: the run is a hole. */
 	while (from < end) {
 		if (n == VFIO_MIG_STREAM_RUNS_MAX)
 			return vfio_mig_refuse(mig, -EBADMSG, "too many runs");
@@ -349,6 +353,7 @@ static int decode_runs(struct vfio_mig *mig, const struct vfio_mig_pages_hdr *h)
 		len = 1;
 		if ((gap & 1) && (!get_leb128(&from, end, &len) || len < 2))
 			return vfio_mig_refuse(mig, -EBADMSG, "malformed runs");
+		/* Differences instead of sums, because a sum could overflow. */
 		if (next > nr || gap >> 2 > nr - next ||
 		    len > nr - next - (gap >> 2))
 			return vfio_mig_refuse(mig, -EINVAL,
@@ -531,7 +536,7 @@ static int take_image_hdr(struct vfio_mig *mig)
 	return 0;
 }
 
-/* The driver is called after the first valid piece, because it cannot undo the call. */
+/* Called after the first valid piece, because the driver cannot undo load_begin(). */
 static int begin_image(struct vfio_mig *mig)
 {
 	const struct vfio_mig_image_ops *ops = mig->desc.image;
@@ -575,7 +580,7 @@ static int take_image(struct vfio_mig *mig)
 }
 
 /**
- * vfio_mig_parse_image_end - tell the driver that its image ends
+ * vfio_mig_parse_image_end - tell the driver that the load of its image is over
  * @mig: the device; session mutex held, resuming. The device may have no image.
  */
 void vfio_mig_parse_image_end(struct vfio_mig *mig)
@@ -683,7 +688,10 @@ static int take_part(struct vfio_mig *mig)
 	}
 }
 
-/* Ends a payload. Its checksum is checked before the parser acts on the payload. */
+/*
+ * Ends a payload and checks its checksum. Only then a header, an END and a piece of an image
+ * take effect. Pages and control state were staged before, and a refused stream drops them.
+ */
 static int end_chunk(struct vfio_mig *mig, enum load_part last)
 {
 	struct load_pos *pos = &mig->load->at.pos;

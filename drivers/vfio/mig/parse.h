@@ -78,7 +78,7 @@ struct load_run {
  * @run: index of the current run
  * @run_page: index of the current page in the run
  * @control_slot: index of the buffer that has the control state
- * @control_total: size of the control state
+ * @control_total: size of the control state in bytes
  * @control_have: bytes of the control state that were taken
  * @control_done: the control state is complete
  * @control_checked: the vendor driver accepted the control state

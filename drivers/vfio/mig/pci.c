@@ -2,9 +2,9 @@
 /*
  * The VFIO operations of an emulated PCI function
  *
- * Little of this is about migration. But the migration region is one of the function's
- * regions and has capabilities, so a driver that gets migration would have to change all
- * of these operations.
+ * Little of this code is about migration. The library has it because the migration region is
+ * one of the function's regions and has capabilities. Otherwise a driver that gets migration
+ * would have to change all of these operations.
  */
 #include <linux/hashtable.h>
 #include <linux/rculist.h>

@@ -188,9 +188,9 @@ static void copy_chunk(void *to, const struct vfio_mig_chunk *chunk)
 }
 
 /*
- * The user reads data_offset. Prepares chunks until another one does not fit, until enough
- * pages were looked at, or until the time is over. Up to now, the window shows the data of the
- * last session.
+ * The user reads data_offset. Prepares chunks until another chunk does not fit, until enough
+ * pages were looked at, or until the time is over. Before the first iteration, the window shows
+ * the data of the last session.
  */
 static int open_iteration(struct vfio_mig *mig)
 {
@@ -211,7 +211,7 @@ static int open_iteration(struct vfio_mig *mig)
 		size += vfio_mig_chunk_size(chunk);
 		looked += chunk->looked;
 		vfio_mig_chunk_put(chunk);
-		/* Others wait for the session mutex, or do not need the data any more. */
+		/* A reset or a close waits for the session mutex, or the time is over. */
 		if (vfio_mig_cancelled(mig) || ktime_get_ns() > end)
 			break;
 		cond_resched();
@@ -427,7 +427,7 @@ static int check_data(struct vfio_mig *mig, struct bounce *b, size_t count,
 }
 
 /*
- * Copies between the buffer and the data section. Fails if the session ended or continued
+ * Copies between the buffer and the data section. Fails if the session or the iteration ended
  * since the last piece.
  */
 static int copy_piece(struct vfio_mig *mig, struct bounce *b, size_t n, size_t off,
@@ -534,7 +534,8 @@ static int access_register(struct vfio_mig *mig, loff_t pos, u64 *value,
  * Return: @count, never less; -EINVAL for an access that the protocol does not permit,
  * and for a device without v1; -EFAULT, -ENOMEM, or -EINTR if the caller is being killed.
  * A read of pending_bytes or data_offset can also return the driver's error if the driver
- * cannot read its image. The state does not change then, and another read tries again.
+ * cannot read its image or its memory. The state does not change then, and another read tries
+ * again.
  */
 ssize_t vfio_mig_region_read(struct vfio_mig *mig, char __user *buf,
 			     size_t count, loff_t pos)
@@ -642,8 +643,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_region_size);
  * @mig: the device
  * @caps: the capability is added here
  *
- * Other drivers than those of vfio-pci call vfio_mig_region_info() instead, which adds this
- * capability, too.
+ * Only a driver that embeds a struct vfio_pci_core_device calls this function. Other drivers
+ * call vfio_mig_region_info(), which also adds this capability.
  *
  * Context: &vfio_pci_regops.add_capability. VFIO itself adds the capability for the region's
  * type there.

@@ -54,9 +54,9 @@ static struct page *alloc_row(struct vfio_mig_pages *p, unsigned int *order)
  * The pages have old contents, which the caller overwrites.
  *
  * Context: may sleep. Does not wait for memory. No page access is open.
- * Return: the number of pages in the row that can be used at @index, from 2 to @nr. 1 if
- * only the first page shares its lock. 0 if the kernel has no contiguous memory, or if the
- * control group is at its limit.
+ * Return: the number of pages in the row that can be used at @index, from 2 to @nr. 1 if the
+ * page after @index has another lock, and then nothing was allocated. 0 if the kernel has no
+ * contiguous memory, or if the control group is at its limit.
  */
 u32 vfio_mig_row_alloc(struct vfio_mig_pages *p, struct vfio_mig_row *row,
 		       pgoff_t index, u32 nr)
@@ -174,6 +174,8 @@ EXPORT_SYMBOL_GPL(vfio_mig_row_exchange);
 /**
  * vfio_mig_row_free - free the pages of a row
  * @row: the row, which may have no pages
+ *
+ * Context: any.
  */
 void vfio_mig_row_free(struct vfio_mig_row *row)
 {

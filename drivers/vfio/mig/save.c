@@ -326,9 +326,9 @@ void vfio_mig_save_announce(struct vfio_mig *mig)
  * vfio_mig_save_stop_size - estimate the size of the data if the device stopped now
  * @mig: the device; session mutex held, saving or not. vfio_mig_save_ask() was called.
  *
- * Before a save the estimate has space for a chunk. QEMU allocates the buffer of its reads
- * by this estimate, once, and the guest may fill an empty device during the save. Each read
- * of a smaller buffer would return a small part of a chunk.
+ * Before a save the estimate is at least VFIO_MIG_CHUNK_ROOM_MIN. QEMU allocates its read
+ * buffer once, with the size of this estimate. If the guest fills an empty device during the
+ * save, each read with a smaller buffer would return a small part of a chunk.
  *
  * Return: number of bytes of the stream, without the chunk that the front end has.
  */
@@ -473,7 +473,7 @@ struct runs {
 	struct run run;
 };
 
-/* Returns how many pages can be added if each of them starts a new run. */
+/* Returns how many pages can be added if each starts a run. The current run needs space, too. */
 static u32 runs_room(const struct runs *runs)
 {
 	return min_t(u32, VFIO_MIG_STREAM_RUNS_MAX - runs->nr,
@@ -529,12 +529,13 @@ static int take(struct vfio_mig_pages *p, pgoff_t first, u32 max, struct page **
 /*
  * Takes changed pages from @first on. Ends when @max pages have data, when the buffer of
  * the runs is full, when enough pages were looked at, or when the chunk takes too long. Also
- * ends if the caller is being killed, or if a user waits to reset or close the device. An early end
- * loses nothing, because the pages up to there are a complete chunk. Returns the size of the
- * encoded runs, or an error if no page was taken.
+ * ends if the caller is being killed, or if a user waits to reset or close the device. An early
+ * end loses nothing, because the pages up to there are a complete chunk. Returns the size of the
+ * encoded runs in bytes, or an error if no page was taken.
  *
- * The user decides how long this takes. For a mapped memory, each block of pages needs the
- * user's mmap_lock, see vfio_mig_mapping_lock(). Others wait for the session mutex meanwhile.
+ * The time is limited, because others wait for the session mutex meanwhile, and a user can make
+ * this slow. If the memory is mapped, each block of pages needs the user's mmap_lock, see
+ * vfio_mig_mapping_lock().
  */
 static int collect_pages(struct vfio_mig *mig, struct vfio_mig_chunk *chunk,
 			 pgoff_t first, u32 max)
@@ -654,7 +655,10 @@ static int make_image(struct vfio_mig *mig, struct vfio_mig_chunk *chunk, size_t
 	return 0;
 }
 
-/* Pages and pieces of the image take turns, so that both make progress. */
+/*
+ * Pages and pieces of the image take turns, so that both make progress. The driver is asked for
+ * changed pages only when all known changes were sent.
+ */
 static int make_bulk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk, size_t room)
 {
 	struct vfio_mig_save *save = mig->save;
@@ -734,8 +738,8 @@ static bool spoil_chunk(struct vfio_mig *mig, struct vfio_mig_chunk *chunk)
  *
  * Context: may sleep. Accesses no user memory. Looks at a bounded number of pages.
  * Return: 0; -EAGAIN if there is nothing to send now, or if @room is less than
- * VFIO_MIG_CHUNK_ROOM_MIN; or the driver's error if the driver cannot read its image now,
- * and then nothing is lost.
+ * VFIO_MIG_CHUNK_ROOM_MIN; -ENOMEM; or the driver's error if the driver cannot read its image
+ * or its memory now. After an error nothing is lost.
  */
 int vfio_mig_save_next(struct vfio_mig *mig, size_t room,
 		       struct vfio_mig_chunk *chunk)

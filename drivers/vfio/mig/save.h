@@ -23,7 +23,7 @@ struct vfio_mig_save;
  * @meta: header, and all of the payload except pages
  * @meta_len: length of @meta in bytes, 0 in an empty chunk
  * @nr_pages: number of pages that follow @meta
- * @looked: number of pages that were looked at for the chunk, with pages of zeros
+ * @looked: number of pages that were looked at for the chunk, including pages of zeros
  * @pages: the pages, with a reference to each. They do not change, see pages.c.
  * @index: numbers of the pages, used only while the chunk is made
  */

@@ -11,7 +11,7 @@
  * File, inode and address space belong together, because code that walks a VMA, such as
  * /proc/PID/smaps, follows the pointers from the file to the other two.
  *
- * A mapping holds a reference to the file, and the file holds the object and this module.
+ * A mapping holds a reference to the file. The file keeps the object and this module.
  */
 #include <linux/file.h>
 #include <linux/fs.h>

@@ -9,8 +9,8 @@
  *
  * Two rules ensure this.
  *
- * - A page is staged when it is complete. Only @filling points to a page that is being
- *   filled, so a state never contains memory that was not filled.
+ * - A page is staged when it is complete. Only &vfio_mig_stage.filling points to a page that is
+ *   being filled, so a state never contains memory that was not filled.
  * - The first change of a page number in a portion is recorded. The record is the page
  *   number if no page was staged there, and the old page otherwise. Most pages come once,
  *   so a record is mostly one array entry.
@@ -250,7 +250,10 @@ static int note_change(struct vfio_mig_stage *stage, pgoff_t index,
 	if (stage->xa_before || xa_load(&stage->replaced, index))
 		return 0;
 	if (!old) {
-		/* A page number may be recorded more than once, which does no harm. */
+		/*
+		 * A page number may be recorded more than once, which does no harm. There is
+		 * space, because each entry is for another page that the portion has completed.
+		 */
 		stage->made[stage->nr_made++] = index;
 		return 0;
 	}

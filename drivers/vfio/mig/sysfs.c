@@ -10,7 +10,7 @@
 
 #include "mig.h"
 
-/* The device's driver data belong to the vendor driver, so a device resource is used. */
+/* A device resource leads to the library's object, because the vendor driver has the drvdata. */
 static void sysfs_unlink(struct device *dev, void *res)
 {
 }

@@ -35,15 +35,18 @@ static int v2_walk(struct vfio_mig *mig, enum vfio_device_mig_state to)
 }
 
 /*
- * Returns whether there are no transitions to @to. VFIO's helper is not called in these
- * cases. It warns about the error state. In Linux 6.12 it loops without end from STOP_COPY
- * to pre-copy. Linux 7.3 returns an error there.
+ * Returns true if no transitions lead to @to. VFIO's helper must not be called then, because
+ * the helper warns about the error state. From STOP_COPY to pre-copy the helper of Linux 6.12
+ * loops without end, and that of Linux 7.3 returns an error.
  */
 static bool v2_no_way(const struct vfio_mig *mig, enum vfio_mig_state to)
 {
 	if (mig->state == VFIO_MIG_ERROR || (u32)to >= VFIO_MIG_NR_STATES)
 		return true;
-	/* The v1 protocol can be in such a state, also if this kernel's v2 does not know it. */
+	/*
+	 * v1 can have entered pre-copy. A user of v2 must not ask for this state if this kernel's
+	 * v2 lacks it.
+	 */
 	if (!VFIO_MIG_V2_PRE_COPY && to >= VFIO_MIG_PRE_COPY)
 		return true;
 	return mig->state == VFIO_MIG_STOP_COPY &&

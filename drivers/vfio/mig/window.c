@@ -125,9 +125,9 @@ static struct page **alloc_pages_array(unsigned long nr)
 }
 
 /*
- * Not by vmalloc(), because Linux 7.3 frees the pages of a failed vmalloc() in a work item.
- * Until then the user's control group is full, and the next small allocation of the user
- * calls the OOM killer.
+ * Does not use vmalloc(), because Linux 7.3 frees the pages of a failed vmalloc() in a work
+ * item. Until the work item runs, the user's control group is full, and the next small
+ * allocation of the user calls the OOM killer.
  */
 static int alloc_memory(struct vfio_mig_window *win)
 {
@@ -327,9 +327,9 @@ static vm_fault_t window_fault(struct vm_fault *vmf)
 }
 
 /*
- * A user stored through an entry that does not permit stores. If the window permits
- * stores, the entry is older than an mprotect(). So this function removes the entry,
- * and the store faults again.
+ * A user stored through an entry that does not permit stores. If the window permits stores,
+ * the entry was made before an mprotect() made the mapping writable. So this function removes
+ * the entry, and the store faults again.
  */
 static vm_fault_t window_mkwrite(struct vm_fault *vmf)
 {

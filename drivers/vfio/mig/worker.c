@@ -237,7 +237,8 @@ static void worker_bury(struct work_struct *work)
  *
  * Context: &vfio_device_ops.open_device, in the user's process.
  * Return: the worker or ERR_PTR(): -ENOMEM, -EAGAIN if the user may have no more threads,
- * or another error of creating a thread. vfio_mig_worker_stop() ends the worker.
+ * -EINVAL if a kernel thread opens the device, or another error of creating a thread.
+ * vfio_mig_worker_stop() ends the worker.
  */
 struct vfio_mig_worker *vfio_mig_worker_create(const char *name,
 					       void (*work)(void *data), void *data)
@@ -287,6 +288,7 @@ EXPORT_SYMBOL_GPL(vfio_mig_worker_wake);
  * @w: the worker
  *
  * The worker does not work any more then. Another process may still have the device open.
+ * The function returns false for a kernel thread, which outlives the process.
  *
  * Context: any.
  */
