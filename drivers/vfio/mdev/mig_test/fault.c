@@ -3,8 +3,9 @@
  * Fault injection into the test device's callbacks: /sys/kernel/debug/vfio_mig_test/UUID/
  *
  * fault        "CALLBACK N ACTION": from its Nth call on, the callback does ACTION (enum
- *              test_action) instead of its task. Calls are counted from the write on. "off"
- *              ends this.
+ *              test_action) instead of its task. Calls are counted from the write on. The
+ *              action "fail" needs an errno as a positive number behind it. "off" ends the
+ *              fault.
  * calls        how often the library called each callback
  * open         the numbers of saves and of loads that have begun and not ended
  * stop_reason  the reason of the last call of the stop callback
@@ -103,9 +104,9 @@ static enum test_action next_action(struct test_fault *f, enum test_callback cal
  * @callback: the callback that is called
  *
  * Context: may wait, if the action is TEST_WAIT.
- * Return: 0 if the callback works as usual, TEST_RET_HUGE or TEST_RET_SHORT if its result
- * must be a wrong one, TEST_RET_REINIT if it reports new initial data, or the error that it
- * returns.
+ * Return: 0 if the callback does its task, or the error that the callback returns.
+ * TEST_RET_HUGE or TEST_RET_SHORT if the callback has to return a wrong result.
+ * TEST_RET_REINIT if the callback reports new initial data.
  */
 int test_fault(struct test_device *t, enum test_callback callback)
 {
@@ -135,7 +136,8 @@ int test_fault(struct test_device *t, enum test_callback callback)
  * @t: the device
  * @callback: the callback that is called
  *
- * The device breaks instead of the error.
+ * Where test_fault() returns an error other than -ECANCELED, this function calls
+ * vfio_mig_device_error().
  *
  * Context: as test_fault().
  * Return: whether a fault was injected.
@@ -153,8 +155,8 @@ bool test_fault_void(struct test_device *t, enum test_callback callback)
  * test_cancel - wake a callback that waits
  * @vdev: the device
  *
- * The library calls it after vfio_mig_cancelled() has become true, and the callback
- * returns -ECANCELED then.
+ * The library calls this function after vfio_mig_cancelled() has become true. The callback that
+ * waits then returns -ECANCELED.
  */
 void test_cancel(struct vfio_device *vdev)
 {

@@ -128,7 +128,7 @@ static bool next_record(struct test_stream *s, struct test_image now)
 	return true;
 }
 
-/* The rest of the current record, and another record if the image has changed since. */
+/* Returns the bytes of the rest of the record, and of another one if the image has changed. */
 static u64 bytes_due(const struct test_stream *s, struct test_image now)
 {
 	struct test_stream rest = *s;
@@ -245,7 +245,7 @@ static bool record_valid(const struct test_stream *s)
 	return s->record.magic == cpu_to_le64(MAGIC) && size <= TEST_IMAGE_MAX && !(size % 8);
 }
 
-/* Takes @n bytes, which are either all of the header or all of the image. */
+/* Takes @n bytes. All of them belong to the header, or all of them belong to the image. */
 static bool write_record(struct test_stream *s, const void *buf, size_t n)
 {
 	if (s->pos < HDR) {

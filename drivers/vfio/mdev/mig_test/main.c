@@ -2,8 +2,8 @@
 /*
  * vfio_mig_test: a device that has every kind of state
  *
- * It is a mediated PCI function with memory in BAR2, and with these registers of 32 bits in
- * BAR0:
+ * The device is a mediated PCI function with memory in BAR2, and with these registers of 32 bits
+ * in BAR0:
  *
  *   0x00 to 0x0c  keep the values that the guest writes: the control state
  *   0x10, 0x14    seed of the image, low half first
@@ -28,11 +28,11 @@
  * @has_image: the device has an image
  * @image_only: the device has an image, but no memory and no control state
  * @memory: the driver allocates the memory, instead of the library
- * @bitmap: with @memory: the device reports itself which pages changed
+ * @bitmap: with @memory: the device itself reports which pages changed
  * @protocols: VFIO_MIG_PROTOCOL_*, 0 for both
  *
- * Types that differ in @memory, @bitmap and @protocols only have the same @stream_type,
- * because the stream does not depend on these.
+ * Types that differ only in @memory, @bitmap and @protocols have the same @stream_type, because
+ * the stream does not depend on these members.
  */
 struct test_type {
 	struct mdev_type type;
@@ -238,7 +238,7 @@ static const struct vfio_mig_pci test_pci = {
 	.access = test_access,
 };
 
-/* The memory is cleared, because the next user must not see what this one left. */
+/* Clears the memory, because the next user must not see the data of this user. */
 static void test_close(struct vfio_device *vdev)
 {
 	struct test_device *t = to_test(vdev);
@@ -283,7 +283,7 @@ static struct vfio_mig *create_mig(struct test_device *t)
 		.image_max = 2 * (TEST_IMAGE_MAX + SZ_4K),
 		.pci = &t->pci,
 		.protocols = type->protocols,
-		.dma_logging = true,	/* It does no DMA, so the log is complete. */
+		.dma_logging = true,	/* The device does no DMA, so the log is complete. */
 	};
 
 	if (!type->image_only) {

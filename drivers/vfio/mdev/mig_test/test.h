@@ -19,7 +19,7 @@
 /*
  * Callbacks that fault injection reaches. Their names are those of the members of struct
  * vfio_mig_ops, struct vfio_mig_image_ops and struct vfio_mig_memory_ops. TEST_MEM_READ and
- * TEST_MEM_WRITE are members of the latter.
+ * TEST_MEM_WRITE are @read and @write of struct vfio_mig_memory_ops.
  */
 enum test_callback {
 	TEST_QUIESCE,
@@ -47,8 +47,8 @@ enum test_callback {
 };
 
 /**
- * enum test_action - what a callback does instead of its task
- * @TEST_NONE: its task
+ * enum test_action - action of a callback instead of its task
+ * @TEST_NONE: no other action; the callback does its task
  * @TEST_FAIL: return an error
  * @TEST_BREAK: call vfio_mig_device_error(), and return -EIO if the callback can fail
  * @TEST_WAIT: wait until the test writes another action, the library cancels the
@@ -69,19 +69,19 @@ enum test_action {
 
 /**
  * struct test_fault - fault injection into one callback
- * @lock: protects the members below
+ * @lock: protects @calls, and the members from @callback to @err
  * @calls: how often the library called each callback
  * @stop_reason: the reason of the last call to stop the device
  * @callback: the callback with the fault
  * @first: the first call with the fault, as a value of @calls
- * @action: what @callback does then
+ * @action: the action of @callback then
  * @err: the error of TEST_FAIL
  * @waiting: whether @callback waits now
  * @wait: TEST_WAIT waits here
  * @dir: the device's directory in debugfs
  */
 struct test_fault {
-	spinlock_t lock; /* protects the members below */
+	spinlock_t lock; /* protects calls, and callback to err */
 	u64 calls[TEST_NR_CALLBACKS];
 	enum vfio_mig_stop_reason stop_reason;
 	enum test_callback callback;
@@ -137,7 +137,8 @@ enum { TEST_SCRATCH = PCI_CFG_SPACE_SIZE / 4, TEST_REG1, TEST_REG2, TEST_REG3, T
  * @tracking: type "bitmap": whether the library may ask for the dirty pages
  * @pci: description of the PCI function
  * @image_ops: callbacks of the image; NULL without an image
- * @lock: protects the members below
+ * @lock: protects @word and @image. The members from @saving to @loads are written with the
+ *	library's session mutex held.
  * @word: configuration space, then the first four registers of BAR0
  * @image: the other registers of BAR0: seed at 16, size at 24
  * @saving: position in the image that is saved
@@ -155,7 +156,7 @@ struct test_device {
 	bool tracking;
 	struct vfio_mig_pci pci;
 	const struct vfio_mig_image_ops *image_ops;
-	struct mutex lock; /* protects the members below */
+	struct mutex lock; /* protects word and image */
 	__le32 word[TEST_NR_WORDS];
 	struct test_image image;
 	struct test_stream saving;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Admin commands (NVMe 5). These commands have other files: Identify, Get Log Page, Set
- * and Get Features, Asynchronous Event Request, Doorbell Buffer Config.
+ * Admin commands (NVMe 5)
+ *
+ * Other files execute Identify, Get Log Page, Set and Get Features, Asynchronous Event Request
+ * and Doorbell Buffer Config.
  */
 #include "mnvme.h"
 
@@ -25,8 +27,8 @@ static u16 mnvme_status_at(struct mnvme_req *req, u16 status, u16 offset)
 	mnvme_status_at(req, status, offsetof(struct nvme_command, field))
 
 /*
- * Checks the fields that create_cq and create_sq have in common. @shift is the place in CC
- * of the size of the queue's entries, and @entry_size the size that the controller supports.
+ * Checks the fields that create_cq and create_sq have in common. CC has the size of the queue's
+ * entries at bit @shift. The controller supports only @entry_size. Both are exponents of two.
  */
 static u16 mnvme_check_queue(struct mnvme_req *req, u8 shift, u8 entry_size)
 {
@@ -128,7 +130,7 @@ static u16 mnvme_delete_cq(struct mnvme_req *req)
 			return MNVME_STATUS_AT(req, NVME_SC_INVALID_QUEUE,
 					       delete_queue.qid);
 	mnvme_cq_delete(&dev->cq[qid]);
-	/* A pending interrupt of @cq must not become one of another queue of the vector. */
+	/* Drops a pending interrupt, so that no later queue with the vector gets it. */
 	mnvme_irq_update(dev);
 	return NVME_SC_SUCCESS;
 }

@@ -70,7 +70,8 @@ static void mnvme_write_cc(struct mnvme *dev, u32 val)
 		dev->reset_pending = true;
 		/*
 		 * The reset sets CC to 0 (NVMe 3.1.5). Otherwise an old CC.SHN would shut
-		 * the controller down again. A shutdown that is new comes after the reset.
+		 * the controller down again. If this write sets CC.SHN for the first time,
+		 * the shutdown comes after the reset.
 		 */
 		val = dev->cc & NVME_CC_SHN_MASK ? 0 : val & NVME_CC_SHN_MASK;
 	}
@@ -133,6 +134,7 @@ static bool mnvme_is_doorbell(u32 off)
  * @buf: buffer for the value
  * @len: 1, 2, 4 or 8; naturally aligned
  *
+ * Context: takes &mnvme.lock.
  * Return: 0, or -EIO while the guest has memory space disabled.
  */
 int mnvme_bar_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
@@ -165,6 +167,8 @@ int mnvme_bar_read(struct mnvme *dev, u32 off, u8 *buf, size_t len)
  *
  * A stopped device keeps the value, and acts on the value when it runs.
  *
+ * Context: takes &mnvme.lock. For a doorbell the thread does not take it, but may execute
+ * commands, see mnvme_sq_execute_here().
  * Return: 0, or -EIO while the guest has memory space disabled.
  */
 int mnvme_bar_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)

@@ -152,8 +152,8 @@ static bool mnvme_powered(const struct mnvme *dev)
  * mnvme_config_update() - update the flags that depend on configuration space
  * @dev: the controller
  *
- * Code without the lock uses these flags. It must not read configuration space, because a
- * reset rebuilds its bytes.
+ * Code that does not hold &mnvme.lock reads these flags. This code must not read configuration
+ * space, because another thread can change the bytes at the same time.
  *
  * Context: &mnvme.lock is held.
  */
@@ -204,7 +204,7 @@ void mnvme_config_reset(struct mnvme *dev)
 }
 
 /**
- * mnvme_config_valid() - whether this device can have such a configuration space
+ * mnvme_config_valid() - whether the device can have the values of its configuration space
  * @dev: a controller whose configuration space came from a stream
  */
 bool mnvme_config_valid(const struct mnvme *dev)
@@ -271,9 +271,9 @@ static void mnvme_config_write_byte(struct mnvme *dev, u32 off, u8 val, u8 mask)
  * @buf: the value
  * @len: 1, 2 or 4; naturally aligned
  *
- * A write that clears Bus Master, or that puts the function into D3hot, returns when the
- * function has ended its accesses to guest memory, because the host uses this memory for
- * something else then.
+ * A write that clears Bus Master, or that puts the function into D3hot, ends all accesses to
+ * guest memory before it returns. The reason is that the host then uses this memory for
+ * something else.
  *
  * Context: may sleep for a bounded time.
  */
@@ -289,7 +289,7 @@ void mnvme_config_write(struct mnvme *dev, u32 off, const u8 *buf, size_t len)
 	mutex_lock(&dev->lock);
 	mnvme_config_build(dev->level, value, mask);
 	was = dev->bus_master;
-	/* Lost, as mnvme_config_read() shows. The reset would clear the value in any case. */
+	/* The write is lost, as mnvme_config_read() shows. The reset would clear its value. */
 	if (dev->flr_pending)
 		len = 0;
 	for (i = 0; i < len; i++)

@@ -62,7 +62,7 @@ static u16 mnvme_copy_source_range(struct mnvme_req *req,
 	return status;
 }
 
-/* Checks all entries before a block is moved. The result is the number of a bad entry. */
+/* Checks all entries before a block is moved. The completion has the number of a bad entry. */
 static u16 mnvme_copy_check(struct mnvme_req *req,
 			    const struct mnvme_copy_source *source, u32 nr,
 			    struct mnvme_range *to)
@@ -166,7 +166,7 @@ static u16 mnvme_copy_data(struct mnvme_req *req,
 		mnvme_gather(req->dev, from, at);
 	}
 	for (i = 0, at = buf; i < nr && !status; i++, at += to.len) {
-		/* If the copy fails, the result is the first entry that was not copied. */
+		/* If the copy fails, the completion has the first entry that was not copied. */
 		req->result = i;
 		to.len = (u64)mnvme_copy_blocks(source + i) <<
 			 req->dev->type->lba_shift;

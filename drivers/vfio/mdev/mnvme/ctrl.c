@@ -21,6 +21,8 @@
  * @why: the reason, for the log
  *
  * No command is executed until the host resets the controller.
+ *
+ * Context: any.
  */
 void mnvme_fail(struct mnvme *dev, const char *why)
 {
@@ -102,7 +104,7 @@ static void mnvme_ctrl_clear(struct mnvme *dev)
 
 /*
  * A controller reset does not change AQA, ASQ and ACQ. CC became 0 when the host cleared
- * CC.EN, and the host may have written it since.
+ * CC.EN, and the host may have written CC again since then.
  */
 static void mnvme_ctrl_reset(struct mnvme *dev)
 {
@@ -357,12 +359,12 @@ static int mnvme_come_to_rest(struct mnvme *dev, bool post)
  * as not executed. If a reset or a close follows, nobody needs the completions, and the
  * function does not wait for their memory.
  *
- * Context: may sleep. &mnvme.lock is not held, because the work item that this function
- * waits for takes it.
+ * Context: the library's session mutex is held; may sleep. Neither &mnvme.ctrl nor &mnvme.lock is
+ * held, because the work item that this function waits for takes both.
  * Return: 0; -ETIMEDOUT if guest memory was missing for 10 seconds, -ECANCELED if it was
  * missing when a user waited to reset the device, or -EINTR. After an error the device still
- * runs, unless a reset or a close follows. Then an access to guest memory is still in
- * progress, and its result is dropped.
+ * runs. If a reset or a close follows, the device is stopped even after an error. Then an access
+ * to guest memory is still in progress, and its result is dropped.
  */
 int mnvme_stop(struct mnvme *dev, enum vfio_mig_stop_reason reason)
 {
@@ -392,7 +394,9 @@ int mnvme_stop(struct mnvme *dev, enum vfio_mig_stop_reason reason)
 
 /**
  * mnvme_run() - run the device from its present registers
- * @dev: the controller
+ * @dev: the controller, stopped
+ *
+ * Context: the library's session mutex is held.
  */
 void mnvme_run(struct mnvme *dev)
 {

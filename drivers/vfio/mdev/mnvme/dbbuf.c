@@ -69,6 +69,8 @@ static int mnvme_dbbuf_init(struct mnvme *dev, u16 qid, bool is_cq, u32 val)
  * reads in a row return it. This is enough, because the host only increases the value, and by
  * less than one turn of the ring until its commands are taken. A read of @known or @rung counts
  * at once, because the host has written these values before.
+ *
+ * Returns 0, an error of mnvme_dma(), or -EBUSY if the value changed at each read.
  */
 static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known,
 			     u32 rung, u32 *val)
@@ -93,9 +95,9 @@ static int mnvme_shadow_read(struct mnvme_sq *by, u16 qid, bool is_cq, u32 known
 }
 
 /*
- * Reads a value of the admin queue. If the host has changed the value in memory since the
- * last read, memory counts, and the register otherwise. The queue's values move only in
- * this function's callers, so the host cannot go around the queue between two reads.
+ * Reads a value of the admin queue. The value in memory counts if the host has changed it since
+ * the last read. Otherwise the register's value counts. The queue's values move only in this
+ * function's callers, so the host cannot go around the queue between two reads.
  *
  * Return: 1 if memory counts, else as mnvme_shadow_read().
  */
@@ -137,6 +139,9 @@ static void mnvme_sq_ring_again(struct mnvme_sq *sq, u32 rung)
  * Reads the tail of @sq from guest memory, with an access of the queue @by. The exec of both
  * queues is held. Returns 1 if the tail moved, 0 if not, an error of mnvme_dma(), or -EBUSY for
  * a value that always changes.
+ *
+ * If memory counts, the function drops a value that the host wrote to the register meanwhile. This
+ * value may be older than memory. Its write also kicks the queue, so memory is read again.
  */
 static int mnvme_sq_look(struct mnvme_sq *sq, struct mnvme_sq *by)
 {
@@ -183,7 +188,7 @@ static int mnvme_sq_arm(struct mnvme_sq *sq)
 
 	if (sq->event_idx == sq->tail)
 		return 0;
-	/* If the write has to wait, another value may be written later. */
+	/* A write that has to wait may end later, so EventIdx is not known until then. */
 	sq->event_idx = MNVME_NO_DOORBELL;
 	ret = mnvme_dbbuf_put(sq, sq->dev->dbbuf.event_idx, sq->id, false, sq->tail);
 	if (ret)
@@ -230,7 +235,7 @@ static void mnvme_cq_ring_again(struct mnvme_cq *cq, u32 rung)
 	spin_unlock(&cq->lock);
 }
 
-/* Only the value of the admin queue's register counts. */
+/* Takes the register's value, which only mnvme_cq_doorbell() of the admin queue stores. */
 static u32 mnvme_cq_rung(struct mnvme_cq *cq)
 {
 	u32 rung;
@@ -295,7 +300,8 @@ static int mnvme_cq_look_or_arm(struct mnvme_cq *cq, struct mnvme_sq *by)
  * @cq: the queue
  * @sq: the submission queue that needs entries, with its exec held
  *
- * The head is read only here, because it does not matter before.
+ * While commands are executed, the driver reads the head of an I/O queue only here. Before that
+ * the head does not matter, because there are free entries.
  *
  * Return: whether there may be free entries. If not, the host writes the register when it
  * has taken entries, and then the submission queues are kicked.
@@ -306,7 +312,7 @@ bool mnvme_cq_full(struct mnvme_cq *cq, struct mnvme_sq *sq)
 
 	if (!READ_ONCE(cq->shadow) || !mnvme_cq_lock(cq, sq))
 		return false;
-	/* Doorbell Buffer Config changes this with the lock held. */
+	/* Read again, because Doorbell Buffer Config changes @shadow with the lock held. */
 	ret = READ_ONCE(cq->shadow) ? mnvme_cq_look_or_arm(cq, sq) : 0;
 	mutex_unlock(&cq->post);
 	if (ret > 0)
@@ -360,6 +366,7 @@ bool mnvme_dbbuf_look(struct mnvme *dev)
  *
  * An earlier queue with this identifier may have left its values in guest memory.
  *
+ * Context: the admin queue's executor.
  * Return: NVMe status.
  */
 u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq)
@@ -374,7 +381,7 @@ u16 mnvme_dbbuf_clear(struct mnvme *dev, u16 qid, bool is_cq)
 	return status;
 }
 
-/* Takes exec, except that of the admin queue, which executes the command and holds it. */
+/* The caller executes a command of the admin queue, so it already holds exec of this queue. */
 static void mnvme_sq_hold(struct mnvme_sq *sq)
 {
 	if (sq->id)
@@ -387,7 +394,7 @@ static void mnvme_sq_unhold(struct mnvme_sq *sq)
 		mutex_unlock(&sq->exec);
 }
 
-/* Uses the register's value if memory is not read any more. */
+/* Makes the register's value the tail, because memory is not read any more. */
 static void mnvme_sq_settle_rung(struct mnvme_sq *sq)
 {
 	lockdep_assert_held(&sq->lock);
@@ -615,7 +622,7 @@ u16 mnvme_dbbuf_config(struct mnvme_req *req)
 	if (mnvme_dbbuf_leave(dev))
 		return MNVME_NOT_EXECUTED;
 	/*
-	 * Stays off until both pages have all values. If memory is not present, the
+	 * @on stays false until both pages have all values. If memory is not present, the
 	 * command begins again, and this may be on the target of a migration.
 	 */
 	dev->dbbuf.on = false;
@@ -642,7 +649,8 @@ static void mnvme_admin_cq_look(struct mnvme *dev)
  * @dev: the controller, which executes nothing
  *
  * Commands that were submitted before count as queued, and are executed when the device
- * runs. If a doorbell cannot be read now, it is read when the device runs.
+ * runs. &mnvme_sq.here makes the reads not wait for memory. If a doorbell cannot be read now,
+ * it is read when the device runs.
  */
 void mnvme_dbbuf_stop(struct mnvme *dev)
 {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Access to guest memory
+ *
+ * An access of the thread that writes a doorbell never waits for memory. An access of an executor
+ * waits a few milliseconds, and then the library continues the access. At the end of the access
+ * the library calls back, and the queue is kicked.
  */
 #include "mnvme.h"
 
@@ -33,7 +37,10 @@ void mnvme_cq_dma_init(struct mnvme_cq *cq)
 	vfio_mig_dma_init(&cq->arm, cq->dev->mig, mnvme_cq_arm_ready);
 }
 
-/* Copies bytes for @sq by an access of @dma. The caller holds the lock of @dma. */
+/*
+ * Copies bytes for @sq by an access of @dma. The caller holds the lock of @dma. If the thread that
+ * writes a doorbell gets -EFAULT, the executor finds out whether the memory is only missing.
+ */
 static int mnvme_dma_by(struct mnvme_sq *sq, struct vfio_mig_dma *dma, u64 iova, void *buf,
 			size_t len, bool write)
 {
@@ -87,9 +94,9 @@ int mnvme_dma(struct mnvme_sq *sq, u64 iova, void *buf, size_t len, bool write)
  * @buf: kernel buffer
  * @len: number of bytes
  *
- * Several submission queues write to the same entry if its memory is missing, because the
- * tail has not moved. An access that another one of them began would overwrite the entry
- * later. So there is one access at a time, and its end kicks all of them.
+ * If an entry's memory is missing, the tail does not move. Then several submission queues try to
+ * write to the same entry, and a late access of one queue would overwrite the entry of another.
+ * So there is one access at a time, and its end kicks all these submission queues.
  *
  * Context: may sleep for a bounded time.
  * Return: as mnvme_dma(); -EAGAIN also while the access of another submission queue is in

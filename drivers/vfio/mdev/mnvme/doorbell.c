@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Doorbells (NVMe 3.1.16, 3.1.17)
+ *
+ * A write of a doorbell register stores the new tail or head. Then the thread that writes it
+ * executes commands itself, or wakes the executor. dbbuf.c has the doorbells in guest memory.
  */
 #include "mnvme.h"
 
@@ -26,6 +29,10 @@ static bool mnvme_sq_doorbell(struct mnvme_sq *sq, u32 val)
 	return ok;
 }
 
+/*
+ * With shadow doorbells, the register of an I/O queue only reports that memory has to be read. The
+ * admin queue keeps the register's value, because some hosts write only the register.
+ */
 static bool mnvme_cq_doorbell(struct mnvme_cq *cq, u32 val)
 {
 	bool ok;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The data pointer of a command: guest memory as a sequence of segments
+ *
+ * A segment is a range of guest memory of one PRP entry or SGL descriptor. prp.c and sgl.c find
+ * the next segment.
  */
 #include "mnvme.h"
 

@@ -79,7 +79,8 @@ static bool mnvme_event_reserve(struct mnvme *dev)
  * @req: the Abort command
  * @cid: command identifier of the request
  *
- * Return: true if there was such a request.
+ * Context: the admin queue's executor.
+ * Return: true if the request was outstanding, and there was an entry for its completion.
  */
 bool mnvme_event_abort(struct mnvme_req *req, u16 cid)
 {
@@ -144,7 +145,8 @@ u32 mnvme_event_raised(struct mnvme *dev, enum mnvme_event_type type)
  * @type: event type
  * @raised: return value of mnvme_event_raised() before the page was built
  *
- * The page contains events that were raised before, and no later event.
+ * The page contains all events that were raised before @raised was read. A later event may not
+ * be in the page, so it stays pending.
  */
 void mnvme_event_clear(struct mnvme *dev, enum mnvme_event_type type, u32 raised)
 {

@@ -6,10 +6,11 @@
  * commands itself, because waking another thread takes longer than copying a few pages.
  * &mnvme_sq.exec serialises the two threads.
  *
- * Neither thread waits for guest memory that is not present. Such a command counts as not
- * executed: the queue's head stays in front of the command, and the command begins again
- * when the library reports that its memory is present. The host cannot tell how often a
- * command was begun, because only a complete command has a completion.
+ * The thread that writes the doorbell does not wait for guest memory that is not present, and the
+ * executor waits a few milliseconds only. If memory is still missing, the command counts as not
+ * executed. The queue's head stays in front of the command, and the command begins again when the
+ * library reports that its memory is present. The host cannot tell how often a command was begun,
+ * because only a complete command has a completion.
  */
 #include <linux/delay.h>
 #include <linux/moduleparam.h>
@@ -18,7 +19,7 @@
 
 #include "mnvme.h"
 
-/* With a longer delay a guest's driver would abort the command. */
+/* In microseconds. A guest's driver aborts commands whose delays together take too long. */
 #define MNVME_DELAY_MAX		1000000U
 #define MNVME_INLINE_MAX	65536U
 
@@ -235,7 +236,8 @@ static void mnvme_delay(const struct mnvme_sq *sq)
 /*
  * Executes @nr commands, or fewer if the device has to stop, if guest memory is not
  * present, or if they take too long. Posts their completions as far as the completion
- * queue's memory is present.
+ * queue's memory is present. Gives back the reserved entries of commands that were not executed
+ * or have no completion yet.
  */
 static void mnvme_sq_batch(struct mnvme_sq *sq, const struct nvme_command *cmd,
 			   u32 nr)
@@ -332,7 +334,10 @@ static bool mnvme_sq_turn(struct mnvme_sq *sq)
  * @sq: the queue
  *
  * After some batches the function kicks the queue again and returns, so that the executor
- * serves the other queues. It kicks a queue that is polled again, too.
+ * serves the other queues. It also kicks a queue that is polled.
+ *
+ * While a command waits for memory, the function only posts the completions of earlier commands
+ * and signals their interrupts.
  *
  * Context: the queue's executor.
  */
@@ -431,7 +436,10 @@ static bool mnvme_sq_execute_light(struct mnvme_sq *sq)
  * mnvme_sq_execute_here() - execute commands in the thread that wrote a doorbell
  * @sq: the queue
  *
- * The thread is a vCPU. It uses memory that is present, and does not wait for memory.
+ * The thread may be a vCPU, so it uses only memory that is present, and waits for no memory. A
+ * thread with another address space than the opener of the device cannot access guest memory
+ * without the fault thread. While the fault thread may hold the container's lock, a copy would
+ * wait for this lock (vfio_mig_dma_busy()). In both cases the executor has to look at the queue.
  *
  * Return: false if the executor has to look at the queue.
  */

@@ -43,7 +43,7 @@ static void mnvme_executor_work(void *data)
 		return;
 	ex->last = i;
 	clear_bit(i, ex->kicked);
-	smp_mb__after_atomic(); /* a later kick sets the bit again */
+	smp_mb__after_atomic(); /* before the queue is read; a later kick sets the bit again */
 	mnvme_sq_execute(&ex->dev->sq[i]);
 	if (mnvme_executor_find(ex, 0) < MNVME_NR_QUEUES)
 		vfio_mig_worker_wake(ex->worker);
@@ -65,7 +65,8 @@ void mnvme_executor_kick(struct mnvme_sq *sq)
  * mnvme_executors_killed() - whether the executors have ended with their process
  * @dev: the controller
  *
- * The process that opened the device has ended, and another one has the device open.
+ * The executors are threads of the process that opened the device. When this process ends,
+ * another one may still have the device open, but nobody executes commands any more.
  */
 bool mnvme_executors_killed(const struct mnvme *dev)
 {

@@ -186,8 +186,8 @@ static u16 mnvme_read_pages(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos
 
 /*
  * Reads a part of a page, or several pages if guest memory is missing. All bytes of a page
- * are read at one time, so each block is as one Write left it. This is independent of the
- * segments of guest memory. Sets @len to the number of bytes that were read.
+ * are read at one time, so each block is as one Write left it, however the segments of guest
+ * memory divide the block. Sets @len to the number of bytes that were read.
  */
 static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
 			    u32 *len)
@@ -218,7 +218,7 @@ static u16 mnvme_read_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos
 
 /*
  * Writes a part of a page. The data are collected first and then written at one time, so no
- * reader sees a part of a block. This is independent of the segments of guest memory.
+ * reader sees a part of a block, however the segments of guest memory divide the block.
  */
 static u16 mnvme_write_piece(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
 			     u32 len)
@@ -283,6 +283,7 @@ static u32 mnvme_write_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
 	pgoff_t index = mnvme_page_index(pos);
 	u32 done;
 
+	/* 0: no memory, so later rows would fail, too. 1: no second page has the same lock. */
 	nr = vfio_mig_row_alloc(pages, row, index, nr);
 	if (nr < 2) {
 		req->no_rows = !nr;
@@ -296,9 +297,9 @@ static u32 mnvme_write_row(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos,
 }
 
 /*
- * Returns the number of pages that were copied. A failed copy may have written to some of
- * the pages, and VFIO has not recorded that. So these are written again, page by page, up to
- * the first missing page.
+ * Returns the number of pages that were copied. A failed copy may have written to some of the
+ * pages, and VFIO has not marked these pages as dirty. So the function writes the pages again,
+ * one by one, up to the first missing page.
  */
 static u32 mnvme_run_to_guest(struct mnvme *dev, u64 iova, void *data, u32 nr)
 {
@@ -376,7 +377,10 @@ static noinline_for_stack u16 mnvme_row(struct mnvme_req *req, struct mnvme_dptr
 	return mnvme_dptr_skip(d, *len);
 }
 
-/* Returns the bytes up to the page's end, or to the segment's if it has whole blocks. */
+/*
+ * Returns the number of bytes up to the end of the page of the namespace. For a read, the piece
+ * also ends with the whole blocks of the guest's segment, if there are any.
+ */
 static u32 mnvme_piece(struct mnvme *dev, const struct mnvme_dptr *d, u64 pos,
 		       u64 left, bool write)
 {
@@ -412,7 +416,10 @@ static u16 mnvme_move(struct mnvme_req *req, struct mnvme_dptr *d, u64 pos, bool
 	nr = mnvme_row_size(req, d, pos);
 	if (!status && nr)
 		status = mnvme_row(req, d, pos, write, nr, len);
-	/* The command needs the list, and its access would stay behind a command that completes. */
+	/*
+	 * The read-ahead of the list may have begun an access that is still in progress. The
+	 * command must not complete before this access ends, so it begins again.
+	 */
 	if (vfio_mig_dma_pending(&req->sq->dma))
 		return MNVME_NOT_EXECUTED;
 	if (status || *len)

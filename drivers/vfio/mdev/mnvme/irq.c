@@ -64,7 +64,7 @@ static void mnvme_vector_raise(struct mnvme *dev, u16 v)
 	mnvme_signal(irq->vector[v]);
 }
 
-/* Returns a completion queue's vector. There may be fewer vectors than it asks for. */
+/* Returns a completion queue's vector. MSI has fewer vectors than a queue may ask for. */
 static u16 mnvme_cq_vector(struct mnvme *dev, const struct mnvme_cq *cq)
 {
 	if (dev->irq.index == VFIO_PCI_MSI_IRQ_INDEX && cq->vector >= MNVME_NR_MSI)
@@ -180,8 +180,10 @@ static void __mnvme_irq_update(struct mnvme *dev)
 }
 
 /**
- * mnvme_irq_update() - signal vectors that became unmasked
+ * mnvme_irq_update() - signal pending vectors and INTx if nothing prevents it
  * @dev: the controller
+ *
+ * Drops pending vectors whose cause has ended.
  */
 void mnvme_irq_update(struct mnvme *dev)
 {
@@ -193,7 +195,7 @@ void mnvme_irq_update(struct mnvme *dev)
 /**
  * mnvme_irq_unmask() - signal vectors whose mask bits INTMC cleared
  * @dev: the controller
- * @vectors: bits that were set before
+ * @vectors: bits that the host cleared, and that were set before
  *
  * With MSI, clearing a mask bit sends a message if the vector has entries that the host has
  * not taken (NVMe 7.5.1.1). A message that was sent for these entries before does not matter.
@@ -272,8 +274,9 @@ void mnvme_irq_hold(struct mnvme *dev)
 }
 
 /*
- * Lets interrupts be signalled again. After a load, it is not known whether the host has seen an
- * interrupt for the entries in its queues, so there is another one, which does no harm.
+ * Signals interrupts again. After a load or a reset the driver does not know whether the host has
+ * seen an interrupt for the entries in its queues. So it signals the vector of each such queue
+ * once more, which does no harm.
  */
 void mnvme_irq_unhold(struct mnvme *dev)
 {
@@ -297,6 +300,8 @@ void mnvme_irq_unhold(struct mnvme *dev)
  * @dev: the controller
  *
  * The user's eventfds stay, as with a real device.
+ *
+ * Context: &mnvme.lock is held.
  */
 void mnvme_irq_reset(struct mnvme *dev)
 {
@@ -343,6 +348,10 @@ static void mnvme_vectors_disable(struct mnvme_irq *irq)
 	WRITE_ONCE(irq->index, -1);
 }
 
+/*
+ * Context: &mnvme.lock is held. Without its eventfd INTx is not signalled, and the function that
+ * unmasks INTx has ended. So the flags can be cleared without &mnvme_irq.lock.
+ */
 static void mnvme_intx_disable(struct mnvme_irq *irq)
 {
 	vfio_virqfd_disable(&irq->intx_unmask);
@@ -360,7 +369,11 @@ void mnvme_irq_release_user(struct mnvme *dev)
 	mnvme_set_trigger(&dev->irq, &dev->irq.req, NULL);
 }
 
-/* Reads a word of the MSI-X table or of the pending bits. @off is an offset in the BAR. */
+/*
+ * Reads a word of the MSI-X table or of the pending bits. @off is an offset in the BAR.
+ *
+ * Context: &mnvme.lock is held, so the table does not change.
+ */
 u32 mnvme_msix_read(struct mnvme *dev, u32 off)
 {
 	struct mnvme_irq *irq = &dev->irq;
@@ -383,6 +396,7 @@ u32 mnvme_msix_read(struct mnvme *dev, u32 off)
 	return val;
 }
 
+/* Writes as mnvme_msix_read() reads. The pending bits are read-only. */
 void mnvme_msix_write(struct mnvme *dev, u32 off, u32 val)
 {
 	struct mnvme_irq *irq = &dev->irq;
@@ -569,6 +583,9 @@ static void mnvme_intx_set_masked(struct mnvme *dev, bool mask)
  * A user may connect the two eventfds of INTx, so that each signal leads to the next while
  * there are entries. A work item of VFIO executes this function, and no user is charged for its
  * CPU time. So the function sleeps if there are no new entries and the host takes none.
+ *
+ * The function must not take &mnvme.lock, because vfio_virqfd_disable() waits for the function
+ * with this lock held.
  */
 static void mnvme_intx_unmask_thread(void *opaque, void *unused)
 {
@@ -639,7 +656,9 @@ static int mnvme_req_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
  * @data: data of the request
  *
  * Context: &mnvme.lock is held, which serialises requests.
- * Return: 0 or an errno.
+ * Return: 0, -ENOTTY for an action that is not supported, or -EINVAL for a wrong count or for a
+ * request that does not fit the kind of interrupt in use. Also the errors of eventfd_ctx_fdget()
+ * and vfio_virqfd_enable().
  */
 int mnvme_irq_set(struct mnvme *dev, const struct vfio_irq_set *hdr,
 		  const void *data)

@@ -4,9 +4,9 @@
  *
  * Identify, the registers and configuration space depend on the controller's level, as
  * QEMU's devices depend on the machine type. The level is the version of the state. A
- * device gets the level of the state that it loads. If a host's driver does not know the
- * level, it refuses the first chunk of the stream. A change that a guest can see needs a
- * new level, because existing levels never change.
+ * device gets the level of the state that it loads. If the target's driver does not know the
+ * level, the library refuses the first chunk of the stream. A change that a guest can see needs
+ * a new level, because existing levels never change.
  */
 #include <linux/ctype.h>
 

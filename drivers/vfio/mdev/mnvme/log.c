@@ -71,6 +71,8 @@ static void mnvme_log_page_error(struct mnvme *dev, void *buf)
 /**
  * mnvme_power_on_ns() - time that the controller has been in use
  * @dev: the controller
+ *
+ * Return: nanoseconds.
  */
 u64 mnvme_power_on_ns(const struct mnvme *dev)
 {
@@ -99,7 +101,8 @@ void mnvme_power_came(struct mnvme *dev)
  * mnvme_power_went() - power off when the user closes the device
  * @dev: the controller, not reset yet
  *
- * Configuration space is reset, because the next user has another guest.
+ * Clears all of configuration space, because the next user has another guest. mnvme_power_on(),
+ * which the caller calls next, keeps some fields, as a function level reset does.
  */
 void mnvme_power_went(struct mnvme *dev)
 {

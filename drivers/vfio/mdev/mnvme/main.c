@@ -22,6 +22,7 @@ MODULE_PARM_DESC(max_instances, "Devices that can exist at once, 1 to 4096 (defa
 
 /* Runs ctrl_work, which does not access guest memory. */
 struct workqueue_struct *mnvme_wq;
+/* Memory of all devices together, in pages */
 struct vfio_mig_budget mnvme_budget;
 
 static atomic_t mnvme_instances = ATOMIC_INIT(0);

@@ -62,7 +62,7 @@ static void *mnvme_mig_prepare(struct vfio_device *vdev, u32 version,
 		goto err;
 	}
 
-	/* Loads into a shadow controller, so that the state can be checked there. */
+	/* A bad state changes only the shadow controller, and not the device. */
 	mnvme_shadow_init(shadow, dev->type);
 	why = mnvme_state_load(shadow, version, buf, len);
 	if (!why)
@@ -85,6 +85,7 @@ err:
 	return ERR_PTR(-EINVAL);
 }
 
+/* Cannot fail, because mnvme_mig_prepare() has loaded and checked the same bytes. */
 static void mnvme_mig_apply(struct vfio_device *vdev, void *data)
 {
 	struct mnvme_prepared *prepared = data;

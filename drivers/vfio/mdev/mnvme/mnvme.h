@@ -83,13 +83,17 @@
  */
 #define MNVME_STATUS_MORE	0x2000
 #define MNVME_STATUS_DNR	0x4000
-/* Adds "Do Not Retry" to a status code. */
+/* Adds the bit "Do Not Retry", because a retry of the command would fail again. */
 #define MNVME_DNR(sc)		((sc) | MNVME_STATUS_DNR)
 /* Not an NVMe status: the command stays outstanding, and has no completion yet. */
 #define MNVME_NO_COMPLETION	0xffff
-/* Not an NVMe status: guest memory is not present, so the command is executed again. */
+/*
+ * Not an NVMe status: the command begins again later, because guest memory is not present, or
+ * because the queue must stop or its turn is over. Where kernel-doc of this driver has "NVMe
+ * status", this value is possible, too.
+ */
 #define MNVME_NOT_EXECUTED	0xfffe
-/* Not a value of a doorbell */
+/* Not a value of a doorbell: there is no value, or the driver does not know it. */
 #define MNVME_NO_DOORBELL	U32_MAX
 /* NVMe figure "Error Information Log Entry": the error is not about one field. */
 #define MNVME_NO_LOCATION	0xffff
@@ -158,14 +162,15 @@ struct mnvme_executor {
  *	holder waits for a bounded time only, also if guest memory is missing.
  * @dma: accesses to guest memory for this queue; @exec protects this and the members up to
  *	@owed_at
- * @turn_end: time after which another queue has its turn
+ * @turn_end: time after which another queue has its turn. This time, @last_ns and @irq_since
+ *	are values of local_clock(), in nanoseconds.
  * @last_ns: time at which commands were executed last
- * @poll_ns: duration of polling the doorbell after @last_ns
+ * @poll_ns: duration of polling the doorbell after @last_ns, in nanoseconds
  * @polled: the queue is polled, so EventIdx was not armed
  * @irq_owed: number of completions for which no interrupt was signalled yet
  * @irq_since: time of the first of these completions
- * @irq_gain: how often an interrupt may still wait in vain
- * @irq_timer: ends a wait that the host asked for
+ * @irq_gain: number of waits without another completion that are left, see %MNVME_GAIN
+ * @irq_timer: ends a wait that the host asked for with the feature Interrupt Coalescing
  * @spare: a page that is filled and then becomes a page of the namespace, or NULL
  * @row: contiguous memory that is filled and then becomes pages of the namespace
  * @here: the present thread must not wait for memory
@@ -322,8 +327,8 @@ static inline u16 mnvme_bad_bit(struct mnvme_req *req, u16 offset, u8 bit)
 }
 
 /*
- * For features that a host can only detect by trying them. Such an error gets no entry in
- * the error log, because tools watch the number of entries.
+ * Returns the status for a bad field of a command that hosts send only to detect a feature.
+ * This error gets no entry in the error log, because tools watch the number of entries.
  */
 static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
 {
@@ -333,10 +338,12 @@ static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
 
 /**
  * struct mnvme_irq - interrupts
- * @lock: protects all members; an innermost lock, taken in any context
+ * @lock: protects all members that name no other lock. An innermost lock, which is not taken
+ *	in interrupt context.
  * @held: the device is stopped, so vectors become pending and are not signalled
  * @resync: signal every vector whose cause stands when @held ends
- * @index: VFIO_PCI_{INTX,MSI,MSIX}_IRQ_INDEX that is in use, or -1
+ * @index: VFIO_PCI_{INTX,MSI,MSIX}_IRQ_INDEX that is in use, or -1; written with &mnvme.lock
+ *	held
  * @vector: eventfds of the MSI or MSI-X vectors
  * @intx: eventfd of INTx
  * @intx_masked: INTx was signalled or masked, and was not unmasked since
@@ -354,7 +361,7 @@ static inline u16 mnvme_not_offered(struct mnvme_req *req, u16 offset)
  * @table: MSI-X table, for users that read it
  */
 struct mnvme_irq {
-	spinlock_t lock; /* protects all members */
+	spinlock_t lock; /* protects all members but index, intx_unmask and intx_unmasks */
 	bool held;
 	bool resync;
 	int index;
@@ -431,8 +438,8 @@ struct mnvme_events {
  *	that did not read them.
  * @look: read the admin queue's doorbells before it continues; not a part of a state
  *
- * Written with &mnvme_sq.exec of the admin queue held. A queue that uses shadow doorbells
- * has its own flag.
+ * Written with &mnvme_sq.exec of the admin queue held, or while nothing executes. Each queue
+ * has its own flag, &mnvme_sq.shadow or &mnvme_cq.shadow.
  */
 struct mnvme_dbbuf {
 	bool on;
@@ -444,17 +451,18 @@ struct mnvme_dbbuf {
 
 /**
  * struct mnvme_log - the error log, and counters that survive a reset
- * @lock: protects all members
+ * @lock: protects @entry, and writes of @errors and @count
  * @entry: ring with the newest entry at (@errors - 1) modulo its size
  * @errors: number of errors since the device was created
- * @unsafe_shutdowns: how often the controller lost power without a shutdown
- * @power_cycles: how often the controller was switched on
- * @power_on_ns: operating time until the device was stopped last
- * @since: time at which the device began to run
+ * @unsafe_shutdowns: how often the controller lost power without a shutdown; with &mnvme.lock
+ * @power_cycles: how often the controller was switched on; with &mnvme.lock
+ * @power_on_ns: operating time until the device was stopped last, in nanoseconds; written with
+ *	the library's session mutex held
+ * @since: time at which the device began to run, from ktime_get_ns(); written as @power_on_ns
  * @count: counters of submission queues that were deleted
  */
 struct mnvme_log {
-	spinlock_t lock; /* protects all members */
+	spinlock_t lock; /* protects entry, and writes of errors and count */
 	struct nvme_error_slot entry[MNVME_ERROR_LOG];
 	u64 errors;
 	u64 unsafe_shutdowns;
@@ -474,9 +482,9 @@ struct mnvme_log {
  *	contents of the namespace
  * @serial: serial number, padded with spaces; migrates, too
  * @level: level of the features that the guest sees, see level.c
- * @told: @told_dbbuf came with a state
+ * @told: @told_dbbuf came with a state, so it does not change until the device is closed
  * @told_dbbuf: Doorbell Buffer Config was offered to the guest
- * @in_use: the device is open, so @level and @serial do not change
+ * @in_use: the device is open, so sysfs does not change @level and @serial
  * @mm: address space of the process that opened the device
  * @lock: protects @config, the registers and the flags that follow them, @serial and
  *	@level
@@ -497,7 +505,7 @@ struct mnvme_log {
  * @ctrl: Held to reset, enable or shut down the controller. Taken before @lock. A thread
  *	that serves an access to a register does not take it.
  * @resetting: a reset is in progress, so no command is executed
- * @running: not stopped by migration
+ * @running: mnvme_run() was called, and mnvme_stop() was not called since
  * @mem_enabled: the function responds to accesses to its BAR
  * @bus_master: the guest permits DMA
  * @powered: the function is in D0
@@ -508,9 +516,10 @@ struct mnvme_log {
  * @ready: CSTS.RDY
  * @cfs: CSTS.CFS
  * @shst: CSTS.SHST, at its position in CSTS
- * @page_shift: memory page size in use while @ready
+ * @page_shift: memory page size in use while @ready, as a power of two
  * @irq: interrupts
- * @features: features, which only the admin queue's executor uses
+ * @features: features, written by the admin queue's executor, or while nothing executes. Other
+ *	threads read Interrupt Coalescing and Interrupt Vector Configuration.
  * @events: asynchronous events
  * @log: error log and counters
  * @dbbuf: shadow doorbells

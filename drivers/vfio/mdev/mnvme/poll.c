@@ -3,7 +3,7 @@
  * Polling of shadow doorbells, and interrupts that wait for more completions
  *
  * A host writes a doorbell register when its value passes EventIdx, and takes an interrupt
- * for completions. In a virtual machine each of the two is an exit, which takes longer than
+ * for completions. In a virtual machine each of the two causes an exit, which takes longer than
  * a command. So the driver polls the doorbell of a busy queue for a while before it arms
  * EventIdx, and an interrupt may wait meanwhile.
  *
@@ -22,7 +22,7 @@
 #include "mnvme.h"
 
 #define MNVME_POLL_MAX_US	100000U
-/* A shorter time of polling would end before the host has handled an interrupt. */
+/* In nanoseconds. Shorter polling would end before the host has handled an interrupt. */
 #define MNVME_POLL_MIN		(20ull * NSEC_PER_USEC)
 /* After so many waits in a row without more completions, interrupts do not wait. */
 #define MNVME_GAIN		8
@@ -132,7 +132,7 @@ static void mnvme_irq_pay(struct mnvme_sq *sq)
 /*
  * The host asked for the wait, so the queue may have no commands until the wait is over.
  * The timer counts jiffies and can fire early, because jiffies lag when a virtual machine
- * gets no CPU time. So each function that leaves an interrupt waiting calls this.
+ * gets no CPU time. So each function that leaves an interrupt waiting calls this function again.
  */
 static void mnvme_irq_timer_arm(struct mnvme_sq *sq, const struct mnvme_wait *wait)
 {
@@ -196,7 +196,10 @@ void mnvme_irq_flush(struct mnvme_sq *sq)
 	sq->poll_ns = 0;
 }
 
-/* Runs in interrupt context, where the queue's lock must not be taken. */
+/*
+ * Runs in interrupt context, where the queue's lock must not be taken. mnvme_irq_flush() waits
+ * for this function before the executors stop, so the executor exists.
+ */
 static void mnvme_irq_timer(struct timer_list *timer)
 {
 	mnvme_executor_kick(container_of(timer, struct mnvme_sq, irq_timer));

@@ -75,7 +75,7 @@ static u16 mnvme_prp_fill(struct mnvme_dptr *d)
 	u64 next;
 	u16 status;
 
-	/* PRP1 was the first entry, so one fewer is read, to keep rows of one size. */
+	/* With the page of PRP1, these entries are a row of the largest size. */
 	if (!d->nr && nr == ARRAY_SIZE(d->prp))
 		nr--;
 

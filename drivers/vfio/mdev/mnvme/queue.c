@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Submission and completion queues: creation, deletion and entries
+ *
+ * exec.c reserves an entry of the completion queue before it fetches a command. The functions
+ * here write the completion to guest memory, and wake the executor of a queue that has to
+ * continue.
  */
 #include "mnvme.h"
 
-/* Returns the number of entries that can be reserved. */
+/* Returns the number of entries that can be reserved. The queue's lock is held. */
 static u32 mnvme_cq_room(const struct mnvme_cq *cq)
 {
 	u32 used = cq->tail >= cq->head ? cq->tail - cq->head :
@@ -14,6 +18,15 @@ static u32 mnvme_cq_room(const struct mnvme_cq *cq)
 	return cq->size - 1 - used - cq->reserved;
 }
 
+/**
+ * mnvme_cq_empty() - whether the host has taken all entries, by the values that are known
+ * @cq: completion queue
+ *
+ * For the admin queue with shadow doorbells, the host may have written its head to the register
+ * only. This value is in &mnvme_cq.rung until the executor makes it the head.
+ *
+ * Context: any. The queue's lock need not be held, because the result can be old in any case.
+ */
 bool mnvme_cq_empty(const struct mnvme_cq *cq)
 {
 	u32 tail = READ_ONCE(cq->tail);
@@ -54,12 +67,12 @@ bool mnvme_cq_take(struct mnvme_cq *cq, u32 head)
 }
 
 /**
- * mnvme_sq_can_add() - whether a submission queue has room for the commands up to a new tail
+ * mnvme_sq_can_add() - whether a submission queue has space for the commands up to a new tail
  * @sq: submission queue, with its lock held
  * @tail: the new tail
  *
- * The head that is read here may be old. The host does not know a later one, because it gets
- * the head with a completion.
+ * The head that is read here may be old. The host does not know a later head, because the host
+ * gets the head with a completion.
  */
 bool mnvme_sq_can_add(const struct mnvme_sq *sq, u32 tail)
 {
@@ -194,7 +207,12 @@ static void mnvme_cq_advance(struct mnvme_cq *cq, u32 nr)
 	spin_unlock(&cq->lock);
 }
 
-/* Context: &mnvme_cq.post is held, so the tail does not change. */
+/*
+ * If an earlier call has written everything except the first entry's tag, &mnvme_sq.owed is set,
+ * and this call only writes the tag.
+ *
+ * Context: &mnvme_cq.post is held, so the tail does not change.
+ */
 static int __mnvme_sq_post(struct mnvme_sq *sq, struct mnvme_cq *cq)
 {
 	u32 nr = max(sq->nr_done, cq->torn);
@@ -233,8 +251,8 @@ void mnvme_sq_complete(struct mnvme_sq *sq, const struct nvme_completion *cqe)
  * @cq: completion queue
  * @sq: the submission queue that needs the lock, with its exec held
  *
- * Another thread may wait for guest memory with the lock held. The thread that wrote a doorbell
- * must not wait for this, so it leaves the rest to the executor.
+ * Another thread may hold the lock while it waits a few milliseconds for guest memory. The
+ * thread that wrote a doorbell must not wait for the lock, so it leaves the rest to the executor.
  *
  * Return: false if the lock is not taken. &mnvme_sq.waits is set then.
  */
@@ -254,8 +272,10 @@ bool mnvme_cq_lock(struct mnvme_cq *cq, struct mnvme_sq *sq)
  * @sq: the queue of the executed commands, with its exec held
  *
  * Context: process context. Takes &mnvme_cq.post and innermost locks.
- * Return: 0; -EAGAIN if the completion queue's memory is not present yet; or another errno
- * if this memory does not exist. After an error completions are left.
+ * Return: 0, -EAGAIN, or another errno if the completion queue's memory does not exist. -EAGAIN
+ * means that the memory is not present yet, or that the thread that wrote a doorbell found
+ * &mnvme_cq.post held. After another errno the controller has failed. After each error the
+ * completions stay in &mnvme_sq.done.
  */
 int mnvme_sq_post(struct mnvme_sq *sq)
 {
@@ -288,10 +308,11 @@ int mnvme_sq_post(struct mnvme_sq *sq)
  * @cq: completion queue; need not exist
  * @sq: any submission queue, with its exec held
  *
- * The entries after the tail get a wrong phase tag. The next completion does the same, but the
- * state of a device does not contain &mnvme_cq.torn, so the target could not know.
+ * The entries after the tail get a wrong phase tag. While the device runs, mnvme_sq_post()
+ * overwrites these entries with the next completions. But the state of a device does not contain
+ * &mnvme_cq.torn, so the target would not overwrite them.
  *
- * Context: process context. Takes &mnvme_cq.post.
+ * Context: a stop of the device; process context. Takes &mnvme_cq.post.
  * Return: 0; -EAGAIN if the queue's memory is not present yet; or another errno if this memory
  * does not exist.
  */
@@ -350,7 +371,10 @@ void mnvme_queues_init(struct mnvme *dev)
 		sq->dev = dev;
 		sq->id = i;
 		spin_lock_init(&sq->lock);
-		/* Another lockdep class, because the admin queue's executor takes both. */
+		/*
+		 * Two calls make two lockdep classes. The admin queue's executor holds exec of
+		 * its queue while it takes that of an I/O queue.
+		 */
 		if (i)
 			mutex_init(&sq->exec);
 		else
@@ -365,6 +389,11 @@ void mnvme_queues_init(struct mnvme *dev)
 	}
 }
 
+/*
+ * @size is a number of entries.
+ *
+ * Context: the admin queue's executor, or the work item that enables the controller.
+ */
 void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio)
 {
 	spin_lock(&sq->lock);
@@ -383,6 +412,7 @@ void mnvme_sq_create(struct mnvme_sq *sq, u64 base, u32 size, u16 cqid, u8 prio)
 	spin_unlock(&sq->lock);
 }
 
+/* @size and context as for mnvme_sq_create() */
 void mnvme_cq_create(struct mnvme_cq *cq, u64 base, u32 size, u16 vector,
 		     bool ien)
 {
@@ -441,6 +471,8 @@ bool mnvme_sq_quiesce(struct mnvme_sq *sq)
 /**
  * mnvme_sq_drop() - drop completions that are still to be posted
  * @sq: the queue, which executes nothing, with its exec held
+ *
+ * If &mnvme_sq.owed is set, the completions are in their entries, so no entry is reserved.
  */
 void mnvme_sq_drop(struct mnvme_sq *sq)
 {
@@ -452,8 +484,9 @@ void mnvme_sq_drop(struct mnvme_sq *sq)
 }
 
 /*
- * Entries of other submission queues may follow the one whose phase tag is not written yet. The
- * host would never look at them, so the tag is written before the queue is deleted.
+ * The phase tag of this queue's first entry may not be written yet, and entries of other
+ * submission queues may follow. The host does not look at them before it has seen the first
+ * entry, so the tag is written before the queue is deleted.
  */
 static void mnvme_sq_pay(struct mnvme_sq *sq)
 {
@@ -469,6 +502,8 @@ static void mnvme_sq_pay(struct mnvme_sq *sq)
  * Completions that cannot be written to guest memory are dropped, too. The executor may
  * still look at the queue, because of an earlier kick. So all this is done with exec held,
  * and the executor then finds nothing to do.
+ *
+ * Context: may sleep. Takes &mnvme_sq.exec, &mnvme_cq.post and spinlocks.
  */
 void mnvme_sq_delete(struct mnvme_sq *sq)
 {
@@ -498,6 +533,7 @@ void mnvme_sq_delete(struct mnvme_sq *sq)
  *
  * The entries that were to be written are still to be posted.
  *
+ * Context: may sleep, for as long as vfio_mig_dma_drop(). Takes &mnvme_cq.post.
  * Return: false if a write is still in progress, see vfio_mig_dma_drop().
  */
 bool mnvme_cq_quiesce(struct mnvme_cq *cq)
@@ -530,7 +566,10 @@ void mnvme_cq_delete(struct mnvme_cq *cq)
 	spin_unlock(&cq->lock);
 }
 
-/* Called with the lock held, because mnvme_sq_delete() must end all execution. */
+/*
+ * Called with the lock held. mnvme_sq_quiesce() and mnvme_sq_delete() take the lock after
+ * @running or @live became false. So no later kick wakes an executor, which may be gone.
+ */
 static void __mnvme_sq_kick(struct mnvme_sq *sq)
 {
 	lockdep_assert_held(&sq->lock);
@@ -539,8 +578,12 @@ static void __mnvme_sq_kick(struct mnvme_sq *sq)
 }
 
 /**
- * mnvme_sq_kick() - make a submission queue look for commands
+ * mnvme_sq_kick() - make the executor look for commands of a submission queue
  * @sq: the queue; need not exist
+ *
+ * Does nothing if the device is stopped.
+ *
+ * Context: does not sleep. Not for interrupt context, because &mnvme_sq.lock is taken.
  */
 void mnvme_sq_kick(struct mnvme_sq *sq)
 {
@@ -552,6 +595,8 @@ void mnvme_sq_kick(struct mnvme_sq *sq)
 /**
  * mnvme_cq_kick() - kick the submission queues of a completion queue
  * @cq: the completion queue
+ *
+ * Context: as for mnvme_sq_kick().
  */
 void mnvme_cq_kick(struct mnvme_cq *cq)
 {

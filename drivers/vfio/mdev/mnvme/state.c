@@ -89,7 +89,7 @@ static void mnvme_code_vectors(struct mnvme_codec *c, unsigned long *map)
 		c->bad = true;
 }
 
-/* Codes what the source offered to the guest. A state of level 2 does not have this. */
+/* Codes the offers of the source to the guest, which a state below level 3 does not have. */
 static void mnvme_code_told(struct mnvme_codec *c, struct mnvme *dev)
 {
 	bool dbbuf = mnvme_offers_dbbuf(dev);
@@ -139,7 +139,7 @@ static void mnvme_code_dbbuf(struct mnvme_codec *c, struct mnvme_dbbuf *d,
 	for (i = 0; i < ARRAY_SIZE(d->admin); i++) {
 		if (level >= 3)
 			mnvme_code_u32(c, &d->admin[i]);
-		else if (c->load)	/* an old source did not read them */
+		else if (c->load)	/* a source of level 2 did not read them */
 			d->admin[i] = d->on ? MNVME_NO_DOORBELL : 0;
 	}
 }
@@ -248,9 +248,10 @@ static void mnvme_code_cq(struct mnvme_codec *c, struct mnvme_cq *cq)
 		mnvme_code_u32(c, &cq->head);
 		mnvme_code_u32(c, &cq->tail);
 	}
+	/* A stopped device executes nothing, and mnvme_run() kicks all queues. */
 	cq->reserved = 0;
 	cq->starved = false;
-	/* A stop leaves none, and those before a load are not in the loaded queue. */
+	/* The state has no torn entries, and those of the earlier queue are gone. */
 	if (c->load)
 		WRITE_ONCE(cq->torn, 0);
 	spin_unlock(&cq->lock);
@@ -297,12 +298,14 @@ size_t mnvme_state_save(struct mnvme *dev, void *buf)
 /**
  * mnvme_state_load() - read a controller's state
  * @dev: a stopped controller, or a shadow controller
- * @level: version of the state, which exists; the controller gets this level
+ * @level: version of the state, which this driver knows; the controller gets this level
  * @buf: a state that mnvme_state_save() wrote, or any other bytes
  * @len: length of the state in bytes
  *
- * Checks only the format. mnvme_state_check() checks the values.
+ * Checks only the format. mnvme_state_check() checks the values. After a failure the controller
+ * has a part of the state, so a state is first loaded into a shadow controller.
  *
+ * Context: &mnvme.lock is held, or @dev is a shadow controller.
  * Return: NULL, or the reason why the state is bad.
  */
 const char *mnvme_state_load(struct mnvme *dev, u8 level, const void *buf,
@@ -324,9 +327,11 @@ const char *mnvme_state_load(struct mnvme *dev, u8 level, const void *buf,
 }
 
 /**
- * mnvme_shadow_init() - initialise a shadow controller, whose state is only checked
+ * mnvme_shadow_init() - initialise a shadow controller, which never runs
  * @dev: zeroed memory
  * @type: type of the controller
+ *
+ * A state is loaded into a shadow controller to check the state.
  */
 void mnvme_shadow_init(struct mnvme *dev, const struct mnvme_type *type)
 {
@@ -416,7 +421,7 @@ static const char *mnvme_check_log(const struct mnvme_log *log)
 {
 	u64 i, first;
 
-	/* Entry n of the ring has the latest error whose number has the remainder n. */
+	/* Entry i has the latest error number n with (n - 1) % MNVME_ERROR_LOG == i. */
 	for (i = 0; i < min_t(u64, log->errors, MNVME_ERROR_LOG); i++) {
 		first = log->errors - 1 - (log->errors - 1 - i) % MNVME_ERROR_LOG;
 		if (le64_to_cpu(log->entry[i].error_count) != first + 1)
@@ -465,7 +470,7 @@ static const char *mnvme_check_queues(const struct mnvme *dev)
 }
 
 /**
- * mnvme_state_check() - check whether a device can be in a loaded state
+ * mnvme_state_check() - check whether a device can have the values of a loaded state
  * @dev: a shadow controller
  *
  * Return: NULL, or the reason why the state is bad.

@@ -54,6 +54,7 @@ static int mnvme_open_device(struct vfio_device *vdev)
 	struct mnvme *dev = to_mnvme(vdev);
 	int ret;
 
+	/* The executors start first, because vfio_mig_open() makes the device run. */
 	ret = mnvme_executors_start(dev);
 	if (ret)
 		return ret;
