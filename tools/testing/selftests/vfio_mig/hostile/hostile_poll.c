@@ -258,40 +258,6 @@ TEST_F(broken, a_device_that_does_not_stop_can_be_reset)
 	EXPECT_RET(0, endpoint_stop(e));
 }
 
-/*
- * A read of a file whose session has ended does not stop the device, which may be another
- * user's then, or not exist any more.
- */
-TEST_F(broken, a_dead_file_leaves_a_closed_device_alone)
-{
-	struct endpoint *e = &self->end;
-	int old, kmsg;
-	char byte;
-
-	if (missing(e))
-		SKIP(return, "%s", missing(e));
-	if (!variant->v2)
-		SKIP(return, "v1 has no data file");
-	ASSERT_RET(0, v2_set_state(&e->v2, V2_STOP_COPY));
-	old = dup(e->v2.data);
-	ASSERT_RET(0, v2_set_state(&e->v2, V2_RUNNING));
-	ASSERT_RET(0, knob_set(&e->dev, "stop", "%d", ETIMEDOUT));
-	ASSERT_RET(0, knob_set(&e->dev, "break", "1"));
-	/* The tests before this one may have used up the rate limit of the log. */
-	sleep(LOG_INTERVAL);
-	endpoint_close(e);
-
-	kmsg = kmsg_open();
-	ASSERT_LE(0, kmsg);
-	EXPECT_EQ(-1, read(old, &byte, 1));
-	EXPECT_EQ(ENODEV, errno);
-	/* An attempt to stop the device fails because of the knob, and is logged. */
-	EXPECT_EQ(0, kmsg_count(kmsg, &e->dev));
-	close(kmsg);
-	close(old);
-	ASSERT_RET(0, endpoint_open(e, suite_device()));
-}
-
 /* In the error state the window raises SIGBUS. After a reset it has its old content. */
 TEST_F(broken, a_window_is_SIGBUS_until_the_reset)
 {

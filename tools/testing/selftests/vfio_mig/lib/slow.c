@@ -277,6 +277,24 @@ int slow_answer(struct slow *s)
 	return ret;
 }
 
+/* SLOW_UFFD*: as slow_answer(), but the first page has the content of @page. */
+int slow_answer_with(struct slow *s, const void *page)
+{
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)s->shared->mem,
+		.src = (unsigned long)page,
+		.len = SLOW_PAGE,
+	};
+	int fd, ret;
+
+	fd = uffd_take(s);
+	if (fd < 0)
+		return fd;
+	ret = ioctl(fd, UFFDIO_COPY, &copy) ? -errno : 0;
+	uffd_release(s, fd);
+	return ret ? ret : slow_answer(s);
+}
+
 /*
  * Makes it memory that does not answer once more, after slow_answer(). Called by the process
  * that mapped the memory, which is the test itself.

@@ -66,6 +66,7 @@ int slow_map(struct slow *s, size_t before, const void *content, size_t len);
 int slow_waiting(struct slow *s, double seconds);
 int slow_answer(struct slow *s);
 int slow_answer_one(struct slow *s);
+int slow_answer_with(struct slow *s, const void *page);
 int slow_again(struct slow *s);
 void slow_destroy(struct slow *s);
 

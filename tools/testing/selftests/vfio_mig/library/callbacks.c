@@ -610,6 +610,36 @@ TEST_F(reason, a_close_stops_a_device_that_stays_active)
 	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
 }
 
+/*
+ * A read of a file whose session has ended does not stop the device, which may be another
+ * user's then, or not exist any more.
+ */
+TEST_F(reason, a_dead_file_leaves_a_closed_device_alone)
+{
+	long stops;
+	char byte;
+	int old;
+
+	if (!variant->v2)
+		SKIP(return, "v1 has no data file");
+	ASSERT_RET(0, v2_set_state(&self->end->v2, V2_STOP_COPY));
+	old = dup(self->end->v2.data);
+	ASSERT_LE(0, old);
+	ASSERT_RET(0, v2_set_state(&self->end->v2, V2_RUNNING));
+	/* The device breaks at the close, and does not stop. */
+	ASSERT_RET(0, testdev_fault(&mdev[0], "stop 1 break"));
+	v2_close(&self->end->v2);
+	v1_close(&self->end->v1);
+	device_close(&self->end->dev);
+	stops = testdev_calls(&mdev[0], "stop");
+	EXPECT_EQ(-1, read(old, &byte, 1));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(stops, testdev_calls(&mdev[0], "stop"));
+	close(old);
+	off();
+	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
+}
+
 /* A driver that stops its device in two steps runs it in two steps after an open and a reset. */
 TEST_F(reason, an_open_and_a_reset_start)
 {

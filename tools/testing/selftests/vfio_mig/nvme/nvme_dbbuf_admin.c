@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/file.h"
 #include "lib/migrate.h"
 #include "lib/nvme_fixture.h"
+#include "lib/slow.h"
+#include "lib/waiter.h"
 
 #define ADMIN_ABORT		0x08
 #define ADMIN_AER		0x0c
@@ -396,6 +399,73 @@ TEST_F_TIMEOUT(older, what_is_in_the_pages_does_not_count, 120)
 		if (i)
 			EXPECT_EQ(nvme->admin.tail, nvme->shadow[TAIL]);
 	}
+}
+
+#define SLOW_IOVA	0x100000000ULL
+#define REACH		10.0	/* seconds until the controller has begun to read */
+
+/* The doorbells are in memory that the test can make missing. */
+FIXTURE(late) {
+	struct nvme_fixture f;
+	struct slow shadow;
+};
+
+FIXTURE_SETUP(late)
+{
+	struct nvme *nvme = &self->f.nvme;
+	__u32 *event_idx;
+
+	nvme_fixture_open(_metadata, &self->f, 16 << 20);
+	event_idx = guest_alloc(&self->f.guest, GUEST_PAGE);
+	memset(event_idx, 0, GUEST_PAGE);
+	if (slow_missing(SLOW_UFFD_KEPT))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD_KEPT));
+	ASSERT_RET(0, slow_create(&self->shadow, SLOW_UFFD_KEPT, GUEST_PAGE));
+	ASSERT_RET(0, slow_map(&self->shadow, 0, NULL, 0));
+	ASSERT_RET(0, slow_answer(&self->shadow));
+	ASSERT_RET(0, device_map(&self->f.dev, self->shadow.mem, SLOW_IOVA, GUEST_PAGE));
+	ASSERT_EQ(0, nvme_dbbuf_at(nvme, SLOW_IOVA, guest_iova(&self->f.guest, event_idx)));
+	nvme->shadow = (__u32 *)self->shadow.mem;
+	nvme->event_idx = event_idx;
+	use(nvme, MEMORY);
+}
+
+FIXTURE_TEARDOWN(late)
+{
+	nvme_fixture_close(&self->f);
+	slow_destroy(&self->shadow);
+}
+
+/*
+ * A host writes memory and then the register. The controller's read of memory can take so long
+ * that the host writes the register for one command and memory for the next. The register's
+ * value is the older one then, and the tail must not move back.
+ */
+TEST_F_TIMEOUT(late, register_is_older_than_memory, 120)
+{
+	struct nvme *nvme = &self->f.nvme;
+	unsigned int old;
+	__u32 page[GUEST_PAGE / sizeof(__u32)];
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, one(nvme));
+		ASSERT_RET(0, slow_again(&self->shadow));
+		memcpy(page, self->shadow.mem, GUEST_PAGE);
+		ASSERT_EQ(0, madvise(self->shadow.mem, GUEST_PAGE, MADV_DONTNEED));
+		ASSERT_RET(0, submit(nvme, 1));
+		old = nvme->admin.tail;
+		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, old));
+		ASSERT_EQ(1, slow_waiting(&self->shadow, waiter_patience(REACH)));
+		ASSERT_RET(0, submit(nvme, 1));
+		page[TAIL] = nvme->admin.tail;
+		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, old));
+		ASSERT_RET(0, slow_answer_with(&self->shadow, page));
+		ASSERT_RET(0, finish(nvme));
+		ASSERT_EQ(nvme->admin.tail, nvme->shadow[TAIL])
+			TH_LOG("round %d: the tail moved back", i);
+	}
+	EXPECT_EQ(0, one(nvme));
 }
 
 static void need_all(void)

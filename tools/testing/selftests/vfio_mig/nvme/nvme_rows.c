@@ -242,7 +242,7 @@ TEST_F_TIMEOUT(rows, data_is_where_its_layout_says, 300)
 					.nr = places[i].pages * per_page,
 					.offset = places[i].offset, .layout = w,
 				};
-				EXPECT_EQ(0, write_and_read(nvme, &t, r, self->list,
+				ASSERT_EQ(0, write_and_read(nvme, &t, r, self->list,
 							    self->data, self->host,
 							    when))
 					TH_LOG("place %u: written %s, read %s", i,
