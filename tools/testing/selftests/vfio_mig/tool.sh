@@ -329,7 +329,8 @@ dies_of() {
 
 t_signals_keep_what_was_there() {
 	local signal pid
-	mkdir signals && echo before > signals/state && slow "$a"
+	# A save takes 8 s, and has data after 2 s, so a busy machine finds it before its end.
+	mkdir signals && echo before > signals/state && slow "$a" 500000
 	for signal in ALRM HUP INT IO PROF PWR QUIT STKFLT TERM USR1 USR2 VTALRM XCPU; do
 		# A shell's background processes ignore some signals.
 		env --default-signal vfio-mig save -q "$a" signals/state &
@@ -350,7 +351,7 @@ t_signals_keep_what_was_there() {
 
 t_ignored_signals_stay_ignored() {
 	local pid
-	mkdir ignored && slow "$a"
+	mkdir ignored && slow "$a" 500000
 	env --ignore-signal=HUP vfio-mig save -q "$a" ignored/state &
 	pid=$!
 	until_true is_writing ignored && kill -s HUP "$pid" && wait "$pid"
