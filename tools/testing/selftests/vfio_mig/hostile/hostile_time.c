@@ -26,7 +26,7 @@
 #include "lib/waiter.h"
 
 #define MIB		(1UL << 20)
-#define WINDOW		(16 * MIB)
+#define WINDOW		(64 * MIB)
 #define SAVE		0x5a5eULL
 #define GAP		1.0	/* seconds that another task may wait for its turn */
 #define TIMES		5	/* it may also wait this many times its usual wait */
