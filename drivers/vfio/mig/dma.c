@@ -6,8 +6,9 @@
  * owner can use userfaultfd or a file system in user space. vfio_dma_rw() holds a lock of
  * the container while it copies, and other threads wait for this lock uninterruptibly.
  *
- * So there are two ways to copy. vfio_mig_dma_rw_nofault() copies present pages and never
- * waits for a page. The fault thread copies all other pages. Each open device has a fault
+ * So there are two ways to copy. vfio_mig_dma_rw_nofault() copies present pages and takes no
+ * page fault. Only a page of a file that is mapped by IOMMU_IOAS_MAP_FILE can still delay it,
+ * because iommufd looks up such a page itself. The fault thread copies all other pages. Each open device has a fault
  * thread. It is a kernel thread, so a signal can end its wait without harm to a process. It
  * has no address space, so it can access memory that any process mapped. A timer sends
  * SIGKILL to the thread when a copy has taken a time slice. The copy then fails, the
@@ -100,8 +101,9 @@ static int dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data, size_t len,
  * @len: number of bytes
  * @write: true to write guest memory, false to read it
  *
- * Works as vfio_dma_rw(), but does not wait for a page. It returns -EFAULT if a page is
- * not present or not writable. Writes are recorded if DMA is logged.
+ * Works as vfio_dma_rw(), but takes no page fault. It returns -EFAULT if a page is not
+ * present or not writable. For a file that is mapped by IOMMU_IOAS_MAP_FILE, iommufd
+ * allocates the page instead, or reads it from swap, and the function waits. Writes are recorded if DMA is logged.
  *
  * Context: may sleep. The device is open. The thread has the address space that the memory
  * was mapped from, or none. With another address space type1 returns -EFAULT.

@@ -286,9 +286,9 @@ t_exit_codes() {
 		expect 1 bash -c 'vfio-mig --help > /dev/full'
 }
 
-# slow DEVICE [BYTES|off]: makes saves slow enough for an interruption.
+# slow DEVICE [off]: a save takes 8 s and has data after 2 s, so a busy machine can interrupt it.
 slow() {
-	echo "${2:-2000000}" > "/sys/kernel/debug/vfio_mig/$1/bandwidth"
+	echo "${2:-500000}" > "/sys/kernel/debug/vfio_mig/$1/bandwidth"
 }
 
 # nothing_else DIR FILE...: returns whether a directory has only these files.
@@ -329,8 +329,7 @@ dies_of() {
 
 t_signals_keep_what_was_there() {
 	local signal pid
-	# A save takes 8 s, and has data after 2 s, so a busy machine finds it before its end.
-	mkdir signals && echo before > signals/state && slow "$a" 500000
+	mkdir signals && echo before > signals/state && slow "$a"
 	for signal in ALRM HUP INT IO PROF PWR QUIT STKFLT TERM USR1 USR2 VTALRM XCPU; do
 		# A shell's background processes ignore some signals.
 		env --default-signal vfio-mig save -q "$a" signals/state &
@@ -351,7 +350,7 @@ t_signals_keep_what_was_there() {
 
 t_ignored_signals_stay_ignored() {
 	local pid
-	mkdir ignored && slow "$a" 500000
+	mkdir ignored && slow "$a"
 	env --ignore-signal=HUP vfio-mig save -q "$a" ignored/state &
 	pid=$!
 	until_true is_writing ignored && kill -s HUP "$pid" && wait "$pid"

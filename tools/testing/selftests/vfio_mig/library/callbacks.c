@@ -554,9 +554,7 @@ TEST_F(reason, a_close_is_as_a_reset)
 {
 	ASSERT_RET(0, endpoint_rest(self->end));
 	ASSERT_RET(0, endpoint_cancel(self->end));
-	v2_close(&self->end->v2);
-	v1_close(&self->end->v1);
-	device_close(&self->end->dev);
+	endpoint_close(self->end);
 	EXPECT_TRUE(testdev_stop_reason(&mdev[0], "reset"));
 	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
 }
@@ -588,9 +586,7 @@ TEST_F(reason, a_close_stops_a_broken_device)
 	EXPECT_EQ(runs + !variant->v2, testdev_calls(&mdev[0], "run"));
 	off();
 	stops = testdev_calls(&mdev[0], "stop");
-	v2_close(&self->end->v2);
-	v1_close(&self->end->v1);
-	device_close(&self->end->dev);
+	endpoint_close(self->end);
 	EXPECT_EQ(stops + 1, testdev_calls(&mdev[0], "stop"));
 	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
 }
@@ -602,9 +598,7 @@ TEST_F(reason, a_close_stops_a_device_that_stays_active)
 
 	ASSERT_RET(0, testdev_fault(&mdev[0], "quiesce 1 fail 6"));
 	stops = testdev_calls(&mdev[0], "stop");
-	v2_close(&self->end->v2);
-	v1_close(&self->end->v1);
-	device_close(&self->end->dev);
+	endpoint_close(self->end);
 	EXPECT_EQ(stops + 1, testdev_calls(&mdev[0], "stop"));
 	off();
 	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
@@ -628,9 +622,7 @@ TEST_F(reason, a_dead_file_leaves_a_closed_device_alone)
 	ASSERT_RET(0, v2_set_state(&self->end->v2, V2_RUNNING));
 	/* The device breaks at the close, and does not stop. */
 	ASSERT_RET(0, testdev_fault(&mdev[0], "stop 1 break"));
-	v2_close(&self->end->v2);
-	v1_close(&self->end->v1);
-	device_close(&self->end->dev);
+	endpoint_close(self->end);
 	stops = testdev_calls(&mdev[0], "stop");
 	EXPECT_EQ(-1, read(old, &byte, 1));
 	EXPECT_EQ(ENODEV, errno);
@@ -655,9 +647,7 @@ TEST_F(reason, an_open_and_a_reset_start)
 	EXPECT_EQ(starts + 2, testdev_calls(&mdev[0], "start"));
 	EXPECT_EQ(runs + 2, testdev_calls(&mdev[0], "run"));
 	/* A close stops the device, too. */
-	v2_close(&self->end->v2);
-	v1_close(&self->end->v1);
-	device_close(&self->end->dev);
+	endpoint_close(self->end);
 	ASSERT_RET(0, testdev_open(&self->t, &mdev[0]));
 	EXPECT_EQ(starts + 3, testdev_calls(&mdev[0], "start"));
 	EXPECT_EQ(runs + 3, testdev_calls(&mdev[0], "run"));

@@ -415,11 +415,11 @@ FIXTURE_SETUP(late)
 	struct nvme *nvme = &self->f.nvme;
 	__u32 *event_idx;
 
+	if (slow_missing(SLOW_UFFD_KEPT))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD_KEPT));
 	nvme_fixture_open(_metadata, &self->f, 16 << 20);
 	event_idx = guest_alloc(&self->f.guest, GUEST_PAGE);
 	memset(event_idx, 0, GUEST_PAGE);
-	if (slow_missing(SLOW_UFFD_KEPT))
-		SKIP(return, "%s", slow_missing(SLOW_UFFD_KEPT));
 	ASSERT_RET(0, slow_create(&self->shadow, SLOW_UFFD_KEPT, GUEST_PAGE));
 	ASSERT_RET(0, slow_map(&self->shadow, 0, NULL, 0));
 	ASSERT_RET(0, slow_answer(&self->shadow));
@@ -455,10 +455,12 @@ TEST_F_TIMEOUT(late, register_is_older_than_memory, 120)
 		ASSERT_EQ(0, madvise(self->shadow.mem, GUEST_PAGE, MADV_DONTNEED));
 		ASSERT_RET(0, submit(nvme, 1));
 		old = nvme->admin.tail;
+		/* The controller begins to read memory, and waits for the page. */
 		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, old));
 		ASSERT_EQ(1, slow_waiting(&self->shadow, waiter_patience(REACH)));
 		ASSERT_RET(0, submit(nvme, 1));
 		page[TAIL] = nvme->admin.tail;
+		/* The late write for the command before */
 		ASSERT_RET(0, nvme_write32(nvme, DOORBELLS, old));
 		ASSERT_RET(0, slow_answer_with(&self->shadow, page));
 		ASSERT_RET(0, finish(nvme));
