@@ -7,12 +7,13 @@
  * the container while it copies, and other threads wait for this lock uninterruptibly.
  *
  * So there are two ways to copy. vfio_mig_dma_rw_nofault() copies present pages and takes no
- * page fault. Only a page of a file that is mapped by IOMMU_IOAS_MAP_FILE can still delay it,
- * because iommufd looks up such a page itself. The fault thread copies all other pages. Each open device has a fault
- * thread. It is a kernel thread, so a signal can end its wait without harm to a process. It
- * has no address space, so it can access memory that any process mapped. A timer sends
- * SIGKILL to the thread when a copy has taken a time slice. The copy then fails, the
- * container's lock becomes free, and the thread tries again after a pause.
+ * page fault. Only a page of a file that is mapped by IOMMU_IOAS_MAP_FILE can still delay
+ * it, because iommufd looks up such a page itself. The fault thread copies all other pages.
+ * Each open device has a fault thread. It is a kernel thread, so a signal can end its wait
+ * without harm to a process. It has no address space, so it can access memory that any
+ * process mapped. A timer sends SIGKILL to the thread when a copy has taken a time slice.
+ * The copy then fails, the container's lock becomes free, and the thread tries again after a
+ * pause.
  *
  * A requester, such as a queue, has one access at a time. The access is a copy of the bytes
  * in kernel memory. It belongs to the requester, or to the fault thread if the requester gave
@@ -103,7 +104,8 @@ static int dma_rw(struct vfio_mig *mig, dma_addr_t iova, void *data, size_t len,
  *
  * Works as vfio_dma_rw(), but takes no page fault. It returns -EFAULT if a page is not
  * present or not writable. For a file that is mapped by IOMMU_IOAS_MAP_FILE, iommufd
- * allocates the page instead, or reads it from swap, and the function waits. Writes are recorded if DMA is logged.
+ * allocates the page instead, or reads it from swap, and the function waits. Writes are
+ * recorded if DMA is logged.
  *
  * Context: may sleep. The device is open. The thread has the address space that the memory
  * was mapped from, or none. With another address space type1 returns -EFAULT.
