@@ -15,6 +15,10 @@
  * The copy then fails, the container's lock becomes free, and the thread tries again after a
  * pause.
  *
+ * For the length of a time slice after such a failure no access has another slice, because the
+ * other threads that need the container's lock must get it. The accesses have their slices in
+ * turn. Otherwise one page that stays missing could keep all others from becoming present.
+ *
  * A requester, such as a queue, has one access at a time. The access is a copy of the bytes
  * in kernel memory. It belongs to the requester, or to the fault thread if the requester gave
  * up an access that does not end. &vfio_mig_faulter.lock protects the list of accesses and
@@ -65,8 +69,9 @@ enum dma_access_state {
  * @len: number of bytes, at most %DMA_ACCESS_MAX
  * @write: true to write guest memory, false to read it
  * @state: state of the access; &vfio_mig_faulter.lock protects this and the members below
- * @tries: number of copies that a signal ended
+ * @tries: number of copies that failed and had a pause after them
  * @next: time of the next try, in jiffies
+ * @turn: number of its last time slice, or 0 if it had none; for the fault thread only
  * @ret: the result
  * @data: the bytes
  */
@@ -79,6 +84,7 @@ struct vfio_mig_dma_access {
 	enum dma_access_state state;
 	unsigned int tries;
 	unsigned long next;
+	u64 turn;
 	int ret;
 	u8 data[];
 };
@@ -179,9 +185,10 @@ static int faulter_copy(struct vfio_mig *mig, struct vfio_mig_dma_access *a)
 	ret = vfio_mig_dma_rw_nofault(mig, a->iova, a->data, a->len, a->write);
 	if (ret != -EFAULT)
 		return ret;
-	/* Other threads had to wait for the container's lock, so it is their turn now. */
-	if (a->tries && time_before(jiffies, f->rest))
+	/* Other threads had to wait for the container's lock, so they get it now. */
+	if (a->turn && time_before(jiffies, f->rest))
 		return -EAGAIN;
+	a->turn = ++f->turns;
 	ret = faulter_copy_slice(mig, a);
 	if (!signal_pending(current))
 		return ret;
@@ -190,24 +197,38 @@ static int faulter_copy(struct vfio_mig *mig, struct vfio_mig_dma_access *a)
 	return ret ? -EAGAIN : 0;
 }
 
-/* New accesses come first, because missing memory must not delay other memory. */
+/* Returns the access of the two that may be tried first. One of the two may be NULL. */
+static struct vfio_mig_dma_access *access_first(struct vfio_mig_dma_access *fresh,
+						struct vfio_mig_dma_access *tried)
+{
+	if (!fresh || !tried)
+		return fresh ?: tried;
+	return time_before(tried->next, fresh->next) ? tried : fresh;
+}
+
+/*
+ * The accesses that had a time slice before are tried in turn. A new access comes before them,
+ * because missing memory must not delay other memory. But a tried access that may be tried since
+ * before the new one began comes first. Otherwise a requester that makes one access after the
+ * other could keep it from ever being tried.
+ */
 static struct vfio_mig_dma_access *faulter_pick(struct vfio_mig_faulter *f,
 						unsigned long *timeout)
 {
-	struct vfio_mig_dma_access *a, *pick = NULL;
+	struct vfio_mig_dma_access *a, *fresh = NULL, *tried = NULL;
 	unsigned long now = jiffies;
 
 	lockdep_assert_held(&f->lock);
 	*timeout = MAX_SCHEDULE_TIMEOUT;
 	list_for_each_entry(a, &f->queue, node) {
-		if (!a->tries)
-			return a;
 		if (time_after(a->next, now))
 			*timeout = min(*timeout, a->next - now);
-		else if (!pick)
-			pick = a;
+		else if (!a->turn)
+			fresh = fresh ?: a;
+		else if (!tried || a->turn < tried->turn)
+			tried = a;
 	}
-	return pick;
+	return access_first(fresh, tried);
 }
 
 static struct vfio_mig_dma_access *faulter_take(struct vfio_mig_faulter *f,
@@ -226,15 +247,25 @@ static struct vfio_mig_dma_access *faulter_take(struct vfio_mig_faulter *f,
 	return a;
 }
 
+/*
+ * If another access had the last time slice, this one may have been refused a slice. Then it is
+ * tried again as soon as it may have one. Otherwise it would wait for as long as the other one,
+ * and would come too late each time.
+ */
 static void faulter_requeue(struct vfio_mig_faulter *f,
 			    struct vfio_mig_dma_access *a)
 {
 	unsigned int pause = DMA_PAUSE_MAX_MS;
+	unsigned long now = jiffies;
 
-	if (a->tries < 4)
-		pause = 4u << a->tries;
-	a->tries++;
-	a->next = jiffies + msecs_to_jiffies(pause);
+	if (a->turn != f->turns && time_before(now, f->rest)) {
+		a->next = f->rest;
+	} else {
+		if (a->tries < 4)
+			pause = 4u << a->tries;
+		a->tries++;
+		a->next = now + msecs_to_jiffies(pause);
+	}
 	WRITE_ONCE(a->state, DMA_QUEUED);
 	list_add_tail(&a->node, &f->queue);
 }
@@ -346,7 +377,7 @@ static bool access_start(struct vfio_mig_dma *dma, dma_addr_t iova,
 		return false;
 	*a = (struct vfio_mig_dma_access) {
 		.dma = dma, .iova = iova, .len = len, .write = write,
-		.state = DMA_QUEUED,
+		.state = DMA_QUEUED, .next = jiffies,
 	};
 	if (write)
 		memcpy(a->data, data, len);

@@ -20,7 +20,8 @@ struct vfio_mig;
  * @fresh: there is a new access
  * @copying: a copy may be waiting for a page, with the container's lock held
  * @slice: timer that ends a copy after a time slice
- * @rest: time in jiffies before which no copy waits for a page
+ * @rest: time in jiffies before which only a new access waits for a page
+ * @turns: number of time slices so far; for the fault thread only
  */
 struct vfio_mig_faulter {
 	struct task_struct *task;
@@ -31,6 +32,7 @@ struct vfio_mig_faulter {
 	bool copying;
 	struct timer_list slice;
 	unsigned long rest;
+	u64 turns;
 };
 
 void vfio_mig_faulter_init(struct vfio_mig *mig);
