@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -277,6 +278,88 @@ TEST_F_TIMEOUT(posts, no_completion_after_bus_master, 120)
 		ASSERT_EQ(0, nvme_start(nvme, dev, &self->f.guest, 1, 16));
 		create_queues(_metadata, self);
 	}
+}
+
+#define BATCH		13	/* so that the last two commands are not at the end of the queue */
+#define SPLIT_ENTRIES	(2 * GUEST_PAGE / sizeof(struct nvme_cqe))
+#define SPLIT_LAST	(SPLIT_ENTRIES / 2 - 1)	/* the last entry in the first page */
+#define SPLIT_TRIES	3	/* because a busy machine may post them one by one */
+
+/* Completes commands of the third queue, until only one entry of the first page is free. */
+static void fill_page(struct __test_metadata *_metadata, struct nvme *nvme,
+		      volatile struct nvme_cqe *cqe)
+{
+	__u32 done, n;
+
+	for (done = 0; done < SPLIT_LAST; done += n) {
+		n = SPLIT_LAST - done < BATCH ? SPLIT_LAST - done : BATCH;
+		ASSERT_RET(0, ring_third(nvme, (done + n) % (BATCH + 1)));
+		ASSERT_TRUE(third_completes(&cqe[done + n - 1], waiter_patience(REACH)));
+	}
+}
+
+/*
+ * Two commands complete together. The first entry is in a page that is present, and the second in
+ * a page that is not. Returns whether the host can see the first entry before the page is present.
+ */
+static bool is_seen_early(struct __test_metadata *_metadata, struct nvme_fixture *f,
+			  struct slow *slow, __u64 sq)
+{
+	volatile struct nvme_cqe *cqe = (void *)(slow->mem - SLOW_PAGE);
+	bool early;
+
+	ASSERT_EQ(0, create_third_sized(&f->nvme, sq, BATCH + 1, CQ_IOVA, SPLIT_ENTRIES));
+	fill_page(_metadata, &f->nvme, cqe);
+	ASSERT_RET(0, ring_third(&f->nvme, (SPLIT_LAST + 2) % (BATCH + 1)));
+	ASSERT_EQ(1, slow_waiting(slow, waiter_patience(REACH)));
+	usleep(waiter_patience(30000));
+	early = cqe[SPLIT_LAST].status & 1;
+	ASSERT_RET(0, slow_answer(slow));
+	EXPECT_TRUE(third_completes(&cqe[SPLIT_LAST], waiter_patience(REACH)));
+	EXPECT_TRUE(third_completes(&cqe[SPLIT_LAST + 1], waiter_patience(REACH)));
+	EXPECT_EQ(0, delete_third(&f->nvme));
+	return early;
+}
+
+FIXTURE(split) {
+	struct nvme_fixture f;
+	__u64 sq;
+};
+
+FIXTURE_SETUP(split)
+{
+	void *sq;
+
+	if (slow_missing(SLOW_UFFD))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD));
+	nvme_fixture_open(_metadata, &self->f, 1 << 20);
+	sq = guest_alloc(&self->f.guest, GUEST_PAGE);
+	memset(sq, 0, GUEST_PAGE);
+	self->sq = guest_iova(&self->f.guest, sq);
+}
+
+FIXTURE_TEARDOWN(split)
+{
+	nvme_fixture_close(&self->f);
+}
+
+/* The host may take both entries as soon as it sees the first, because the tail is behind both. */
+TEST_F_TIMEOUT(split, the_first_phase_tag_is_written_last, 120)
+{
+	struct device *dev = &self->f.dev;
+	bool early = true;
+	struct slow slow;
+	int i;
+
+	for (i = 0; early && i < SPLIT_TRIES; i++) {
+		ASSERT_RET(0, slow_create(&slow, SLOW_UFFD, GUEST_PAGE));
+		ASSERT_RET(0, slow_map(&slow, 0, NULL, 0));
+		ASSERT_RET(0, device_map(dev, slow.mem - SLOW_PAGE, CQ_IOVA, 2 * GUEST_PAGE));
+		early = is_seen_early(_metadata, &self->f, &slow, self->sq);
+		ASSERT_RET(0, device_unmap(dev, CQ_IOVA, 2 * GUEST_PAGE));
+		slow_destroy(&slow);
+	}
+	EXPECT_FALSE(early);
 }
 
 /*
