@@ -26,7 +26,7 @@
 #define NVME_OP_COPY		0x19
 
 #define NVME_DEPTH_MAX		256
-#define NVME_QUEUES_MAX		4	/* I/O queues */
+#define NVME_QUEUES_MAX		8	/* I/O queues */
 
 /* The time after which a missing completion is an error */
 #define NVME_TIMEOUT_MS		20000

@@ -10,15 +10,18 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/file.h"
 #include "lib/fixture.h"
 #include "lib/nvme.h"
-#include "lib/nvme_third.h"
 #include "lib/slow.h"
 #include "lib/waiter.h"
 
+#define QUEUES		6
+#define LATE		0	/* the queue whose only command has memory that comes late */
 #define DEPTH		16
+#define EXECUTORS	"/sys/module/mnvme/parameters/executors"
 #define PAGES		2048
-#define BEFORE		100	/* commands before the third queue's memory comes */
+#define BEFORE		200	/* commands before the late memory comes */
 #define LATE_IOVA	0x100000000ULL
 #define PAGES_IOVA	0x110000000ULL
 #define REACH		5.0	/* seconds until the controller accesses the memory */
@@ -26,13 +29,13 @@
 #define PAGE_COMES	0.002	/* seconds until a page comes */
 
 FIXTURE(turns) {
+	char executors[32];
 	struct device dev;
 	struct v1 v1;
 	struct guest guest;
 	struct nvme nvme;
-	struct slow late;	/* memory of the third queue's only command */
+	struct slow late;
 	struct slow pages;
-	volatile struct nvme_cqe *cqe;
 };
 
 static void make_missing(struct __test_metadata *_metadata, struct device *dev,
@@ -48,37 +51,36 @@ static struct nvme_cmd read_page(__u64 iova)
 	return (struct nvme_cmd){ .opcode = NVME_OP_READ, .nsid = 1, .prp1 = iova, .cdw12 = 7 };
 }
 
-static void third_waits(struct __test_metadata *_metadata, struct _test_data_turns *self)
+static void begin(struct __test_metadata *_metadata, struct nvme *nvme, int queue, __u64 iova)
 {
-	struct nvme_cmd *sq = guest_alloc(&self->guest, GUEST_PAGE);
-	void *cq = guest_alloc(&self->guest, GUEST_PAGE);
+	struct nvme_cmd cmd = read_page(iova);
 
-	memset(cq, 0, GUEST_PAGE);
-	self->cqe = cq;
-	sq[0] = read_page(LATE_IOVA);
-	ASSERT_EQ(0, create_third(&self->nvme, guest_iova(&self->guest, sq),
-				  guest_iova(&self->guest, cq)));
-	ASSERT_RET(0, ring_third(&self->nvme, 1));
+	ASSERT_LE(0, nvme_submit(nvme, &nvme->io[queue], &cmd));
+	ASSERT_RET(0, nvme_ring(nvme, &nvme->io[queue]));
+}
+
+/* Each queue has a thread that executes its commands. */
+FIXTURE_SETUP(turns)
+{
+	if (slow_missing(SLOW_UFFD_KEPT))
+		SKIP(return, "%s", slow_missing(SLOW_UFFD_KEPT));
+	ASSERT_RET(0, file_read(EXECUTORS, self->executors, sizeof(self->executors)));
+	ASSERT_RET(0, file_write(EXECUTORS, "8"));
+	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
+	ASSERT_RET(0, guest_create(&self->guest, 1 << 20));
+	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
+	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, QUEUES, DEPTH));
+	make_missing(_metadata, &self->dev, &self->late, 1, LATE_IOVA);
+	make_missing(_metadata, &self->dev, &self->pages, PAGES, PAGES_IOVA);
+	begin(_metadata, &self->nvme, LATE, LATE_IOVA);
 	ASSERT_EQ(1, slow_waiting(&self->late, waiter_patience(REACH)));
 	/* Then the pause between two attempts has its full length. */
 	usleep(waiter_patience(200000));
 }
 
-FIXTURE_SETUP(turns)
-{
-	if (slow_missing(SLOW_UFFD_KEPT))
-		SKIP(return, "%s", slow_missing(SLOW_UFFD_KEPT));
-	fixture_open(_metadata, suite_device(), &self->dev, &self->v1);
-	ASSERT_RET(0, guest_create(&self->guest, 1 << 20));
-	ASSERT_RET(0, guest_attach(&self->guest, &self->dev));
-	ASSERT_EQ(0, nvme_start(&self->nvme, &self->dev, &self->guest, 2, DEPTH));
-	make_missing(_metadata, &self->dev, &self->late, 1, LATE_IOVA);
-	make_missing(_metadata, &self->dev, &self->pages, PAGES, PAGES_IOVA);
-	third_waits(_metadata, self);
-}
-
 FIXTURE_TEARDOWN(turns)
 {
+	file_write(EXECUTORS, self->executors);
 	slow_destroy(&self->pages);
 	slow_destroy(&self->late);
 	nvme_close(&self->nvme);
@@ -100,8 +102,8 @@ static bool is_answered(struct slow *pages, double seconds)
 }
 
 /*
- * The third queue's memory stays missing. Commands of another queue begin at different times in
- * the pause between two attempts of the third. Each is tried again, so its page can come.
+ * The late memory stays missing. Commands of another queue begin at different times in the pause
+ * between two attempts to access it. Each of them is tried again, so its page can come.
  */
 TEST_F_TIMEOUT(turns, beside_memory_that_stays_missing, 180)
 {
@@ -110,16 +112,13 @@ TEST_F_TIMEOUT(turns, beside_memory_that_stays_missing, 180)
 	int i;
 
 	for (i = 0; i < STARTS; i++) {
-		struct nvme_cmd cmd = read_page(PAGES_IOVA + i * GUEST_PAGE);
-
 		usleep(i * 3000);
-		ASSERT_LE(0, nvme_submit(nvme, &nvme->io[0], &cmd));
-		ASSERT_RET(0, nvme_ring(nvme, &nvme->io[0]));
+		begin(_metadata, nvme, 1, PAGES_IOVA + i * GUEST_PAGE);
 		ASSERT_EQ(1, slow_waiting(&self->pages, waiter_patience(REACH)));
 		usleep(waiter_patience(150000));
 		ASSERT_TRUE(is_answered(&self->pages, waiter_patience(2)))
 			TH_LOG("command %d is not tried again", i);
-		ASSERT_RET(0, nvme_wait(nvme, &nvme->io[0], &cqe));
+		ASSERT_RET(0, nvme_wait(nvme, &nvme->io[1], &cqe));
 		ASSERT_EQ(0, cqe.status >> 1);
 	}
 }
@@ -146,47 +145,44 @@ static void *provide(void *arg)
 }
 
 /* Takes completions, and fills the queue with commands for further pages. */
-static void go_on(struct __test_metadata *_metadata, struct nvme *nvme, struct nvme_queue *q,
+static void go_on(struct __test_metadata *_metadata, struct nvme *nvme, int queue,
 		  int *in_flight, int *begun)
 {
 	struct nvme_cqe cqe;
-	struct nvme_cmd cmd;
-	int before = *begun;
 
-	while (nvme_poll(nvme, q, &cqe) == 1) {
+	while (nvme_poll(nvme, &nvme->io[queue], &cqe) == 1) {
 		EXPECT_EQ(0, cqe.status >> 1);
 		(*in_flight)--;
 	}
-	for (; *in_flight < DEPTH - 1 && *begun < PAGES; (*in_flight)++) {
-		cmd = read_page(PAGES_IOVA + (*begun)++ * GUEST_PAGE);
-		ASSERT_LE(0, nvme_submit(nvme, q, &cmd));
-	}
-	if (*begun > before)
-		ASSERT_RET(0, nvme_ring(nvme, q));
+	for (; *in_flight < DEPTH - 1 && *begun < PAGES; (*in_flight)++)
+		begin(_metadata, nvme, queue, PAGES_IOVA + (*begun)++ * GUEST_PAGE);
 }
 
 /*
- * Two queues make one access after the other, each to a page that comes soon. The third queue's
- * memory can be present meanwhile, and its command completes before those of the two.
+ * The other queues make one access after the other, each to a page that comes soon. The late
+ * memory comes meanwhile, and its command completes before theirs.
  */
 TEST_F_TIMEOUT(turns, beside_memory_that_comes_slowly, 180)
 {
 	struct provider p = { .pages = &self->pages };
-	int in_flight[2] = { 0, 0 }, begun = 0;
+	struct nvme *nvme = &self->nvme;
+	int in_flight[QUEUES] = { 0 }, begun = 0, i, ret = 0;
 	bool answered = false;
+	struct nvme_cqe cqe;
 	pthread_t thread;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, provide, &p));
-	while (begun < PAGES && !(self->cqe->status & 1)) {
-		go_on(_metadata, &self->nvme, &self->nvme.io[0], &in_flight[0], &begun);
-		go_on(_metadata, &self->nvme, &self->nvme.io[1], &in_flight[1], &begun);
+	while (begun < PAGES && !ret) {
+		for (i = LATE + 1; i < QUEUES; i++)
+			go_on(_metadata, nvme, i, &in_flight[i], &begun);
 		if (!answered && begun >= BEFORE) {
 			ASSERT_RET(0, slow_answer(&self->late));
 			answered = true;
 		}
 		usleep(500);
+		ret = nvme_poll(nvme, &nvme->io[LATE], &cqe);
 	}
-	EXPECT_EQ(1, self->cqe->status & 1);
+	EXPECT_EQ(1, ret);
 	TH_LOG("it completes when %d other commands were begun", begun);
 	p.end = true;
 	pthread_join(thread, NULL);
