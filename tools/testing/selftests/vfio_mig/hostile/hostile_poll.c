@@ -19,7 +19,7 @@
 #include "lib/waiter.h"
 
 #define SLEEPS		10.0	/* seconds of a timeout of poll() */
-#define SOON		1.0	/* seconds within which poll() must return */
+#define SOON		4.0	/* seconds within which poll() must return */
 #define SETTLES		200000	/* microseconds until a new thread is in poll() */
 #define CLOSES		100	/* more than the log may get lines in that time */
 #define LOG_INTERVAL	6	/* seconds after which the log has a new rate limit */

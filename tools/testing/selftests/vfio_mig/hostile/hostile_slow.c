@@ -25,7 +25,7 @@
 
 #define SLOW_BYTES	(64UL << 10)
 #define REACH		5.0	/* seconds until the call accesses the memory */
-#define GONE		2.0	/* seconds until a killed process is gone */
+#define GONE		10.0	/* seconds until a killed process is gone */
 #define ARG_WORDS	24
 #define PRECOPY_INFO	_IO(VFIO_TYPE, VFIO_BASE + 21)
 

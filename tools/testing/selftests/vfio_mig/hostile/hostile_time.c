@@ -30,7 +30,7 @@
 #define SAVE		0x5a5eULL
 #define GAP		1.0	/* seconds that another task may wait for its turn */
 #define TIMES		5	/* it may also wait this many times its usual wait */
-#define GONE		2.0	/* seconds until a killed process is gone */
+#define GONE		10.0	/* seconds until a killed process is gone */
 #define TURNS		5.0	/* seconds for which the other task runs */
 #define BEGUN		100000	/* microseconds until a new process is in its call */
 

@@ -27,7 +27,7 @@
 #include "poke.h"
 #include "waiter.h"
 
-#define LIMIT		1.0	/* seconds that each step may take */
+#define LIMIT		3.0	/* seconds that each step may take */
 #define TIMES		5	/* a step may also take this many times its usual time */
 #define GUEST_BYTES	(1 << 20)
 #define PARAMETERS	"/sys/module/"

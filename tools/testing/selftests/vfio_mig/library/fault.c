@@ -353,7 +353,7 @@ static void check_time(struct __test_metadata *_metadata, double begun,
 	/* The first bytes may pass before the limit applies. */
 	EXPECT_LE(bytes * 0.9 / MIB, took)
 		TH_LOG("%s: %zu bytes in %.3f s", what, bytes, took);
-	EXPECT_GE(bytes * 1.5 / MIB + 2, took)
+	EXPECT_GE(bytes * 1.5 / MIB + 5, took)
 		TH_LOG("%s: %zu bytes in %.3f s", what, bytes, took);
 }
 
@@ -404,7 +404,7 @@ TEST_F_TIMEOUT(fault, a_reset_does_not_wait_for_the_bandwidth, 20)
 		TH_LOG("the process does not wait");
 	begun = clock_now();
 	EXPECT_RET(0, device_reset(&self->dev));
-	EXPECT_GT(3, clock_now() - begun)
+	EXPECT_GT(8, clock_now() - begun)
 		TH_LOG("the reset takes %.1f s", clock_now() - begun);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -476,6 +476,7 @@ TEST_F(fault, pages_change_at_a_rate)
 {
 	struct pages_total total;
 	struct chunk c;
+	double begun;
 
 	if (nvme_probe(&self->dev))
 		SKIP(return, "the device has no pages that hold something");
@@ -483,6 +484,7 @@ TEST_F(fault, pages_change_at_a_rate)
 	ASSERT_LT(0, v1_drain(&self->v1, &self->stream));
 	ASSERT_RET(0, knob_set(&self->dev, "dirty_rate", "50"));
 	self->stream.len = 0;
+	begun = clock_now();
 	usleep(2000000);
 	ASSERT_LT(0, v1_drain(&self->v1, &self->stream));
 	/*
@@ -491,7 +493,7 @@ TEST_F(fault, pages_change_at_a_rate)
 	 */
 	ASSERT_EQ(0, stream_pages(&self->stream, &total));
 	EXPECT_LE(100, total.data);
-	EXPECT_GE(200, total.data);
+	EXPECT_GE(50 * (clock_now() - begun) + 100, total.data);
 	ASSERT_EQ(0, stream_find(&self->stream, CHUNK_PAGES, 0, &c));
 	/* A stopped device changes nothing. */
 	ASSERT_RET(0, v1_save(&self->v1, &self->stream));

@@ -151,8 +151,11 @@ TEST_F_TIMEOUT(cgroup, cpu_time_is_bounded_with_the_process, 120)
 
 	TH_LOG("%.2f s of CPU time in %.2f s", used / 1e6, took);
 	EXPECT_LT(0, used);
-	/* One more period, which may have begun before */
-	EXPECT_GT(took * SHARE * TOLERANCE + 0.05, used / 1e6);
+	/*
+	 * One more period, which may have begun before. A thread of a busy virtual machine may also
+	 * use more than its share of a period, and then has less in later periods.
+	 */
+	EXPECT_GT(took * SHARE * TOLERANCE + 0.3, used / 1e6);
 	/* With less CPU time it was not the group that bounded the commands. */
 	EXPECT_LT(took * SHARE / 4, used / 1e6);
 }
@@ -195,7 +198,7 @@ TEST_F_TIMEOUT(cgroup, idle_threads_take_no_cpu_time, 60)
 
 TEST_F(cgroup, threads_are_as_many_as_asked_for)
 {
-	int usual = executors();
+	int usual = executors(), i;
 	struct device dev;
 
 	if (!usual)
@@ -205,7 +208,9 @@ TEST_F(cgroup, threads_are_as_many_as_asked_for)
 	EXPECT_EQ(usual + 1 + 3, executors());
 	ASSERT_EQ(0, system("echo 0 > /sys/module/mnvme/parameters/executors"));
 	device_close(&dev);
-	usleep(200000);
+	/* The close does not wait for the end of the threads. */
+	for (i = 0; i < 1000 && executors() != usual; i++)
+		usleep(10000);
 	EXPECT_EQ(usual, executors());
 }
 

@@ -281,7 +281,7 @@ static void wait_irq(struct __test_metadata *_metadata, struct nvme_queue *q)
 {
 	int i, n = 0;
 
-	for (i = 0; i < 2000 && !n; i++) {
+	for (i = 0; i < 10000 && !n; i++) {
 		n = nvme_irqs(q);
 		usleep(1000);
 	}

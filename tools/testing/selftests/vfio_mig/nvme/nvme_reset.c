@@ -208,7 +208,8 @@ TEST_F_TIMEOUT(reset, is_quick_and_registers_answer, 120)
 	/* Ten times the limit, because the machine is emulated and has other work. */
 	EXPECT_GT(waiter_patience(10 * RESET), took);
 	EXPECT_GT(waiter_patience(10 * RESET), look->slowest);
-	EXPECT_GE(1 + look->looks / 10, look->late);
+	/* An access that has to wait for the executors is late almost each time. */
+	EXPECT_GE(2 + look->looks / 4, look->late);
 	EXPECT_EQ(0, nvme_start(nvme, &self->f.dev, &self->f.guest, 1, 16));
 }
 

@@ -33,8 +33,8 @@
 #define SLOW_IOVA	0x100000000ULL
 #define DOORBELLS_IOVA	0x200000000ULL
 #define REACH		5.0	/* seconds until the controller accesses the memory */
-#define GONE		2.0	/* seconds until a killed process is gone */
-#define SOON		1.0	/* most seconds of any other action */
+#define GONE		10.0	/* seconds until a killed process is gone */
+#define SOON		3.0	/* most seconds of any other action */
 #define REGISTER	0.010	/* most seconds of an access to a register */
 #define ACCESSES	100
 

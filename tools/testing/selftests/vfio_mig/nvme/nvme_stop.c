@@ -233,7 +233,7 @@ TEST_F(stop, every_command_is_signalled_after_the_resume)
 	ASSERT_RET(0, nvme_ring(nvme, f->q));
 	check_still(_metadata, nvme, "after a doorbell");
 	ASSERT_RET(0, v1_set_state(&self->v1, V1_RUNNING));
-	for (i = 0; i < 2000 && !n; i++) {
+	for (i = 0; i < 10000 && !n; i++) {
 		n = nvme_irqs(f->q);
 		usleep(1000);
 	}

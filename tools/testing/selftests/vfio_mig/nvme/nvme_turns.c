@@ -26,7 +26,7 @@
 #define COMMANDS	(DEPTH - 1)
 #define RANGES		256
 #define EXECUTORS	"/sys/module/mnvme/parameters/executors"
-#define GONE		2.0	/* seconds until a killed process is gone */
+#define GONE		10.0	/* seconds until a killed process is gone */
 
 #define TRIES		3	/* because a busy machine makes anything slow now and then */
 
@@ -178,6 +178,7 @@ TEST_F_TIMEOUT(turns, another_queue_has_its_turn, 120)
 
 #define SLOW_IOVA	0x100000000ULL
 #define PAGE_COMES	0.002	/* seconds until a page comes */
+#define MOST		0.5	/* of the time of the write */
 
 struct provider {
 	struct slow slow;
@@ -201,8 +202,8 @@ static void *provide(void *arg)
 }
 
 /*
- * Writes 1 MiB from pages that come slowly. Returns the longest time, in seconds, of a command
- * of the other queue meanwhile.
+ * Writes 1 MiB from pages that come slowly. Returns the longest time of a command of the other
+ * queue meanwhile, as a share of the time of the write.
  */
 static double longest_turn(struct __test_metadata *_metadata, struct nvme *nvme, __u64 *list)
 {
@@ -231,14 +232,14 @@ static double longest_turn(struct __test_metadata *_metadata, struct nvme *nvme,
 	TH_LOG("the write takes %.0f ms, and a command of the other queue at most %.0f ms",
 	       1e3 * (clock_now() - start), 1e3 * longest);
 	EXPECT_LT(MIB / GUEST_PAGE * PAGE_COMES / 2, clock_now() - start);
-	return longest;
+	return longest / (clock_now() - start);
 }
 
 /* Each page comes before the controller gives up its wait, so it can begin the next wait. */
 TEST_F_TIMEOUT(turns, memory_that_comes_slowly_delays_nobody, 120)
 {
 	struct provider p = { .failed = 0 };
-	double longest = 1e3, most = waiter_patience(0.2);
+	double longest = 1;
 	pthread_t thread;
 	int i;
 
@@ -248,11 +249,11 @@ TEST_F_TIMEOUT(turns, memory_that_comes_slowly_delays_nobody, 120)
 	ASSERT_RET(0, slow_map(&p.slow, 0, NULL, 0));
 	ASSERT_RET(0, device_map(&self->dev, p.slow.mem, SLOW_IOVA, MIB));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, provide, &p));
-	for (i = 0; i < TRIES && longest >= most; i++) {
+	for (i = 0; i < TRIES && longest >= MOST; i++) {
 		ASSERT_EQ(0, madvise(p.slow.mem, MIB, MADV_DONTNEED));
 		longest = longest_turn(_metadata, &self->nvme, self->list);
 	}
-	EXPECT_GT(most, longest);
+	EXPECT_GT(MOST, longest);
 	p.end = true;
 	pthread_join(thread, NULL);
 	EXPECT_RET(0, p.failed);
@@ -378,7 +379,7 @@ TEST_F(turns, ranges_without_memory_take_no_time)
 		range[i] = (struct range){ .nr = self->nvme.nr_lbas };
 	ASSERT_EQ(0, deallocate(&self->nvme, range, RANGES));
 	took = clock_now() - start;
-	EXPECT_GT(waiter_patience(0.5), took)
+	EXPECT_GT(waiter_patience(3), took)
 		TH_LOG("the command takes %.1f s", took);
 }
 
