@@ -161,6 +161,9 @@ static void go_on(struct __test_metadata *_metadata, struct nvme *nvme, int queu
 /*
  * The other queues make one access after the other, each to a page that comes soon. The late
  * memory comes meanwhile, and its command completes before theirs.
+ *
+ * A driver that always prefers new accesses fails with iommufd only. With a container, executors
+ * wait for its lock during a copy, so there is no new access after the copy.
  */
 TEST_F_TIMEOUT(turns, beside_memory_that_comes_slowly, 180)
 {
