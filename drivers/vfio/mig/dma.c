@@ -208,9 +208,9 @@ static struct vfio_mig_dma_access *access_first(struct vfio_mig_dma_access *fres
 
 /*
  * The accesses that had a time slice before are tried in turn. A new access comes before them,
- * because missing memory must not delay other memory. But a tried access that may be tried since
- * before the new one began comes first. Otherwise a requester that makes one access after the
- * other could keep it from ever being tried.
+ * because missing memory must not delay other memory. But if the pause of a tried access ended
+ * before the new access began, the tried access comes first. Otherwise a requester that makes
+ * one access after the other could keep the tried access waiting for ever.
  */
 static struct vfio_mig_dma_access *faulter_pick(struct vfio_mig_faulter *f,
 						unsigned long *timeout)
